@@ -1,0 +1,53 @@
+# `make help` explains each target.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+RUN := infra/run
+PORT_MLFLOW ?= 5000
+
+.PHONY: help setup demo test lint format airflow mlflow bench notebook lock distclean
+
+help: ## Explain each target
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: ## Create .venv from the lock, fetch the Delta jars (done by the other targets too)
+	@command -v $(PYTHON) >/dev/null || { echo "setup: no $(PYTHON) on PATH: install Python 3.11 to 3.13" >&2; exit 1; }
+	@$(PYTHON) infra/setup.py
+
+demo: setup ## Run the nightly pipeline on a year of real retail data and show the result
+	@infra/airflow/init
+	@$(RUN) topshelf demo
+
+test: setup ## Run every check and test
+	@command -v redis-server >/dev/null || { echo "test: no redis-server on PATH: install it (Debian: apt-get install redis-server)" >&2; exit 1; }
+	@$(MAKE) --no-print-directory lint
+	@$(RUN) pytest
+
+lint: setup ## Check style, types and the import contracts
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) mypy
+	@$(RUN) lint-imports
+
+format: setup ## Format the code
+	@$(RUN) ruff format .
+	@$(RUN) ruff check --fix .
+
+airflow: setup ## Start Airflow's scheduler and UI on loopback (AIRFLOW_PORT=8080)
+	@infra/airflow/serve
+
+mlflow: setup ## Start MLflow's UI on loopback (PORT_MLFLOW=5000)
+	@mkdir -p .topshelf/mlflow
+	@$(RUN) mlflow ui --host 127.0.0.1 --port $(PORT_MLFLOW) --workers 1 --backend-store-uri sqlite:///.topshelf/mlflow/mlflow.db
+
+bench: setup ## Run the benchmarks and print their tables
+	@for file in benchmarks/*.py; do $(RUN) python $$file; done
+
+notebook: setup ## Execute the notebooks in place (after `make demo`)
+	@$(RUN) jupyter execute --inplace notebooks/*.ipynb
+
+lock: setup ## Resolve the dependencies anew
+	@$(RUN) uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra demo --extra dev pyproject.toml -o infra/requirements.lock
+
+distclean: ## Remove .venv and all state (.topshelf)
+	rm -rf .venv .topshelf

@@ -1,0 +1,114 @@
+"""LMDB and Redis side by side: seconds to publish a release, reads a second, time of a switch.
+
+The data are generated: 5,000 lists of 20 items, about 3 kB each. Both stores run on this machine;
+Redis answers over loopback, LMDB inside the process. Reads are whole look-ups of random known
+users: pointer, value, checksum and JSON.
+"""
+
+import random
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+from serving.lookup import lookup
+from serving.publishing import publish, rollback, verify
+from serving.records import FALLBACK_KEY, FORMAT, Item, Record, encode, key, summarise
+from serving.releases import Manifest
+from serving.stores import open_store
+from tests.redis_server import RedisServer
+
+LISTS = 5_000
+ITEMS = 20
+READ_SECONDS = 2.0
+SWITCHES = 50
+SEED = 42
+
+
+def generated_release(day: int) -> tuple[Manifest, list[Record]]:
+    """A release of ``LISTS`` lists that differs from night to night."""
+    rng = random.Random(SEED + day)  # noqa: S311 (not for secrets)
+
+    def items() -> list[Item]:
+        return [
+            Item(
+                rank,
+                str(rng.randrange(10**7)),
+                f"PRODUCT TYPE {rng.randrange(2_000)}",
+                rng.random(),
+                "decayed_counts",
+                f"bought {rng.randrange(1, 50)} times, last {rng.randrange(90)} days ago",
+            )
+            for rank in range(1, ITEMS + 1)
+        ]
+
+    keys = sorted([FALLBACK_KEY, *(key("all", str(user)) for user in range(LISTS))])
+    records = [(record_key, encode(record_key, items())) for record_key in keys]
+    summary = summarise(records)
+    manifest = Manifest(
+        release=f"2024-01-{day:02}-00000000",
+        run_date=date(2024, 1, day),
+        model_version="benchmark/1",
+        table_versions={},
+        configuration="",
+        seed=SEED,
+        lists={"all": LISTS, "fallback": 1},
+        records=summary.records,
+        checksum=summary.checksum,
+        format=FORMAT,
+    )
+    return manifest, records
+
+
+def seconds_of(act: Callable[[], object]) -> float:
+    """Wall-clock seconds of one call."""
+    started = time.perf_counter()
+    act()
+    return time.perf_counter() - started
+
+
+def measure(address: str) -> dict[str, str]:
+    """One store's column of the table."""
+    first, second = generated_release(1), generated_release(2)
+    rng = random.Random(SEED)  # noqa: S311 (not for secrets)
+    with open_store(address) as store, open_store(address) as new_reader:
+        publish(store, *first, keep=5)
+        published = seconds_of(lambda: publish(store, *second, keep=5))
+        verified = seconds_of(lambda: verify(store, second[0].release))
+        opened = seconds_of(lambda: lookup(new_reader, "1"))
+        times = []
+        started = time.perf_counter()
+        while time.perf_counter() - started < READ_SECONDS:
+            user = str(rng.randrange(LISTS))
+            times.append(seconds_of(lambda user=user: lookup(store, user)))
+        times.sort()
+        names = [release[0].release for release in (first, second)]
+        switched = max(
+            seconds_of(lambda name=name: rollback(store, name))
+            for name in names * (SWITCHES // len(names))
+        )
+    return {
+        "publish, verify and switch (s)": f"{published:.2f}",
+        "verify a release again (s)": f"{verified:.3f}",
+        "first look-up of a new reader (ms)": f"{opened * 1e3:.2f}",
+        "look-ups a second, one process": f"{len(times) / READ_SECONDS:,.0f}",
+        "look-up, median (µs)": f"{times[len(times) // 2] * 1e6:.0f}",
+        "look-up, 99th percentile (µs)": f"{times[len(times) * 99 // 100] * 1e6:.0f}",
+        f"rollback, slowest of {SWITCHES} (ms)": f"{switched * 1e3:.1f}",
+    }
+
+
+def main() -> None:
+    """Print the table."""
+    with tempfile.TemporaryDirectory() as folder, RedisServer() as server:
+        columns = [measure(f"lmdb:{Path(folder) / 'store'}"), measure(server.address)]
+    size = sum(len(value) for _, value in generated_release(1)[1])
+    print(f"{LISTS:,} lists of {ITEMS} items, {size / 1e6:.1f} MB\n")
+    print("| | LMDB | Redis (loopback) |\n|---|---:|---:|")
+    for row in columns[0]:
+        print(f"| {row} | {columns[0][row]} | {columns[1][row]} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+"""What a user did with an item: the rows of ``gold.user_item_features``."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from pyspark.sql import DataFrame
+
+from features.recency_frequency import FREQUENCY_COLUMNS, RECENCY_COLUMNS, recency_frequency
+
+
+def user_item_features(events: DataFrame, as_of_dates: Sequence[date]) -> DataFrame:
+    """One row per night, user and item with an event before that night; see the table."""
+    return recency_frequency(events, ("user_id", "item_id"), as_of_dates).select(
+        "as_of",
+        "user_id",
+        "item_id",
+        *FREQUENCY_COLUMNS,
+        *RECENCY_COLUMNS,
+        "quantity_total",
+        "value_total",
+    )

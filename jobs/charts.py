@@ -1,0 +1,107 @@
+"""Charts of the run report, as SVG in data URIs so that the page needs no other file.
+
+The colours are two of Okabe and Ito's palette, which colour-blind people tell apart; what a colour
+says is always said by a label too.
+"""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+EMPHASIS = "#0072B2"
+PLAIN = "#B8B8B8"
+INK = "#333333"
+WIDTH_INCHES = 7.5
+BAR_INCHES = 0.34
+STYLE: dict[Any, object] = {
+    # A fixed salt and no date: the same night gives the same bytes.
+    "svg.hashsalt": "topshelf",
+    # Outlines: the reader's fonts may be wider than those the layout was made for.
+    "svg.fonttype": "path",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+
+def bars(values: Mapping[str, float], *, number_format: str, unit: str = "") -> str:
+    """Horizontal bars in the given order, each with its number."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH_INCHES, 0.3 + BAR_INCHES * len(values)))
+        _draw_bars(
+            figure.add_subplot(), values, dict.fromkeys(values, EMPHASIS), number_format, unit
+        )
+        return _data_uri(figure)
+
+
+def comparison(
+    panels: Mapping[str, Mapping[str, float]], chosen: Mapping[str, str], number_format: str
+) -> str:
+    """One panel of bars per list, best first; the method chosen for the list stands out."""
+    with rc_context(STYLE):
+        longest = max(len(values) for values in panels.values())
+        figure = Figure(figsize=(WIDTH_INCHES, 0.7 + BAR_INCHES * longest))
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for ax, (name, values) in zip(axes, panels.items(), strict=True):
+            best_first = dict(sorted(values.items(), key=lambda pair: -pair[1]))
+            colours = {
+                method: EMPHASIS if method == chosen.get(name) else PLAIN for method in best_first
+            }
+            _draw_bars(ax, best_first, colours, number_format, "")
+            ax.set_title(name, loc="left", fontweight="bold", fontsize=10)
+        return _data_uri(figure)
+
+
+def curve(values: Sequence[float], *, x_label: str, y_label: str) -> str:
+    """A line over 1, 2, 3, ... with its best point marked."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH_INCHES, 2.2))
+        ax = figure.add_subplot()
+        steps = range(1, len(values) + 1)
+        best = max(steps, key=lambda step: values[step - 1])
+        ax.plot(steps, values, color=EMPHASIS, marker="o", markersize=4)
+        ax.annotate(
+            f"best: {values[best - 1]:.4f}",
+            (best, values[best - 1]),
+            textcoords="offset points",
+            xytext=(0, 8),
+            ha="center",
+        )
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.set_xlabel(x_label)
+        ax.set_ylabel(y_label)
+        ax.margins(y=0.3)
+        return _data_uri(figure)
+
+
+def _draw_bars(
+    ax: Axes, values: Mapping[str, float], colours: Mapping[str, str], number_format: str, unit: str
+) -> None:
+    drawn = ax.barh(
+        list(values), list(values.values()), color=[colours[name] for name in values], height=0.62
+    )
+    labels = [f"{value:{number_format}}{unit}" for value in values.values()]
+    ax.bar_label(drawn, labels=labels, padding=4)
+    ax.invert_yaxis()
+    ax.margins(x=0.18)
+    ax.xaxis.set_visible(False)
+    ax.spines["bottom"].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+
+
+def _data_uri(figure: Figure) -> str:
+    figure.set_layout_engine("constrained")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,311 @@
+"""Take new landing files into bronze.
+
+A batch is the set of files that one run finds new. It is registered in ``bronze.files`` before its
+rows are written, one Delta commit a table. A run that was killed therefore leaves either nothing or
+a registered batch whose partition is missing in a table: the next run finds and finishes it from
+the same files.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import reduce
+
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from expectations import checks
+from expectations.gate import validate
+from jobs.config import Settings
+from jobs.job_report import JobReport
+from lakehouse import arrow
+from lakehouse.bronze import read_bronze
+from lakehouse.errors import DataError
+from lakehouse.files import (
+    LOADED,
+    FoundFile,
+    RegisteredFile,
+    interrupted,
+    new_files,
+    read_register,
+    register_batch,
+    write_register,
+)
+from lakehouse.lake import Lakehouse
+from lakehouse.landing import LandingFile, digest, find, inspect
+from lakehouse.row_accounting import rows_of_night, usual_rows
+from lakehouse.sources import SourceMapping
+from lakehouse.tables import BRONZE_EVENTS, BRONZE_FILES, BRONZE_ITEMS, BRONZE_USERS, Table
+
+STEP = "ingest"
+ROW_TABLES = (BRONZE_EVENTS, BRONZE_ITEMS, BRONZE_USERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Readable files of one batch, by source, to be written to the tables of their sources."""
+
+    ingest_date: date
+    ingest_batch: str
+    files: Mapping[str, Sequence[LandingFile]]
+
+
+def run(lake: Lakehouse, settings: Settings, *, run_date: date) -> JobReport:
+    """Take in every file dated before ``run_date`` that bronze doesn't hold yet.
+
+    A night without new files is a night of 0 rows with a warning. Raises ``DataError``, with
+    nothing written, where the landing folder or every file of a source is missing, a file cannot be
+    read or has changed since it was taken in, and ``DataQualityError`` where a gate refuses.
+    """
+    with lake.writing(BRONZE_FILES, *ROW_TABLES):
+        register = read_register(lake.root)
+        found = _find_all(settings, register, run_date)
+        new = new_files(found, register)
+        readable = {(f.source, f.source_file): _inspect(settings, f) for f in new}
+        warnings = _column_warnings(settings, readable)
+
+        for batch in _interrupted_batches(lake, settings, register, found, run_date):
+            for table, frame in _frames(lake, settings, batch).items():
+                _write(lake, table, frame, batch)
+            if batch.ingest_date != run_date:
+                warnings.append(
+                    f"the night of {batch.ingest_date} was interrupted; its batch is now whole. "
+                    f"Run: topshelf clean --run-date {batch.ingest_date}"
+                )
+
+        if new:
+            empty = [f for f in new if readable[f.source, f.source_file].is_empty]
+            rows = register_batch(new, empty, register, run_date)
+            batch = Batch(run_date, rows[0].ingest_batch, _by_source(rows, readable))
+            staged = {t: f.persist() for t, f in _frames(lake, settings, batch).items()}
+            warnings += _unknown_json_keys(settings, batch, staged)
+            warnings += _check(lake, settings, staged, register, run_date)
+            tonight = [row for row in register if row.ingest_date == run_date]
+            write_register(lake.root, run_date, [*tonight, *rows])
+            for table, frame in staged.items():
+                _write(lake, table, frame, batch)
+                frame.unpersist()
+        else:
+            rows = []
+
+    night = [row for row in (*register, *rows) if row.ingest_date == run_date]
+    warnings += [
+        f"source {source.name}: no new file for the night of {run_date}"
+        for source in settings.sources
+        if source.target == "events" and source.name not in {row.source for row in night}
+    ]
+    return JobReport(
+        step=STEP,
+        run_date=run_date,
+        rows={table.full_name: rows_of_night(lake.root, table, run_date) for table in ROW_TABLES},
+        facts={
+            "files": _count_by_status(night),
+            "new_files": _count_by_status(rows),
+            "batches": sorted({row.ingest_batch for row in night}),
+        },
+        warnings=tuple(warnings),
+    )
+
+
+def _find_all(
+    settings: Settings, register: Sequence[RegisteredFile], run_date: date
+) -> list[FoundFile]:
+    """Every source's files before the run date; ``DataError`` where a source never had any."""
+    landing = settings.paths.landing
+    if not landing.is_dir():
+        raise DataError(
+            f"no landing folder at {landing}. Deliver files there, or change [paths] landing; "
+            "`topshelf demo-data` lands a year of real retail."
+        )
+    ever = {row.source for row in register}
+    found = []
+    for source in settings.sources:
+        paths = find(source, landing, before=run_date)
+        if not paths and source.name not in ever:
+            raise DataError(
+                f"source {source.name}: no file {source.path} dated before {run_date} below "
+                f"{landing}, and none was ever taken in. Deliver one, correct the source's "
+                "`path`, or take the source out of the configuration."
+            )
+        found += [
+            FoundFile(
+                source=source.name,
+                path=path,
+                source_file=path.relative_to(landing).as_posix(),
+                file_digest=digest(path),
+                bytes=path.stat().st_size,
+            )
+            for path in paths
+        ]
+    return found
+
+
+def _inspect(settings: Settings, file: FoundFile) -> LandingFile:
+    return inspect(_source(settings, file.source), settings.paths.landing, file.path)
+
+
+def _source(settings: Settings, name: str) -> SourceMapping:
+    return next(source for source in settings.sources if source.name == name)
+
+
+def _interrupted_batches(
+    lake: Lakehouse,
+    settings: Settings,
+    register: Sequence[RegisteredFile],
+    found: Sequence[FoundFile],
+    run_date: date,
+) -> list[Batch]:
+    """The batches, oldest first, of which a table has no rows, with the files for that table."""
+    rows = interrupted(
+        register,
+        {source.name: source.table for source in settings.sources},
+        {table.full_name: arrow.partition_rows(lake.root, table) for table in ROW_TABLES},
+        until=run_date,
+    )
+    by_name = {(file.source, file.source_file): file for file in found}
+    if gone := [row.source_file for row in rows if (row.source, row.source_file) not in by_name]:
+        raise DataError(
+            f"the files {gone} were registered by a run that was interrupted before it wrote "
+            "their rows, and are no longer in the landing folder. Put them back, then run ingest "
+            "again."
+        )
+    readable = {
+        (row.source, row.source_file): _inspect(settings, by_name[row.source, row.source_file])
+        for row in rows
+    }
+    batches: dict[tuple[date, str], list[RegisteredFile]] = defaultdict(list)
+    for row in rows:
+        batches[row.ingest_date, row.ingest_batch].append(row)
+    return [
+        Batch(night, name, _by_source(members, readable))
+        for (night, name), members in sorted(batches.items())
+    ]
+
+
+def _by_source(
+    rows: Sequence[RegisteredFile], readable: Mapping[tuple[str, str], LandingFile]
+) -> dict[str, list[LandingFile]]:
+    """The files to load, by source."""
+    files: dict[str, list[LandingFile]] = defaultdict(list)
+    for row in rows:
+        if row.status == LOADED:
+            files[row.source].append(readable[row.source, row.source_file])
+    return dict(files)
+
+
+def _frames(lake: Lakehouse, settings: Settings, batch: Batch) -> dict[Table, DataFrame]:
+    """The batch's rows by bronze table."""
+    parts: dict[Table, list[DataFrame]] = defaultdict(list)
+    for name, files in batch.files.items():
+        source = _source(settings, name)
+        try:
+            rows = read_bronze(
+                lake.spark,
+                source,
+                files,
+                landing=settings.paths.landing,
+                ingest_date=batch.ingest_date,
+                ingest_batch=batch.ingest_batch,
+            )
+        except PySparkException as error:
+            raise _unreadable([name], error) from error
+        parts[source.table].append(rows)
+    return {table: reduce(DataFrame.unionByName, frames) for table, frames in parts.items()}
+
+
+def _check(
+    lake: Lakehouse,
+    settings: Settings,
+    staged: Mapping[Table, DataFrame],
+    register: Sequence[RegisteredFile],
+    run_date: date,
+) -> list[str]:
+    """Pass the staged rows through the gate; return its warnings."""
+    warnings: list[str] = []
+    taken_in_before = {row.source for row in register if row.ingest_date == run_date}
+    for table, frame in staged.items():
+        try:
+            frame.count()  # fills the cache, so that a file Spark cannot read is met here
+        except (PySparkException, Py4JJavaError) as error:
+            if "FAILED_READ_FILE" not in str(error):
+                raise
+            raise _unreadable(_sources_of(settings, table), error) from error
+        # A usual night's rows say nothing about a late file of a night taken in before.
+        is_whole_night = not taken_in_before & set(_sources_of(settings, table))
+        volume = checks.usual_volume(
+            usual_rows(lake.root, table, before=run_date)
+            if table is BRONZE_EVENTS and is_whole_night
+            else None,
+            fail_below=settings.quality.volume_fail_ratio,
+            warn_below=settings.quality.volume_warn_ratio,
+            warn_above=settings.quality.volume_max_ratio,
+        )
+        warnings += validate(
+            frame, table, run_date=run_date, results=settings.paths.data_quality, checks=volume
+        ).warnings
+    return warnings
+
+
+def _sources_of(settings: Settings, table: Table) -> list[str]:
+    return [source.name for source in settings.sources if source.table is table]
+
+
+def _unreadable(sources: Sequence[str], error: Exception) -> DataError:
+    reason = str(error).splitlines()[0][:500]
+    return DataError(
+        f"source {', '.join(sources)}: Spark cannot read the files: {reason}. Nothing was written. "
+        "Deliver the file again, or take it out of the landing folder."
+    )
+
+
+def _write(lake: Lakehouse, table: Table, frame: DataFrame, batch: Batch) -> None:
+    lake.replace(
+        table,
+        frame,
+        {"ingest_date": batch.ingest_date, "ingest_batch": batch.ingest_batch},
+    )
+
+
+def _column_warnings(
+    settings: Settings, readable: Mapping[tuple[str, str], LandingFile]
+) -> list[str]:
+    """One sentence a source about columns that the mapping doesn't know of."""
+    files: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for (name, source_file), file in readable.items():
+        for column in file.layout.unknown_columns(_source(settings, name)):
+            files[name, column].append(source_file)
+    return [
+        f"source {name}: column {column} of {len(names)} file(s), the first {names[0]}, is not in "
+        "the mapping; it is kept in `extra`"
+        for (name, column), names in files.items()
+    ]
+
+
+def _unknown_json_keys(
+    settings: Settings, batch: Batch, staged: Mapping[Table, DataFrame]
+) -> list[str]:
+    """The same for JSON lines, whose keys are known once they are read."""
+    warnings = []
+    for name in batch.files:
+        source = _source(settings, name)
+        if source.format != "jsonl":
+            continue
+        keys = (
+            staged[source.table]
+            .where(F.col("source") == name)
+            .select(F.explode(F.map_keys("extra")).alias("key"))
+            .distinct()
+            .collect()
+        )
+        warnings += [
+            f"source {name}: key {key} is not in the mapping; it is kept in `extra`"
+            for key in sorted({row["key"] for row in keys} - set(source.other_columns))
+        ]
+    return warnings
+
+
+def _count_by_status(rows: Iterable[RegisteredFile]) -> dict[str, int]:
+    return dict(Counter(row.status for row in rows))

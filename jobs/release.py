@@ -1,0 +1,27 @@
+"""The name of a release: the same inputs give the same name, any other input another."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import date
+
+DIGITS = 8
+
+
+def release_id(
+    run_date: date,
+    model_version: str,
+    table_versions: Mapping[str, int],
+    configuration_digest: str,
+    seed: int,
+) -> str:
+    """``<run_date>-<8 hex digits>`` of the SHA-256 of everything that the lists depend on."""
+    inputs = {
+        "run_date": run_date.isoformat(),
+        "model_version": model_version,
+        "table_versions": dict(table_versions),
+        "configuration": configuration_digest,
+        "seed": seed,
+    }
+    canonical = json.dumps(inputs, sort_keys=True, separators=(",", ":"))
+    return f"{run_date}-{hashlib.sha256(canonical.encode()).hexdigest()[:DIGITS]}"

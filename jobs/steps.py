@@ -1,0 +1,49 @@
+"""The steps of a night, in order, and how one is run; a step is loaded when it runs."""
+
+import time
+from dataclasses import dataclass, replace
+from datetime import date
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from jobs.config import Settings
+    from jobs.job_report import JobReport
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step: its command, the module whose ``run`` does it, and whether that needs Spark."""
+
+    name: str
+    module: str
+    doc: str
+    uses_spark: bool = False
+
+
+STEPS: Final = (
+    Step("ingest", "jobs.ingest", "Take new landing files into bronze.", uses_spark=True),
+    Step("clean", "jobs.clean", "Clean bronze into silver and quarantine.", uses_spark=True),
+    Step("features", "jobs.build_features", "Build the gold features.", uses_spark=True),
+    Step("train", "jobs.train", "Train, evaluate and register the models."),
+    Step("gate", "jobs.gate", "Let the challenger pass, or refuse it (exit code 99)."),
+    Step("recommend", "jobs.recommend", "Rank the lists of every user."),
+    Step("publish", "jobs.publish", "Write one release to the store and switch to it."),
+    Step("report", "jobs.report", "Build the run report and the Data Docs."),
+)
+
+
+def run_step(step: Step, settings: "Settings", run_date: date) -> "JobReport":
+    """Run one step, Spark's start and end included in its seconds, and write its report."""
+    started = time.perf_counter()
+    run = import_module(step.module).run
+    if step.uses_spark:
+        spark_session = import_module("lakehouse.session").spark_session
+        lakehouse = import_module("lakehouse.lake").Lakehouse
+        with spark_session(f"topshelf {step.name}") as spark:
+            report = run(lakehouse(spark, settings.paths.lake), settings, run_date=run_date)
+    else:
+        report = run(settings, run_date=run_date)
+    measured: JobReport = replace(report, seconds=round(time.perf_counter() - started, 2))
+    import_module("jobs.job_report").write_report(measured, settings.paths.runs)
+    return measured

@@ -1,0 +1,84 @@
+"""Delta tables read and written by Spark."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import date
+from pathlib import Path
+
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+
+from lakehouse.errors import DataError
+from lakehouse.locks import jvm_lock, lock_path
+from lakehouse.schemas import conform, spark_schema
+from lakehouse.tables import Table
+
+
+class Lakehouse:
+    """The lake below one root folder, through one Spark session."""
+
+    def __init__(self, spark: SparkSession, root: Path) -> None:
+        """Open the lake at ``root``; the folder need not exist yet."""
+        self.spark = spark
+        self.root = root.resolve()
+
+    @contextmanager
+    def writing(self, *tables: Table) -> Iterator[None]:
+        """Hold the write locks of ``tables``, always taken in the same order."""
+        with ExitStack() as held:
+            for table in sorted(tables, key=lambda table: table.full_name):
+                held.enter_context(jvm_lock(self.spark._jvm, lock_path(self.root, table)))
+            yield
+
+    def read(self, table: Table) -> DataFrame:
+        """The table as of now; an empty frame with its schema where nothing was written yet."""
+        if not self._exists(table):
+            return self.spark.createDataFrame([], spark_schema(table))
+        return self.spark.read.format("delta").load(self._path(table))
+
+    def version(self, table: Table) -> int | None:
+        """The table's newest Delta version; ``None`` where nothing was written yet."""
+        if not self._exists(table):
+            return None
+        newest = DeltaTable.forPath(self.spark, self._path(table)).history(1).first()
+        return None if newest is None else int(newest["version"])
+
+    def create(self, table: Table) -> None:
+        """Create the table, without rows, where it does not exist."""
+        (
+            DeltaTable.createIfNotExists(self.spark)
+            .location(self._path(table))
+            .comment(table.doc)
+            .addColumns(spark_schema(table))
+            .partitionedBy(*table.partition_by)
+            .execute()
+        )
+
+    def replace(self, table: Table, frame: DataFrame, partition: Mapping[str, date | str]) -> None:
+        """Replace the rows of one partition by ``frame``, in one Delta commit.
+
+        ``partition`` gives a value for one or more of the table's partition columns; every row of
+        ``frame`` must carry them. A second call with the same frame leaves the table as it is.
+        Raises ``DataError`` where ``partition`` names another column or the frame's columns or
+        types differ from the declaration.
+        """
+        stray = sorted(set(partition) - set(table.partition_by))
+        if stray or not partition:
+            raise DataError(
+                f"{table.full_name} is partitioned by {table.partition_by}, not by {stray}."
+            )
+        self.create(table)
+        condition = " AND ".join(f"{name} = '{value}'" for name, value in partition.items())
+        (
+            conform(frame, table)
+            .write.format("delta")
+            .mode("overwrite")
+            .option("replaceWhere", condition)
+            .save(self._path(table))
+        )
+
+    def _exists(self, table: Table) -> bool:
+        return DeltaTable.isDeltaTable(self.spark, self._path(table))
+
+    def _path(self, table: Table) -> str:
+        return str(self.root / table.path)

@@ -1,0 +1,37 @@
+"""The Spark session, configured by ``infra/spark`` and never in code.
+
+``SPARK_CONF_DIR`` names the folder with ``spark-defaults.conf``; spark-submit and a plain Python
+process read the same file, so a job behaves alike in a terminal, a test and Airflow.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from lakehouse.errors import InfrastructureError
+
+
+@contextmanager
+def spark_session(app_name: str) -> Iterator[SparkSession]:
+    """Start (or join) the Spark session and stop it at the end.
+
+    Raises ``InfrastructureError`` where Spark doesn't start or lacks the Delta extension.
+    """
+    try:
+        spark = SparkSession.builder.appName(app_name).getOrCreate()
+    except (PySparkException, RuntimeError, OSError) as error:
+        raise InfrastructureError(
+            f"Spark does not start: {error}. Check Java (17 or 21) and run `make setup`."
+        ) from error
+    if "DeltaSparkSessionExtension" not in (spark.conf.get("spark.sql.extensions", "") or ""):
+        spark.stop()
+        raise InfrastructureError(
+            "Spark runs without Delta: SPARK_CONF_DIR does not name the folder that "
+            "`make setup` wrote. Start through `topshelf`, `make` or infra/env.sh."
+        )
+    try:
+        yield spark
+    finally:
+        spark.stop()

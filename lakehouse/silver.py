@@ -1,0 +1,316 @@
+"""Bronze rows judged and cleaned: pure transforms, one row out for every row in.
+
+A *judged* frame has the silver table's columns, ``rules`` (the rules a row broke, in the order
+checked; null for a clean row) and ``record`` (the bronze row as JSON; null for a clean row).
+``repeated_events`` and ``superseded_rows`` find the clean rows to leave out, ``mark_duplicates``
+adds them as ``is_duplicate``, and ``kept`` and ``rejected`` split the result.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date
+from functools import reduce
+from operator import or_
+from typing import Final
+
+from pyspark.sql import Column as SparkColumn
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from lakehouse.sources import SourceMapping, mappable_columns
+from lakehouse.tables import (
+    EVENT_TYPES,
+    LINEAGE_COLUMNS,
+    QUARANTINE,
+    SILVER_INTERACTIONS,
+    SILVER_ITEMS,
+    SILVER_USERS,
+    Table,
+)
+
+ROW: Final = ("source", "source_file", "row_number")
+MAX_ID_CHARACTERS: Final = 255
+MAX_NUMBER: Final = 1e12
+MAX_EPOCH_SECONDS: Final = 253_402_300_800  # the year 10000
+
+RULES: Final[Mapping[str, str]] = {
+    "corrupt_record": "The line could not be parsed.",
+    "user_id_missing": "No user.",
+    "item_id_missing": "No item.",
+    "control_character": "An id, order or shop holds a control character such as NUL.",
+    "undecodable_text": "An id, order or shop holds U+FFFD: the file has another encoding.",
+    "id_too_long": f"An id, order or shop is longer than {MAX_ID_CHARACTERS} characters.",
+    "event_time_missing": "No time.",
+    "event_time_invalid": "The time is not in the mapping's `time_format`, or before 1970.",
+    "event_time_in_future": "The event's day is not before the night that took it in.",
+    "event_type_unknown": f"The kind of event is none of {', '.join(EVENT_TYPES)}.",
+    "quantity_missing": "The mapping names a quantity, the row has none.",
+    "quantity_invalid": "The quantity is no finite number of at most 10^12.",
+    "quantity_not_positive": "The quantity is 0 or less.",
+    "value_invalid": "The value is no finite number of at most 10^12.",
+    "unit_price_invalid": "The unit price is no finite number of at most 10^12.",
+    "value_not_positive": "A purchase's value is 0 or less.",
+    "discount_invalid": "The discount is no finite number of at most 10^12.",
+}
+
+_WHITE_SPACE = " \t\r\n\f\v\u00a0\u2007\u202f\u3000\ufeff"
+_NUMBERS = ("quantity", "value", "unit_price", "discount")
+_ISO_TIME = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)? ?(Z|[+-]\d{2}:?\d{2})?)?$"
+_ISO_ZONE = r"[T ].*(Z|[+-]\d{2}:?\d{2})$"
+_CONTROL = r"[\x00-\x1f\x7f-\x9f]"
+_ZONE_LETTERS = frozenset("VzOXxZ")
+
+
+def judge(bronze: DataFrame, mapping: SourceMapping, *, night: date) -> DataFrame:
+    """The rows of one source, judged by what the mapping says they are."""
+    if mapping.target == "events":
+        return judge_events(bronze, mapping, night=night)
+    return (
+        judge_items(bronze, mapping) if mapping.target == "items" else judge_users(bronze, mapping)
+    )
+
+
+def judge_events(bronze: DataFrame, mapping: SourceMapping, *, night: date) -> DataFrame:
+    """Events of one source with types, UTC times and the rules that each row broke.
+
+    ``night`` is the ingest date: an event must lie before it, by its UTC day or by the day in the
+    source's zone, so that a shop west of Greenwich keeps its late evening. ``value`` is
+    ``quantity * unit_price`` where there is no value; ``quantity`` is 1 where the source has none.
+    """
+    names = mappable_columns("events")
+    clean = _clean_text(bronze, mapping, names)
+    typed = clean.withColumns(
+        {
+            "event_type": F.lower("event_type"),
+            "event_ts": _instant(F.col("event_time"), mapping),
+            **{f"has_{name}": F.col(name).isNotNull() for name in _NUMBERS},
+            **{name: _number(F.col(name)) for name in _NUMBERS},
+        }
+    )
+    checked = typed.withColumns(
+        {
+            "event_ts": F.when(
+                F.col("event_ts") >= F.timestamp_seconds(F.lit(0)), F.col("event_ts")
+            ),
+            **{name: F.when(F.abs(name) <= MAX_NUMBER, F.col(name)) for name in _NUMBERS},
+        }
+    )
+    local_day = F.to_date(F.from_utc_timestamp("event_ts", mapping.time_zone))
+    derived = checked.withColumns(
+        {
+            "event_day": F.least(F.to_date("event_ts"), local_day),
+            "paid": F.coalesce("value", F.coalesce("quantity", F.lit(1.0)) * F.col("unit_price")),
+        }
+    )
+    maps_quantity = "quantity" in mapping.columns or "quantity" in mapping.constants
+    is_purchase = F.col("event_type") == "purchase"
+    broken = {
+        "corrupt_record": F.col("is_corrupt"),
+        **_broken_ids(("user_id", "item_id", "order_id", "store_id"), ("user_id", "item_id")),
+        "event_time_missing": F.col("event_time").isNull(),
+        "event_time_invalid": F.col("event_time").isNotNull() & F.col("event_ts").isNull(),
+        "event_time_in_future": F.col("event_day") >= F.lit(night),
+        "event_type_unknown": ~F.coalesce(F.col("event_type"), F.lit("")).isin(list(EVENT_TYPES)),
+        "quantity_missing": F.lit(maps_quantity) & ~F.col("has_quantity"),
+        "quantity_invalid": F.col("has_quantity") & F.col("quantity").isNull(),
+        "quantity_not_positive": F.col("quantity") <= 0,
+        "value_invalid": F.col("has_value") & F.col("value").isNull(),
+        "unit_price_invalid": F.col("has_unit_price") & F.col("unit_price").isNull(),
+        "value_not_positive": is_purchase & (F.col("paid") <= 0),
+        "discount_invalid": F.col("has_discount") & F.col("discount").isNull(),
+    }
+    return _judged(
+        derived,
+        SILVER_INTERACTIONS,
+        broken,
+        event_id=_event_id(mapping),
+        event_date=F.to_date("event_ts"),
+        days_late=F.greatest(F.datediff(F.lit(night), F.to_date("event_ts")) - 1, F.lit(0)),
+        quantity=F.coalesce("quantity", F.lit(1.0)),
+        value=F.col("paid"),
+    )
+
+
+def judge_items(bronze: DataFrame, mapping: SourceMapping) -> DataFrame:
+    """Catalogue rows of one source; tags are split, trimmed and sorted, each once."""
+    clean = _clean_text(bronze, mapping, mappable_columns("items"))
+    separated = F.split(F.coalesce("tags", F.lit("")), rf"\Q{mapping.tags_separator}\E")
+    trimmed = F.transform(separated, _trim)
+    tags = F.array_sort(F.array_distinct(F.filter(trimmed, lambda tag: tag != "")))
+    broken = {"corrupt_record": F.col("is_corrupt"), **_broken_ids(("item_id",), ("item_id",))}
+    return _judged(clean, SILVER_ITEMS, broken, tags=tags)
+
+
+def judge_users(bronze: DataFrame, mapping: SourceMapping) -> DataFrame:
+    """User rows of one source; attributes without a value are left out."""
+    clean = _clean_text(bronze, mapping, mappable_columns("users"))
+    delivered = F.coalesce(F.col("raw.attributes"), F.create_map().cast("map<string,string>"))
+    trimmed = F.transform_values(delivered, lambda _, value: _trim(value))
+    known = F.map_filter(trimmed, lambda _, value: value != "")
+    broken = {"corrupt_record": F.col("is_corrupt"), **_broken_ids(("user_id",), ("user_id",))}
+    return _judged(clean, SILVER_USERS, broken, attributes=known)
+
+
+def repeated_events(judged: DataFrame, other_nights: DataFrame) -> DataFrame:
+    """Where the clean events stand that are in another night, or earlier in this one.
+
+    ``other_nights`` needs ``event_id`` alone. Of equal events the first by file and row number is
+    the one that stays. The result has ``ROW`` columns, each row once.
+    """
+    clean = judged.where(F.col("rules").isNull())
+    later = _rows_after_first(clean, "event_id", F.col("source_file"), F.col("row_number"))
+    elsewhere = clean.join(other_nights.select("event_id"), "event_id", how="left_semi")
+    return later.select(*ROW).union(elsewhere.select(*ROW)).distinct()
+
+
+def superseded_rows(judged: DataFrame, key: str, *, prefer: str | None = None) -> DataFrame:
+    """Where the clean rows stand for whose key another row of the night is in force.
+
+    In force is the last row by file and row number, among those that fill the column ``prefer`` if
+    there are any. The result has ``ROW`` columns.
+    """
+    order = [F.col("source_file").desc(), F.col("row_number").desc(), F.col("source")]
+    if prefer is not None:
+        order.insert(0, F.col(prefer).isNull())
+    clean = judged.where(F.col("rules").isNull())
+    return _rows_after_first(clean, key, *order).select(*ROW)
+
+
+def mark_duplicates(judged: DataFrame, duplicates: DataFrame) -> DataFrame:
+    """Add ``is_duplicate``: the row is among ``duplicates`` (``ROW`` columns, each row once)."""
+    marks = duplicates.select(*ROW, F.lit(True).alias("mark"))
+    return judged.join(marks, list(ROW), how="left").select(
+        *judged.columns, F.col("mark").isNotNull().alias("is_duplicate")
+    )
+
+
+def kept(marked: DataFrame, table: Table) -> DataFrame:
+    """The rows of the silver table: clean, and no repeats."""
+    return marked.where(F.col("rules").isNull() & ~F.col("is_duplicate")).select(
+        *table.column_names
+    )
+
+
+def rejected(marked: DataFrame, bronze_table: Table) -> DataFrame:
+    """The rows of ``silver.quarantine`` that came from ``bronze_table``."""
+    return (
+        marked.where(F.col("rules").isNotNull())
+        .withColumn("table_name", F.lit(bronze_table.full_name))
+        .select(*QUARANTINE.column_names)
+    )
+
+
+def _clean_text(bronze: DataFrame, mapping: SourceMapping, names: Sequence[str]) -> DataFrame:
+    """The named columns rewritten and trimmed, nothing as null; what judging needs beside them.
+
+    Every expensive expression becomes a column before it is used twice, here and in the callers:
+    Spark computes it once then.
+    """
+    columns = {name: F.col(name) for name in names}
+    for rule in mapping.replacements:
+        columns[rule.column] = F.regexp_replace(
+            columns[rule.column], rule.pattern, rule.replacement
+        )
+    rejections = {
+        rule.name: F.coalesce(columns[rule.column], F.lit("")).rlike(rule.pattern)
+        for rule in mapping.reject
+    }
+    trimmed = bronze.select(
+        *LINEAGE_COLUMNS,
+        F.col("corrupt_record").isNotNull().alias("is_corrupt"),
+        _names(rejections).alias("rejections"),
+        F.struct(*bronze.columns).alias("raw"),
+        *[_trim(column).alias(name) for name, column in columns.items()],
+    )
+    return trimmed.withColumns({name: F.when(F.col(name) != "", F.col(name)) for name in names})
+
+
+def _broken_ids(identifiers: Sequence[str], required: Sequence[str]) -> dict[str, SparkColumn]:
+    """Rules about text that other stores use as a key."""
+    together = F.concat_ws("", *identifiers)
+    longest = F.greatest(F.lit(0), *[F.length(name) for name in identifiers])
+    return {
+        **{f"{name}_missing": F.col(name).isNull() for name in required},
+        "control_character": together.rlike(_CONTROL),
+        "undecodable_text": F.contains(together, F.lit("\ufffd")),
+        "id_too_long": longest > MAX_ID_CHARACTERS,
+    }
+
+
+def _judged(
+    clean: DataFrame,
+    table: Table,
+    broken: Mapping[str, SparkColumn],
+    **built: SparkColumn,
+) -> DataFrame:
+    """The table's columns (``built`` ones as given), then ``rules`` and ``record``."""
+    is_broken = reduce(or_, broken.values(), F.col("rejections").isNotNull())
+    columns = [built.get(name, F.col(name)).alias(name) for name in table.column_names]
+    return clean.withColumn("is_broken", is_broken).select(
+        *columns,
+        # Few rows are broken: names and JSON are made for those alone.
+        F.when(
+            F.col("is_broken"), F.split(F.concat_ws(",", "rejections", _names(broken)), ",")
+        ).alias("rules"),
+        F.when(F.col("is_broken"), F.to_json("raw")).alias("record"),
+    )
+
+
+def _names(conditions: Mapping[str, SparkColumn]) -> SparkColumn:
+    """The names of the true conditions, joined by commas; null for none. Null is not true."""
+    names = [F.when(condition, F.lit(name)) for name, condition in conditions.items()]
+    joined = F.concat_ws(",", *names)
+    return F.when(joined != "", joined)
+
+
+def _trim(text: SparkColumn) -> SparkColumn:
+    return F.btrim(text, F.lit(_WHITE_SPACE))
+
+
+def _number(text: SparkColumn) -> SparkColumn:
+    """The number that ``text`` spells in decimals; null for anything else.
+
+    Beyond decimals Spark reads Java's ``1d`` and ``0x1p3``; NaN and infinity are left to a bound.
+    """
+    java = [F.endswith(text, F.lit(suffix)) for suffix in "dDfF"]
+    java += [F.contains(text, F.lit(letter)) for letter in "xX"]
+    return F.when(~reduce(or_, java), text.try_cast("double"))
+
+
+def _instant(text: SparkColumn, mapping: SourceMapping) -> SparkColumn:
+    """The instant that ``text`` names; null where it is in another format.
+
+    A wall time that a clock change skips moves on by the change; of one that comes twice the first
+    is taken.
+    """
+    if mapping.time_format == "epoch_seconds":
+        seconds = _number(text)
+        micros = F.round(seconds * 1_000_000).cast("long")
+        return F.timestamp_micros(F.when(seconds.between(0, MAX_EPOCH_SECONDS), micros))
+    if mapping.time_format == "iso":
+        parsed = F.when(text.rlike(_ISO_TIME), text.try_cast("timestamp"))
+        has_zone = text.rlike(_ISO_ZONE)
+    else:
+        parsed = F.try_to_timestamp(text, F.lit(mapping.time_format))
+        unquoted = re.sub("'[^']*'", "", mapping.time_format)
+        has_zone = F.lit(bool(_ZONE_LETTERS & set(unquoted)))
+    if mapping.time_zone == "UTC":
+        return parsed
+    # The session's zone is UTC: so far a wall time was read as if it were UTC.
+    return F.when(has_zone, parsed).otherwise(F.to_utc_timestamp(parsed, mapping.time_zone))
+
+
+def _event_id(mapping: SourceMapping) -> SparkColumn:
+    """128 bits of a SHA-256 over source and cleaned key; a clean row holds no separator."""
+    key = [
+        (F.unix_micros("event_ts") if name == "event_time" else F.col(name)).cast("string")
+        for name in mapping.event_key
+    ]
+    parts = [F.coalesce(part, F.lit("\x1e")) for part in key]
+    return F.substring(F.sha2(F.concat_ws("\x1f", F.col("source"), *parts), 256), 1, 32)
+
+
+def _rows_after_first(rows: DataFrame, key: str, *order: SparkColumn) -> DataFrame:
+    """The rows that are not the first of their key."""
+    place = F.row_number().over(Window.partitionBy(key).orderBy(*order))
+    return rows.withColumn("place", place).where(F.col("place") > 1)

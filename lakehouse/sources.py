@@ -1,0 +1,193 @@
+"""Source mappings: how a landing file's columns become Topshelf's.
+
+A mapping is configuration, so people land their own files without writing code. It says where the
+files lie and what they look like, which of their columns is the user, the item and so on, and by
+which declared rules a row is not an event at all (a cancellation, a postage line).
+"""
+
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+from lakehouse.tables import (
+    BRONZE_EVENTS,
+    BRONZE_ITEMS,
+    BRONZE_USERS,
+    LINEAGE_COLUMNS,
+    Table,
+)
+
+
+def _compilable(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    return pattern
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValueError(f"no time zone {name!r}; write e.g. Europe/London") from error
+    return name
+
+
+def _below_landing(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    if not parts or parts[0] == "/" or {"..", "**"} & set(parts):
+        raise ValueError("give a path below the landing folder, without `..` and `**`")
+    return path
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+Pattern = Annotated[str, AfterValidator(_compilable)]
+
+TARGETS: dict[str, Table] = {
+    "events": BRONZE_EVENTS,
+    "items": BRONZE_ITEMS,
+    "users": BRONZE_USERS,
+}
+UNMAPPABLE_COLUMNS = frozenset({*LINEAGE_COLUMNS, "extra", "corrupt_record", "attributes"})
+REQUIRED_COLUMNS = {
+    "events": ("user_id", "item_id", "event_time", "event_type"),
+    "items": ("item_id",),
+    "users": ("user_id",),
+}
+
+
+def mappable_columns(target: str) -> tuple[str, ...]:
+    """The canonical columns that a mapping to ``target`` may fill."""
+    return tuple(n for n in TARGETS[target].column_names if n not in UNMAPPABLE_COLUMNS)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Replacement(_Strict):
+    """Rewrite a column before anything else looks at it, e.g. ``17850.0`` to ``17850``."""
+
+    column: Name = Field(description="Canonical column to rewrite.")
+    pattern: Pattern = Field(description="Regular expression (Java's dialect).")
+    replacement: str = Field(default="", description="What each match becomes.")
+
+
+class RejectRule(_Strict):
+    """Send rows to the quarantine under a name of their own, e.g. cancellations."""
+
+    name: Name = Field(description="Rule shown in the quarantine and in reports.")
+    column: Name = Field(description="Canonical column to look at.")
+    pattern: Pattern = Field(
+        description="Regular expression (Java's dialect); a row with a match is rejected. An "
+        "absent value counts as empty text, so `^$` finds it."
+    )
+
+
+class SourceMapping(_Strict):
+    """One kind of file in the landing folder."""
+
+    name: Name = Field(description="Name of the source in tables and reports.")
+    target: Literal["events", "items", "users"] = Field(description="What a row of the file is.")
+    path: Annotated[str, AfterValidator(_below_landing)] = Field(
+        description="Glob below the landing folder. `{date}` stands for YYYY-MM-DD; such a file is "
+        "taken by the first night after its date. Names that start with `.` or `_` are left alone."
+    )
+    format: Literal["csv", "parquet", "jsonl"] = Field(description="Format of the files.")
+    delimiter: str = Field(
+        default=",", min_length=1, max_length=1, description="CSV: what separates the columns."
+    )
+    encoding: Literal["UTF-8", "ISO-8859-1", "windows-1252"] = Field(
+        default="UTF-8", description="CSV: the encoding; Parquet and JSON lines are UTF-8."
+    )
+    header: tuple[str, ...] | None = Field(
+        default=None, description="CSV: the columns' names where the file has no header line."
+    )
+    columns: dict[str, str] = Field(description="Canonical column = column of the file.")
+    constants: dict[str, str] = Field(
+        default_factory=dict, description="Canonical column = value of every row."
+    )
+    attributes: tuple[str, ...] = Field(
+        default=(), description="Users: columns of the file kept as attributes."
+    )
+    flags: tuple[str, ...] = Field(
+        default=(), description="Items: 0/1 columns of the file that become tags by their name."
+    )
+    tags_separator: str = Field(default="|", description="Items: what separates tags in a column.")
+    other_columns: tuple[str, ...] = Field(
+        default=(), description="Further columns known to be in the file; kept in `extra`."
+    )
+    time_format: str = Field(
+        default="iso",
+        description="`iso`, `epoch_seconds`, or a Java pattern such as `dd/MM/yyyy HH:mm`.",
+    )
+    time_zone: Annotated[str, AfterValidator(_known_zone)] = Field(
+        default="UTC",
+        description="Zone of timestamps that carry none, and of the source's calendar days.",
+    )
+    duplicate_key: tuple[Name, ...] = Field(
+        default=(),
+        description="Events: canonical columns whose equality makes a row a repeat; by default "
+        "all that are mapped.",
+    )
+    replacements: tuple[Replacement, ...] = Field(default=(), description="Rewrites, in order.")
+    reject: tuple[RejectRule, ...] = Field(default=(), description="Rows that are no events.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        known = mappable_columns(self.target)
+        named = {
+            "columns": set(self.columns),
+            "constants": set(self.constants),
+            "replacements": {r.column for r in self.replacements},
+            "reject": {r.column for r in self.reject},
+            "duplicate_key": set(self.duplicate_key),
+        }
+        problems = [
+            f"{where} names {sorted(names - set(known))}, but {self.target} has {list(known)}"
+            for where, names in named.items()
+            if names - set(known)
+        ]
+        filled = set(self.columns) | set(self.constants)
+        missing = [c for c in REQUIRED_COLUMNS[self.target] if c not in filled]
+        if missing:
+            problems.append(f"{self.target} need {missing} in columns or constants")
+        if twice := sorted(set(self.columns) & set(self.constants)):
+            problems.append(f"{twice} stand both in columns and in constants")
+        if self.attributes and self.target != "users":
+            problems.append("attributes belong to a source of users")
+        if self.flags and self.target != "items":
+            problems.append("flags belong to a source of items")
+        if self.format != "csv" and (self.header is not None or self.encoding != "UTF-8"):
+            problems.append("header and encoding belong to format csv")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def table(self) -> Table:
+        """The bronze table that the source fills."""
+        return TARGETS[self.target]
+
+    @property
+    def mapped_source_columns(self) -> tuple[str, ...]:
+        """The file's columns that must be there, in the order the mapping names them."""
+        return (*self.columns.values(), *self.attributes, *self.flags)
+
+    @property
+    def event_key(self) -> tuple[str, ...]:
+        """The canonical columns whose equality makes two events one."""
+        return self.duplicate_key or tuple(
+            c for c in mappable_columns(self.target) if c in self.columns or c in self.constants
+        )

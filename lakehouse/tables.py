@@ -1,0 +1,501 @@
+"""Every table of the lake, declared once.
+
+Spark schemas, DDL with comments, structural validation suites, the documentation in
+``docs/tables.md``, Airflow assets, test-row factories and the list of personal columns are all
+derived from these declarations. The module uses the standard library alone, so that a DAG file can
+import it without loading Spark.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+ColumnType = Literal[
+    "string",
+    "int",
+    "long",
+    "double",
+    "boolean",
+    "date",
+    "timestamp",
+    "array<string>",
+    "map<string,string>",
+]
+Layer = Literal["bronze", "silver", "gold"]
+
+FREQUENCY_WINDOWS_DAYS: Final = (7, 30, 90, 365)
+HALF_LIVES_DAYS: Final = (30, 120)
+PRICE_BANDS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its type, meaning and the values it may hold.
+
+    ``allowed`` lists the only values permitted, ``minimum`` is inclusive; both ignore nulls.
+    ``personal`` marks data about a person, which erasure has to reach.
+    """
+
+    name: str
+    type: ColumnType
+    doc: str
+    nullable: bool = False
+    allowed: tuple[str, ...] | None = None
+    minimum: float | None = None
+    personal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One Delta table: its columns in order, what a row is, and how it is partitioned."""
+
+    layer: Layer
+    name: str
+    doc: str
+    grain: tuple[str, ...]
+    partition_by: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    def __post_init__(self) -> None:
+        names = [column.name for column in self.columns]
+        if len(set(names)) != len(names):
+            raise ValueError(f"{self.full_name}: a column is declared twice in {names}")
+        unknown = sorted({*self.grain, *self.partition_by} - set(names))
+        if unknown:
+            raise ValueError(f"{self.full_name}: grain or partition names no column: {unknown}")
+
+    @property
+    def full_name(self) -> str:
+        """The name people use, e.g. ``silver.interactions``."""
+        return f"{self.layer}.{self.name}"
+
+    @property
+    def path(self) -> str:
+        """The table's place below the lake's root, e.g. ``silver/interactions``."""
+        return f"{self.layer}/{self.name}"
+
+    @property
+    def asset_uri(self) -> str:
+        """The URI by which Airflow knows the table as an asset."""
+        return f"x-delta://lake/{self.path}"
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The columns' names in declared order."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def personal_columns(self) -> tuple[str, ...]:
+        """The columns that hold data about a person."""
+        return tuple(column.name for column in self.columns if column.personal)
+
+    def column(self, name: str) -> Column:
+        """The declaration of one column; raises ``KeyError`` for an unknown name."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(f"{self.full_name} has no column {name!r}; it has {self.column_names}")
+
+
+_USER_ID = Column("user_id", "string", "Identifier of the user in the source.", personal=True)
+_ITEM_ID = Column("item_id", "string", "Identifier of the item in the source.")
+_RUN_DATE = Column("run_date", "date", "Night that wrote the row (UTC).")
+_AS_OF = Column("as_of", "date", "The row uses events strictly before this day.")
+_INGEST_DATE = Column("ingest_date", "date", "Night that took the row in (UTC).")
+_INGEST_BATCH = Column(
+    "ingest_batch", "string", "Ingest date and a digest of the batch's files; one Delta commit."
+)
+_SOURCE = Column("source", "string", "Name of the source mapping in the configuration.")
+_SOURCE_FILE = Column("source_file", "string", "File below the landing folder.")
+_ROW_NUMBER = Column("row_number", "long", "Position of the row in its file, from 1.", minimum=1)
+_LINEAGE = (_SOURCE, _SOURCE_FILE, _ROW_NUMBER, _INGEST_BATCH, _INGEST_DATE)
+LINEAGE_COLUMNS: Final = tuple(column.name for column in _LINEAGE)
+
+EVENT_TYPES: Final = ("purchase", "rating", "view", "click", "cart")
+
+_ITEM_CONTENT = (
+    Column("title", "string", "Name shown to people.", nullable=True),
+    Column("department", "string", "Broadest level of the catalogue.", nullable=True),
+    Column("category", "string", "Level below the department.", nullable=True),
+    Column("product_type", "string", "Finest level of the catalogue.", nullable=True),
+    Column("brand", "string", "Brand or brand class.", nullable=True),
+    Column("manufacturer", "string", "Maker or publisher.", nullable=True),
+    Column("package_size", "string", "Size as printed, not normalised.", nullable=True),
+)
+ITEM_CONTENT_COLUMNS: Final = tuple(column.name for column in _ITEM_CONTENT)
+
+
+def _raw(name: str, doc: str, *, personal: bool = False) -> Column:
+    return Column(name, "string", f"{doc} As delivered.", nullable=True, personal=personal)
+
+
+_EXTRA = Column(
+    "extra",
+    "map<string,string>",
+    "Columns of the file that the mapping does not name.",
+    nullable=True,
+    personal=True,
+)
+_CORRUPT_RECORD = Column(
+    "corrupt_record", "string", "The raw line where it could not be parsed.", True, personal=True
+)
+
+BRONZE_FILES: Final = Table(
+    "bronze",
+    "files",
+    "Every file taken in, written before its rows: an interrupted batch is found and finished.",
+    ("source", "source_file"),
+    ("ingest_date",),
+    (
+        _SOURCE,
+        _SOURCE_FILE,
+        Column("file_digest", "string", "SHA-256 of the file's bytes."),
+        Column("bytes", "long", "Size of the file.", minimum=0),
+        Column(
+            "status",
+            "string",
+            "`loaded`; `empty` without rows; `duplicate` if its bytes came before by another name.",
+            allowed=("loaded", "empty", "duplicate"),
+        ),
+        _INGEST_BATCH,
+        _INGEST_DATE,
+    ),
+)
+
+BRONZE_EVENTS: Final = Table(
+    "bronze",
+    "events",
+    "Interactions exactly as delivered, under the mapping's column names.",
+    ("source", "source_file", "row_number"),
+    ("ingest_date", "ingest_batch"),
+    (
+        _raw("user_id", "User.", personal=True),
+        _raw("item_id", "Item."),
+        _raw("event_time", "When it happened."),
+        _raw("event_type", "Kind of event."),
+        _raw("quantity", "Units."),
+        _raw("value", "Money paid, or rating given."),
+        _raw("unit_price", "Price of one unit, where the source has no value."),
+        _raw("discount", "Money taken off."),
+        _raw("order_id", "Basket, invoice or session."),
+        _raw("store_id", "Shop or channel."),
+        _EXTRA,
+        _CORRUPT_RECORD,
+        *_LINEAGE,
+    ),
+)
+
+BRONZE_ITEMS: Final = Table(
+    "bronze",
+    "items",
+    "Catalogue rows exactly as delivered, under the mapping's column names.",
+    ("source", "source_file", "row_number"),
+    ("ingest_date", "ingest_batch"),
+    (
+        _raw("item_id", "Item."),
+        *(_raw(column.name, column.doc) for column in _ITEM_CONTENT),
+        _raw("tags", "Several-valued attribute, e.g. genres."),
+        _EXTRA,
+        _CORRUPT_RECORD,
+        *_LINEAGE,
+    ),
+)
+
+BRONZE_USERS: Final = Table(
+    "bronze",
+    "users",
+    "User rows exactly as delivered, under the mapping's column names.",
+    ("source", "source_file", "row_number"),
+    ("ingest_date", "ingest_batch"),
+    (
+        _raw("user_id", "User.", personal=True),
+        Column(
+            "attributes",
+            "map<string,string>",
+            "The mapping's user attributes, as delivered.",
+            nullable=True,
+            personal=True,
+        ),
+        _EXTRA,
+        _CORRUPT_RECORD,
+        *_LINEAGE,
+    ),
+)
+
+SILVER_INTERACTIONS: Final = Table(
+    "silver",
+    "interactions",
+    "Clean events, each once, in UTC.",
+    ("event_id",),
+    ("ingest_date",),
+    (
+        Column("event_id", "string", "Hash of the source and its duplicate key (128 bits, hex)."),
+        _USER_ID,
+        _ITEM_ID,
+        Column("event_type", "string", "Kind of event.", allowed=EVENT_TYPES),
+        Column("event_ts", "timestamp", "When it happened (UTC)."),
+        Column("event_date", "date", "UTC day of the event."),
+        Column(
+            "days_late", "int", "Whole days between the event's day and its file's night, less one."
+        ),
+        Column("quantity", "double", "Units, above 0; 1 where the source has none."),
+        Column("value", "double", "Money paid, or rating given.", nullable=True),
+        Column("discount", "double", "Money taken off.", nullable=True),
+        Column("order_id", "string", "Basket, invoice or session.", nullable=True),
+        Column("store_id", "string", "Shop or channel.", nullable=True),
+        *_LINEAGE,
+    ),
+)
+
+SILVER_ITEMS: Final = Table(
+    "silver",
+    "items",
+    "Clean catalogue rows; the newest night's row of an item is in force.",
+    ("ingest_date", "item_id"),
+    ("ingest_date",),
+    (
+        _ITEM_ID,
+        *_ITEM_CONTENT,
+        Column("tags", "array<string>", "Several-valued attribute, sorted, e.g. genres."),
+        *_LINEAGE,
+    ),
+)
+
+SILVER_USERS: Final = Table(
+    "silver",
+    "users",
+    "Clean user rows; the newest night's row of a user is in force.",
+    ("ingest_date", "user_id"),
+    ("ingest_date",),
+    (
+        _USER_ID,
+        Column("attributes", "map<string,string>", "Attributes that are known.", personal=True),
+        *_LINEAGE,
+    ),
+)
+
+QUARANTINE: Final = Table(
+    "silver",
+    "quarantine",
+    "Rejected rows with every rule that they broke; nothing is thrown away.",
+    ("source", "source_file", "row_number"),
+    ("ingest_date",),
+    (
+        Column(
+            "table_name",
+            "string",
+            "Bronze table of the row.",
+            allowed=("bronze.events", "bronze.items", "bronze.users"),
+        ),
+        Column("rules", "array<string>", "Names of the broken rules, in the order checked."),
+        Column("record", "string", "The bronze row as JSON.", personal=True),
+        *_LINEAGE,
+    ),
+)
+
+ROW_ACCOUNTING: Final = Table(
+    "silver",
+    "row_accounting",
+    "Where each night's bronze rows went: bronze = silver + quarantine + duplicates.",
+    ("ingest_date", "table_name"),
+    ("ingest_date",),
+    (
+        _INGEST_DATE,
+        Column("table_name", "string", "Bronze table counted."),
+        Column("bronze_rows", "long", "Rows taken in.", minimum=0),
+        Column("silver_rows", "long", "Rows kept.", minimum=0),
+        Column("quarantine_rows", "long", "Rows rejected.", minimum=0),
+        Column("duplicate_rows", "long", "Rows that repeat an earlier row.", minimum=0),
+    ),
+)
+
+
+def _frequency(noun: str) -> tuple[Column, ...]:
+    """Count, window counts and decayed counts of events, the same for every entity."""
+    return (
+        Column("events_total", "long", f"Events of the {noun} before `as_of`.", minimum=0),
+        *(
+            Column(f"events_{days}d", "long", f"Events in the last {days} days.", minimum=0)
+            for days in FREQUENCY_WINDOWS_DAYS
+        ),
+        *(
+            Column(
+                f"decayed_events_{days}d",
+                "double",
+                f"Sum over events of 0.5^(age / {days} days).",
+                minimum=0,
+            )
+            for days in HALF_LIVES_DAYS
+        ),
+        Column("active_days", "long", "Days with at least one event.", minimum=0),
+    )
+
+
+def _recency(*, nullable: bool = False) -> tuple[Column, ...]:
+    return (
+        Column(
+            "days_since_first", "int", "Days from the first event to `as_of`.", nullable, minimum=1
+        ),
+        Column(
+            "days_since_last", "int", "Days from the last event to `as_of`.", nullable, minimum=1
+        ),
+        Column(
+            "mean_gap_days",
+            "double",
+            "Mean days between active days; null with one active day.",
+            nullable=True,
+            minimum=1,
+        ),
+    )
+
+
+USER_ITEM_FEATURES: Final = Table(
+    "gold",
+    "user_item_features",
+    "How often and how recently each user took each item.",
+    ("run_date", "as_of", "user_id", "item_id"),
+    ("run_date", "as_of"),
+    (
+        _RUN_DATE,
+        _AS_OF,
+        _USER_ID,
+        _ITEM_ID,
+        *_frequency("pair"),
+        *_recency(),
+        Column("quantity_total", "double", "Units.", minimum=0),
+        Column("value_total", "double", "Money paid, or sum of ratings.", nullable=True),
+    ),
+)
+
+USER_FEATURES: Final = Table(
+    "gold",
+    "user_features",
+    "Activity, diversity and price level of each user.",
+    ("run_date", "as_of", "user_id"),
+    ("run_date", "as_of"),
+    (
+        _RUN_DATE,
+        _AS_OF,
+        _USER_ID,
+        *_frequency("user"),
+        *_recency(),
+        Column("orders_total", "long", "Orders; active days where the source has none.", minimum=1),
+        Column("items_distinct", "long", "Different items.", minimum=1),
+        Column("repeat_share", "double", "1 - items_distinct / events_total.", minimum=0),
+        Column("departments_distinct", "long", "Different known departments.", minimum=0),
+        Column(
+            "department_entropy",
+            "double",
+            "Shannon entropy of the events over the known departments, in bits; 0 without any.",
+            minimum=0,
+        ),
+        Column("value_total", "double", "Money paid, or sum of ratings.", nullable=True),
+        Column("value_per_order", "double", "value_total / orders_total.", nullable=True),
+        Column(
+            "unit_price",
+            "double",
+            "Value of a unit, where values are known; goods in other units (fuel) blur it.",
+            nullable=True,
+        ),
+        Column(
+            "price_band_mean",
+            "double",
+            "Mean price band of the items of the events; null where none has a band.",
+            nullable=True,
+            minimum=1,
+        ),
+        Column("discount_share", "double", "Discount / (value + discount).", nullable=True),
+    ),
+)
+
+ITEM_FEATURES: Final = Table(
+    "gold",
+    "item_features",
+    "Demand, price and content of each item, sold or not.",
+    ("run_date", "as_of", "item_id"),
+    ("run_date", "as_of"),
+    (
+        _RUN_DATE,
+        _AS_OF,
+        _ITEM_ID,
+        *_frequency("item"),
+        *_recency(nullable=True),
+        Column("buyers_total", "long", "Different users.", minimum=0),
+        Column(
+            "repeat_buyer_share",
+            "double",
+            "Share of buyers with the item on two or more days.",
+            nullable=True,
+            minimum=0,
+        ),
+        Column("unit_price", "double", "Value of a unit, where values are known.", nullable=True),
+        Column(
+            "price_band",
+            "int",
+            f"1 (cheapest) to {PRICE_BANDS} by price rank within the category, or among the items "
+            "without one; null without a price.",
+            nullable=True,
+            minimum=1,
+        ),
+        Column("in_catalogue", "boolean", "The catalogue describes the item."),
+        Column(
+            "sellable",
+            "boolean",
+            "May be recommended: in the catalogue, sold lately, not excluded.",
+        ),
+        *_ITEM_CONTENT,
+        Column("tags", "array<string>", "Several-valued attribute, sorted, e.g. genres."),
+    ),
+)
+
+LISTS: Final = ("all", "discover", "fallback")
+
+RECOMMENDATIONS: Final = Table(
+    "gold",
+    "recommendations",
+    "The lists served: N items per user and list.",
+    ("run_date", "list", "user_id", "rank"),
+    ("run_date",),
+    (
+        _RUN_DATE,
+        Column(
+            "list",
+            "string",
+            "`all`, `discover` (new to the user), or `fallback` (unknown users, empty user_id).",
+            allowed=LISTS,
+        ),
+        _USER_ID,
+        Column("rank", "int", "Place in the list, from 1.", minimum=1),
+        _ITEM_ID,
+        Column("title", "string", "Name shown to people.", nullable=True),
+        Column("score", "double", "Score of the source; comparable within a list and source only."),
+        Column("source", "string", "Method that put the item there."),
+        Column("reason", "string", "Why, in words for the user.", personal=True),
+        Column("model_version", "string", "Registered model, as `name/version`."),
+        Column("release", "string", "Release that the row belongs to."),
+    ),
+)
+
+ALL_TABLES: Final = (
+    BRONZE_FILES,
+    BRONZE_EVENTS,
+    BRONZE_ITEMS,
+    BRONZE_USERS,
+    SILVER_INTERACTIONS,
+    SILVER_ITEMS,
+    SILVER_USERS,
+    QUARANTINE,
+    ROW_ACCOUNTING,
+    USER_ITEM_FEATURES,
+    USER_FEATURES,
+    ITEM_FEATURES,
+    RECOMMENDATIONS,
+)
+
+
+def personal_columns() -> Iterator[tuple[Table, Column]]:
+    """Every column that erasure has to reach, table by table."""
+    for table in ALL_TABLES:
+        for column in table.columns:
+            if column.personal:
+                yield table, column

@@ -1,0 +1,1 @@
+"""Recommenders, their evaluation, and the registry; no Spark."""

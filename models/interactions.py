@@ -1,0 +1,144 @@
+"""Events as index arrays: the one form in which models see who took what, and when."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from lakehouse.errors import DataError
+
+EPOCH = date(1970, 1, 1)
+UNKNOWN = -1
+
+Ids = NDArray[np.object_]
+Indices = NDArray[np.int32]
+
+
+def day_number(day: date) -> int:
+    """Days since 1970-01-01."""
+    return (day - EPOCH).days
+
+
+def index_of(ids: Ids, wanted: Iterable[str]) -> Indices:
+    """Position of each of ``wanted`` in the sorted vocabulary ``ids``; ``UNKNOWN`` where absent."""
+    positions = pd.Index(ids).get_indexer(pd.Index(list(wanted), dtype=object))
+    return positions.astype(np.int32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Interactions:
+    """One entry per event, over sorted vocabularies of user and item ids.
+
+    ``user`` and ``item`` are positions in ``user_ids`` and ``item_ids``; ``day`` counts from
+    1970-01-01; ``value`` is NaN where the source has none. The vocabularies may hold ids without
+    events: a cut in time keeps them, so that indices mean the same on both sides of it.
+    """
+
+    user_ids: Ids
+    item_ids: Ids
+    user: Indices
+    item: Indices
+    day: Indices
+    quantity: NDArray[np.float32]
+    value: NDArray[np.float32]
+
+    @classmethod
+    def from_frame(
+        cls,
+        events: pd.DataFrame,
+        *,
+        user_ids: Iterable[str] | None = None,
+        item_ids: Iterable[str] | None = None,
+    ) -> Self:
+        """Read columns ``user_id``, ``item_id``, ``event_date``, ``quantity`` and ``value``.
+
+        ``user_ids`` and ``item_ids`` give vocabularies (any order); without them they are the ids
+        that occur. Raises ``DataError`` where an event's id is not in the vocabulary given.
+        """
+        user, users = _encode(events, "user_id", user_ids)
+        item, items = _encode(events, "item_id", item_ids)
+        days = pd.to_datetime(events["event_date"]).to_numpy().astype("datetime64[D]")
+        return cls(
+            user_ids=users,
+            item_ids=items,
+            user=user,
+            item=item,
+            day=days.astype(np.int64).astype(np.int32),
+            quantity=events["quantity"].to_numpy(dtype=np.float32),
+            value=events["value"].to_numpy(dtype=np.float32, na_value=np.nan),
+        )
+
+    @property
+    def users(self) -> int:
+        """Size of the user vocabulary."""
+        return len(self.user_ids)
+
+    @property
+    def items(self) -> int:
+        """Size of the item vocabulary."""
+        return len(self.item_ids)
+
+    def __len__(self) -> int:
+        return len(self.day)
+
+    def before(self, day: date) -> Self:
+        """The events of days before ``day``."""
+        return self.select(self.day < day_number(day))
+
+    def between(self, start: date, end: date) -> Self:
+        """The events of days from ``start`` to the day before ``end``."""
+        return self.select((self.day >= day_number(start)) & (self.day < day_number(end)))
+
+    def select(self, chosen: NDArray[np.bool_]) -> Self:
+        """The events where ``chosen`` holds, over the same vocabularies."""
+        return replace(
+            self,
+            user=self.user[chosen],
+            item=self.item[chosen],
+            day=self.day[chosen],
+            quantity=self.quantity[chosen],
+            value=self.value[chosen],
+        )
+
+    def matrix(self, weights: NDArray[Any] | None = None) -> sparse.csr_array:
+        """Users x items, float64: the sum of ``weights`` (1 without) over each pair's events.
+
+        Column indices are sorted and pairs are unique. Pairs whose weights sum to 0 stay stored.
+        """
+        entries = np.ones(len(self)) if weights is None else np.asarray(weights, dtype=np.float64)
+        built = sparse.coo_array(
+            (entries, (self.user, self.item)), shape=(self.users, self.items)
+        ).tocsr()
+        built.sum_duplicates()
+        return built
+
+    def decay(self, as_of: date, half_life_days: float) -> NDArray[np.float64]:
+        """``0.5 ** (age / half_life_days)`` of each event, its age in days at ``as_of``."""
+        age = (day_number(as_of) - self.day).astype(np.float64)
+        return np.asarray(0.5 ** (age / half_life_days))
+
+
+def _encode(
+    events: pd.DataFrame, column: str, vocabulary: Iterable[str] | None
+) -> tuple[Indices, Ids]:
+    codes, uniques = pd.factorize(events[column].astype(object), sort=True)
+    if (codes == UNKNOWN).any():
+        raise DataError(
+            f"events: {column} is null in {(codes == UNKNOWN).sum()} rows. Clean first."
+        )
+    found: Ids = np.asarray(uniques, dtype=object)
+    if vocabulary is None:
+        return codes.astype(np.int32), found
+    ids: Ids = np.array(sorted(set(vocabulary)), dtype=object)
+    position = index_of(ids, found)
+    if (position == UNKNOWN).any():
+        raise DataError(
+            f"events: {(position == UNKNOWN).sum()} different values of {column} are not in the "
+            f"vocabulary of {len(ids)} ids. Give a vocabulary that covers the events."
+        )
+    return position[codes], ids

@@ -1,0 +1,54 @@
+"""Every method by its kind, so that a configuration or a saved model can name it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lakehouse.errors import ConfigurationError
+from models import storage
+from models.als import ImplicitAls
+from models.base import BaseRecommender
+from models.category_popularity import CategoryPopularity
+from models.content_based import ContentBased
+from models.decayed_counts import DecayedCounts
+from models.ease import Ease
+from models.knn import ItemKnn, UserKnn
+from models.lightfm_model import HybridLightFM
+from models.popularity import Popularity
+from models.two_stage import TwoStage
+
+METHODS: Mapping[str, type[BaseRecommender]] = {
+    method.kind: method
+    for method in (
+        Popularity,
+        DecayedCounts,
+        UserKnn,
+        ItemKnn,
+        Ease,
+        ImplicitAls,
+        ContentBased,
+        HybridLightFM,
+        CategoryPopularity,
+        TwoStage,
+    )
+}
+
+
+def build(kind: str, parameters: Mapping[str, Any]) -> BaseRecommender:
+    """An unfitted recommender; raises ``ConfigurationError`` for an unknown kind or parameter."""
+    method = _method(kind)
+    try:
+        return method(**parameters)
+    except TypeError as error:
+        raise ConfigurationError(f"method {kind}: {error}") from error
+
+
+def load(folder: Path) -> BaseRecommender:
+    """Read a saved model of any kind; raises ``DataError`` where it is missing or damaged."""
+    return _method(storage.read(folder).kind).load(folder)
+
+
+def _method(kind: str) -> type[BaseRecommender]:
+    if kind not in METHODS:
+        raise ConfigurationError(f"no method {kind!r}; there are {', '.join(sorted(METHODS))}")
+    return METHODS[kind]

@@ -1,0 +1,46 @@
+"""The most popular items, the same for everyone: events decayed by age."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from models import storage
+from models.base import BaseRecommender
+from models.context import Context
+from models.interactions import UNKNOWN, Indices
+from models.topn import Ranked
+
+
+@dataclass(kw_only=True, eq=False)
+class Popularity(BaseRecommender):
+    """Items by ``sum(0.5 ** (age / popularity_half_life_days))`` over their events.
+
+    This is the fallback of every model, so there is nothing to add to it.
+    """
+
+    kind: ClassVar[str] = "popularity"
+
+    def _learn(self, context: Context) -> None:
+        del context
+
+    def _rank(
+        self,
+        users: Indices,
+        n: int,
+        allowed: NDArray[np.bool_],
+        exclude: sparse.csr_array | None,
+    ) -> Ranked:
+        del allowed, exclude
+        return Ranked(
+            np.full((len(users), n), UNKNOWN, dtype=np.int32),
+            np.zeros((len(users), n), dtype=np.float32),
+        )
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        return {}
+
+    def _restore(self, arrays: storage.Arrays) -> None:
+        del arrays

@@ -1,0 +1,295 @@
+"""Candidates from several methods, ranked by gradient-boosted trees.
+
+The ranker learns from past nights: the candidates as they would have been then, what was known of
+them then, and which of them the user took in the days after. Those days end before the night on
+which the model is fitted, so that nothing later can leak.
+
+Two boosters score each candidate, one trained on a logistic loss and one on LambdaRank (Burges
+2010); their scores, each divided by its standard deviation, are averaged.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from hashlib import sha256
+from typing import Any, ClassVar, Final
+
+import lightgbm as lgb
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from models import storage
+from models.base import BaseRecommender
+from models.candidates import RELATIVE, Source, candidates
+from models.category_popularity import CategoryPopularity
+from models.context import Context
+from models.decayed_counts import DecayedCounts
+from models.ease import Ease
+from models.interactions import Indices, Interactions, day_number
+from models.knn import UserKnn
+from models.popularity import Popularity
+from models.ranking_features import NightFeatures
+from models.topn import Ranked, top_n_sparse
+
+TASKS: Final = ("all", "discover")
+OBJECTIVES: Final = ("binary", "lambdarank")
+MEMORY_NIGHTS: Final = 12
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Described:
+    """Candidates of one night and task, sorted by user, a row of ``features`` for each."""
+
+    user: Indices
+    item: Indices
+    features: pd.DataFrame
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Examples:
+    """Candidates with what became of them; ``group`` counts each user-night's rows in order."""
+
+    features: pd.DataFrame
+    taken: NDArray[np.bool_]
+    weight: NDArray[np.float64]
+    group: NDArray[np.int64]
+
+
+@dataclass(kw_only=True, eq=False)
+class TwoStage(BaseRecommender):
+    """Two rankers: one for all items, one for items new to the user.
+
+    The last of ``nights`` past nights lies ``label_days`` before the night of the fit, the others
+    ``label_days`` apart before it; earlier ones without events are left out. Without any night to
+    learn from, candidates rank by the mean of their sources' relative scores. ``rounds``,
+    ``learning_rate`` and ``leaves`` are LightGBM's, ``negative_share`` of the candidates not taken
+    are learnt from, and each user's first ``keep`` candidates are kept for lists.
+    """
+
+    kind: ClassVar[str] = "two_stage"
+
+    nights: int = 3
+    label_days: int = 30
+    rounds: int = 100
+    learning_rate: float = 0.08
+    leaves: int = 31
+    negative_share: float = 0.5
+    keep: int = 100
+    seed: int = 42
+    threads: int = 1
+    _ranked: dict[str, sparse.csr_array] = field(init=False, repr=False, default_factory=dict)
+    _boosters: dict[str, str] = field(init=False, repr=False, default_factory=dict)
+
+    def _learn(self, context: Context) -> None:
+        past = [_at(context, night) for night in self._training_nights(context)]
+        for task in TASKS:
+            examples = [self._examples(night, context.interactions, task) for night in past]
+            learnable = [part for part in examples if part.taken.any()]
+            described = _described(context, task, self.label_days)
+            if learnable:
+                score = self._learn_task(task, _together(learnable), described)
+            else:
+                score = described.features.filter(like=RELATIVE).fillna(0).mean(axis=1).to_numpy()
+            self._ranked[task] = self._first(described, score, context)
+
+    def _learn_task(
+        self, task: str, examples: _Examples, described: _Described
+    ) -> NDArray[np.float64]:
+        """Train both boosters of ``task``; the candidates' scores."""
+        score = np.zeros(len(described.user))
+        for objective in OBJECTIVES:
+            booster = self._train(examples, objective)
+            raw = np.asarray(booster.predict(described.features, raw_score=True))
+            score += raw / (raw.std() or 1.0)
+            self._boosters[f"{task}_{objective}"] = booster.model_to_string()
+        return score
+
+    def _training_nights(self, context: Context) -> list[date]:
+        first = int(np.min(context.interactions.day))
+        nights = (
+            context.as_of - timedelta(days=self.label_days * back)
+            for back in range(1, self.nights + 1)
+        )
+        return [night for night in nights if day_number(night) > first]
+
+    def _examples(self, night: Context, events: Interactions, task: str) -> _Examples:
+        described = _described(night, task, self.label_days)
+        end = night.as_of + timedelta(days=self.label_days)
+        later = events.between(night.as_of, end)
+        items = events.items
+        taken_later = np.unique(later.user.astype(np.int64) * items + later.item)
+        key = described.user.astype(np.int64) * items + described.item
+        taken = np.isin(key, taken_later, assume_unique=True)
+        active = np.isin(described.user, later.user)
+        random = np.random.default_rng([self.seed, day_number(night.as_of)])
+        chosen = active & (taken | (random.random(len(key)) < self.negative_share))
+        user, taken = described.user[chosen], taken[chosen]
+        positives = np.bincount(user, weights=taken, minlength=events.users)
+        return _Examples(
+            features=described.features[chosen],
+            taken=taken,
+            # A user with many purchases is not to drown out the others.
+            weight=1 / np.sqrt(np.maximum(positives, 1))[user],
+            group=np.unique(user, return_counts=True)[1],
+        )
+
+    def _train(self, examples: _Examples, objective: str) -> lgb.Booster:
+        parameters = {
+            "objective": objective,
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.leaves,
+            "min_data_in_leaf": 100,
+            "feature_fraction": 0.4,
+            "lambda_l2": 10.0,
+            "max_bin": 63,
+            "lambdarank_truncation_level": 20,
+            "seed": self.seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": self.threads,
+            "verbosity": -1,
+        }
+        rows = lgb.Dataset(
+            examples.features,
+            label=examples.taken.astype(np.float32),
+            weight=examples.weight if objective == "binary" else None,
+            group=examples.group if objective == "lambdarank" else None,
+            params=parameters,
+        )
+        return lgb.train(parameters, rows, num_boost_round=self.rounds)
+
+    def _first(
+        self, described: _Described, score: NDArray[np.float64], context: Context
+    ) -> sparse.csr_array:
+        """Each user's first ``keep`` candidates, users x items."""
+        order = np.lexsort((described.item, -score, described.user))
+        user = described.user[order]
+        rank = np.arange(len(user)) - np.searchsorted(user, user)
+        kept = order[rank < self.keep]
+        return sparse.csr_array(
+            (score[kept], (described.user[kept], described.item[kept])),
+            shape=(context.interactions.users, context.interactions.items),
+        )
+
+    def _rank(
+        self,
+        users: Indices,
+        n: int,
+        allowed: NDArray[np.bool_],
+        exclude: sparse.csr_array | None,
+    ) -> Ranked:
+        ranked = self._ranked["all" if exclude is None else "discover"]
+        return top_n_sparse(ranked[users], n, allowed=allowed, exclude=exclude)
+
+    def importance(self, task: str) -> "pd.Series[float]":
+        """Gain of each feature in both boosters of ``task``, as shares, the greatest first.
+
+        Empty where there was no night to learn from.
+        """
+        gains = pd.Series(dtype=np.float64)
+        texts = [t for name, t in self._boosters.items() if name.startswith(f"{task}_")]
+        for text in texts:
+            booster = lgb.Booster(model_str=text)
+            gain = pd.Series(
+                booster.feature_importance("gain"), index=booster.feature_name(), dtype=np.float64
+            )
+            gains = gains.add(gain / gain.sum(), fill_value=0)
+        return (gains / max(len(texts), 1)).sort_values(ascending=False, kind="stable")
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        arrays: dict[str, NDArray[Any]] = {}
+        for task, ranked in self._ranked.items():
+            arrays |= storage.pack_matrix(f"ranked_{task}", ranked)
+        for name, text in self._boosters.items():
+            arrays[f"booster_{name}"] = np.frombuffer(text.encode(), dtype=np.uint8)
+        return arrays
+
+    def _restore(self, arrays: storage.Arrays) -> None:
+        self._ranked = {task: storage.unpack_matrix(f"ranked_{task}", arrays) for task in TASKS}
+        self._boosters = {
+            name.removeprefix("booster_"): array.tobytes().decode()
+            for name, array in arrays.items()
+            if name.startswith("booster_")
+        }
+
+
+def _sources(task: str) -> dict[str, Source]:
+    """The first stage, unfitted."""
+    if task == "all":
+        return {
+            "own": Source(DecayedCounts(half_life_days=120), candidates=60, depth=60),
+            "popular": Source(Popularity(), candidates=20, depth=20),
+        }
+    return {
+        "similar_users": Source(UserKnn(), candidates=100, depth=400),
+        "goes_with": Source(Ease(), candidates=60, depth=400),
+        "in_type": Source(CategoryPopularity(), candidates=50, depth=200),
+        "popular": Source(Popularity(), candidates=60, depth=200),
+        "popular_lately": Source(Popularity(popularity_half_life_days=7), candidates=40, depth=200),
+    }
+
+
+_memory: OrderedDict[tuple[str, str], _Described] = OrderedDict()
+
+
+def _described(context: Context, task: str, label_days: int) -> _Described:
+    """The candidates of everybody with events, and what is known of them.
+
+    One training fits the same nights for its validation, its test and its last model, so that the
+    last few results are remembered by the content that they depend on.
+    """
+    fingerprint = _fingerprint(context, label_days)
+    key = fingerprint, task
+    if key not in _memory:
+        users = np.unique(context.interactions.user).astype(np.int32)
+        found = candidates(_sources(task), context, users, new_only=task == "discover")
+        night = NightFeatures.of(context, rebuy_days=label_days)
+        features = pd.concat([found.scores, night.describe(found.user, found.item)], axis=1)
+        _memory[key] = _Described(found.user, found.item, features)
+        while len(_memory) > MEMORY_NIGHTS:
+            _memory.popitem(last=False)
+    return _memory[key]
+
+
+def _fingerprint(context: Context, label_days: int) -> str:
+    events = context.interactions
+    digest = sha256(f"{context.as_of} {label_days}".encode())
+    for array in (
+        events.user,
+        events.item,
+        events.day,
+        events.quantity,
+        events.value,
+        context.sellable,
+    ):
+        digest.update(np.ascontiguousarray(array).data)
+    for column in ("product_type", "category"):
+        if column in context.item_features:
+            codes = pd.util.hash_array(context.item_features[column].astype(str).to_numpy(object))
+            digest.update(codes.data)
+    return digest.hexdigest()
+
+
+def _at(context: Context, night: date) -> Context:
+    """What was known on an earlier night; of the features only the catalogue's columns may be used.
+
+    What was sellable then is what had been sold.
+    """
+    events = context.interactions.before(night)
+    return replace(
+        context,
+        interactions=events,
+        as_of=night,
+        sellable=np.bincount(events.item, minlength=events.items) > 0,
+    )
+
+
+def _together(parts: list[_Examples]) -> _Examples:
+    return _Examples(
+        features=pd.concat([part.features for part in parts], ignore_index=True),
+        taken=np.concatenate([part.taken for part in parts]),
+        weight=np.concatenate([part.weight for part in parts]),
+        group=np.concatenate([part.group for part in parts]),
+    )

@@ -1,0 +1,1 @@
+"""Key-value stores, releases and look-ups; no Spark, MLflow or LightFM."""

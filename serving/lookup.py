@@ -1,0 +1,70 @@
+"""One user's list, from the release that serves."""
+
+from dataclasses import dataclass
+
+from lakehouse.errors import ConfigurationError
+from serving.records import (
+    FALLBACK_KEY,
+    PERSONAL_LISTS,
+    DamagedReleaseError,
+    Item,
+    decode,
+    key,
+)
+from serving.stores import Reading, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A list as served.
+
+    ``personal`` is false where the user is unknown to the release and gets the fallback list.
+    ``notice`` says that the current release is damaged and an older one answered, else ``None``.
+    """
+
+    release: str
+    list: str
+    personal: bool
+    items: tuple[Item, ...]
+    notice: str | None = None
+
+
+def lookup(store: Store, user: str, list_name: str = "all") -> Answer:
+    """The items of the user's list, from one release, whole.
+
+    The current release answers; if it is damaged, the newest intact one that served before it.
+    Raises ``ConfigurationError`` for an unknown list and ``InfrastructureError`` where the store
+    is not to be had, is empty, or holds no intact release.
+    """
+    if list_name not in PERSONAL_LISTS:
+        raise ConfigurationError(
+            f"there is no list {list_name!r}; the lists are {', '.join(PERSONAL_LISTS)}."
+        )
+    wanted = key(list_name, user)
+    try:
+        return _answer(store.read((wanted, FALLBACK_KEY)), wanted, list_name)
+    except DamagedReleaseError as error:
+        damage = str(error)
+    for release in reversed(store.pointer().history[:-1]):
+        try:
+            answer = _answer(store.read((wanted, FALLBACK_KEY), release), wanted, list_name)
+        except DamagedReleaseError:
+            continue
+        notice = (
+            f"the current release of {store.name} is damaged ({damage}); {release} answers "
+            "instead. Run `topshelf publish` for its night again."
+        )
+        return Answer(answer.release, list_name, answer.personal, answer.items, notice)
+    raise DamagedReleaseError(
+        f"the current release of {store.name} is damaged ({damage}) and no older one is intact. "
+        "Run `topshelf publish` for its night again."
+    )
+
+
+def _answer(reading: Reading, wanted: bytes, list_name: str) -> Answer:
+    found, fallback = reading.values
+    if found is not None:
+        return Answer(reading.release, list_name, True, decode(wanted, found))
+    if fallback is None:
+        raise DamagedReleaseError(f"release {reading.release} has no fallback list")
+    return Answer(reading.release, list_name, False, decode(FALLBACK_KEY, fallback))

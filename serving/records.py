@@ -1,0 +1,107 @@
+"""How one list lies in a key-value store: key, value, checksums.
+
+A key is the list's name, a zero byte and the user's id. A value is eight hexadecimal digits, the
+CRC-32 of key and body, and the body: JSON with the format's version and the items in order. The
+CRC ties a value to its key, so that a value that turns up under another key is found out too.
+"""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Final, TypeAlias
+
+from lakehouse.errors import DataError, InfrastructureError
+from lakehouse.tables import LISTS
+
+FORMAT: Final = 1
+FALLBACK: Final = "fallback"
+PERSONAL_LISTS: Final = tuple(name for name in LISTS if name != FALLBACK)
+MAXIMUM_KEY_BYTES: Final = 511
+_CRC_DIGITS: Final = 8
+
+Record: TypeAlias = tuple[bytes, bytes]
+
+
+class DamagedReleaseError(InfrastructureError):
+    """A stored release does not hold what was published; an older one can serve instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One place of a list; the fields are those of ``gold.recommendations``."""
+
+    rank: int
+    item_id: str
+    title: str | None
+    score: float
+    source: str
+    reason: str
+
+
+def key(list_name: str, user: str) -> bytes:
+    """The key of a user's list, at most 511 bytes, different for every user and list.
+
+    A longer id is replaced by its SHA-256 behind a byte that no short key has at that place.
+    """
+    name, identity = list_name.encode(), user.encode("utf-8", "surrogatepass")
+    plain = name + b"\0" + identity
+    if len(plain) <= MAXIMUM_KEY_BYTES:
+        return plain
+    return name + b"\1" + hashlib.sha256(identity).digest()
+
+
+FALLBACK_KEY: Final = key(FALLBACK, "")
+
+
+def encode(record_key: bytes, items: Sequence[Item]) -> bytes:
+    """The value to store under ``record_key``; raises ``DataError`` for a NaN or infinite score."""
+    content = {"format": FORMAT, "items": [asdict(item) for item in items]}
+    try:
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError as error:
+        raise DataError(
+            "gold.recommendations: a score is NaN or infinite. Find the model that gives it, run "
+            "`topshelf recommend` again, then publish."
+        ) from error
+    body = text.encode("utf-8", "surrogatepass")
+    return b"%08x" % _crc(record_key, body) + body
+
+
+def decode(record_key: bytes, value: bytes) -> tuple[Item, ...]:
+    """The items of a stored value.
+
+    Raises ``DamagedReleaseError`` where the value is not the one written under ``record_key`` or
+    its format is not this reader's.
+    """
+    body = value[_CRC_DIGITS:]
+    if value[:_CRC_DIGITS] != b"%08x" % _crc(record_key, body):
+        raise DamagedReleaseError("a record's checksum does not match")
+    content = json.loads(body)
+    if content["format"] != FORMAT:
+        raise DamagedReleaseError(
+            f"records have format {content['format']}, this reader knows format {FORMAT}"
+        )
+    return tuple(Item(**item) for item in content["items"])
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a manifest says about its records: how many, and their SHA-256 in key order."""
+
+    records: int
+    checksum: str
+
+
+def summarise(records: Iterable[Record]) -> Summary:
+    """Count and digest records given in key order, lengths included so that no two sets agree."""
+    digest, count = hashlib.sha256(), 0
+    for record_key, value in records:
+        digest.update(len(record_key).to_bytes(4) + record_key + len(value).to_bytes(4) + value)
+        count += 1
+    return Summary(count, digest.hexdigest())
+
+
+def _crc(record_key: bytes, body: bytes) -> int:
+    return zlib.crc32(body, zlib.crc32(record_key))

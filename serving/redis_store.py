@@ -1,0 +1,316 @@
+"""Releases in Redis: one hash per release, and a pointer that scripts read and move atomically.
+
+    topshelf:pointer              hash: `current` release; `state`, the whole pointer as JSON
+    topshelf:manifests            hash: release -> manifest; without it, no release
+    topshelf:records:RELEASE      hash: key -> value
+    topshelf:staging:TOKEN        what a publisher is writing; expires by itself
+    topshelf:publisher            the publisher's lease
+
+A reader's script looks up pointer and values in one step of the server, so that no switch and no
+drop comes between them. One key per release makes sealing, dropping and eviction all or nothing.
+Scripts compute key names, so this is for a single server with replicas, not for Redis Cluster.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final, Self, cast
+from urllib.parse import urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from lakehouse.errors import ConfigurationError, InfrastructureError
+from serving.records import DamagedReleaseError, Record, summarise
+from serving.releases import Manifest, Pointer
+from serving.stores import Reading, differs_from_manifest, no_current_release
+
+CONNECT_SECONDS: Final = 2.0
+ANSWER_SECONDS: Final = 5.0
+LEASE_SECONDS: Final = 15.0
+PUBLISH_WAIT_SECONDS: Final = 600.0
+_POLL_SECONDS: Final = 0.2
+_BATCH_RECORDS: Final = 500
+_SWITCH_ATTEMPTS: Final = 20
+
+_POINTER: Final = "topshelf:pointer"
+_MANIFESTS: Final = "topshelf:manifests"
+_RECORDS: Final = "topshelf:records:"
+_STAGING: Final = "topshelf:staging:"
+_PUBLISHER: Final = "topshelf:publisher"
+
+# ARGV: release or '', keys. Returns {} without a pointer, {release} without records.
+_READ: Final = """
+local release = ARGV[1]
+if release == '' then release = redis.call('HGET', 'topshelf:pointer', 'current') end
+if not release then return {} end
+local records = 'topshelf:records:' .. release
+if redis.call('EXISTS', records) == 0 then return {release} end
+return {release, redis.call('HMGET', records, unpack(ARGV, 2))}
+"""
+
+# ARGV: token, milliseconds. Returns 1 if the lease is still held.
+_RENEW: Final = """
+if redis.call('GET', 'topshelf:publisher') ~= ARGV[1] then return 0 end
+redis.call('PEXPIRE', 'topshelf:staging:' .. ARGV[1], ARGV[2])
+return redis.call('PEXPIRE', 'topshelf:publisher', ARGV[2])
+"""
+
+# ARGV: token.
+_GIVE_BACK: Final = """
+redis.call('UNLINK', 'topshelf:staging:' .. ARGV[1])
+if redis.call('GET', 'topshelf:publisher') == ARGV[1] then
+    redis.call('DEL', 'topshelf:publisher')
+end
+"""
+
+# ARGV: token, release, manifest, number of records. Returns 1 if sealed.
+_SEAL: Final = """
+local staging = 'topshelf:staging:' .. ARGV[1]
+if redis.call('GET', 'topshelf:publisher') ~= ARGV[1] then return 0 end
+if redis.call('HLEN', staging) ~= tonumber(ARGV[4]) then return 0 end
+redis.call('HSET', 'topshelf:manifests', ARGV[2], ARGV[3])
+redis.call('RENAME', staging, 'topshelf:records:' .. ARGV[2])
+redis.call('PERSIST', 'topshelf:records:' .. ARGV[2])
+return 1
+"""
+
+# ARGV: state before or '', state after, current release. Returns 1 if switched.
+_SWITCH: Final = """
+local before = redis.call('HGET', 'topshelf:pointer', 'state') or ''
+if before ~= ARGV[1] then return 0 end
+if redis.call('EXISTS', 'topshelf:records:' .. ARGV[3]) == 0 then return 0 end
+redis.call('HSET', 'topshelf:pointer', 'current', ARGV[3], 'state', ARGV[2])
+return 1
+"""
+
+# ARGV: releases.
+_DROP: Final = """
+local current = redis.call('HGET', 'topshelf:pointer', 'current')
+for _, release in ipairs(ARGV) do
+    if release ~= current then
+        redis.call('HDEL', 'topshelf:manifests', release)
+        redis.call('UNLINK', 'topshelf:records:' .. release)
+    end
+end
+"""
+
+
+class RedisStore:
+    """A Redis database; see ``serving.stores.Store``."""
+
+    def __init__(self, url: str) -> None:
+        """Use the database at ``url``, which may hold a password; nothing connects yet."""
+        self._name = _without_password(url)
+        self._token: str | None = None
+        self._client = redis.Redis.from_url(
+            url,
+            protocol=2,
+            socket_connect_timeout=CONNECT_SECONDS,
+            socket_timeout=ANSWER_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._scripts = {
+            text: self._client.register_script(text)
+            for text in (_READ, _RENEW, _GIVE_BACK, _SEAL, _SWITCH, _DROP)
+        }
+
+    @property
+    def name(self) -> str:
+        """The address without user and password."""
+        return self._name
+
+    @contextmanager
+    def publishing(self) -> Iterator[None]:
+        """See ``Store``: a lease, renewed while writing, that ends by itself after a kill."""
+        token = secrets.token_hex(8)  # Names the holder; shapes no data.
+        self._take_lease(token)
+        self._token = token
+        try:
+            with self._naming_limits():
+                for leftover in self._client.scan_iter(match=f"{_STAGING}*"):
+                    self._client.unlink(leftover)
+            yield
+        finally:
+            self._token = None
+            with suppress(redis.RedisError):  # The lease and what it staged expire by themselves.
+                self._scripts[_GIVE_BACK](args=[token])
+
+    def write(self, manifest: Manifest, records: Sequence[Record]) -> None:
+        """See ``Store``: a hash under another name, renamed and sealed in one step."""
+        token = self._token
+        if token is None:
+            raise RuntimeError("write() needs publishing()")
+        staging = _STAGING + token
+        for start in range(0, len(records), _BATCH_RECORDS):
+            batch = [part for record in records[start : start + _BATCH_RECORDS] for part in record]
+            with self._naming_limits():
+                self._client.hset(staging, items=batch)
+            self._renew_lease()
+        found = summarise(self._values(staging, [record_key for record_key, _ in records]))
+        if found != manifest.summary:
+            raise InfrastructureError(differs_from_manifest(self.name, manifest, found))
+        sealed = self._run(
+            _SEAL, token, manifest.release, manifest.to_json(), str(manifest.records)
+        )
+        if not sealed:
+            raise InfrastructureError(
+                f"{self.name} lost what was written: it was flushed, or another publisher took "
+                "over. Publish again; nothing was switched."
+            )
+
+    def update(self, change: Callable[[Pointer], Pointer]) -> Pointer:
+        """See ``Store``: compare and set, again if somebody else was faster."""
+        for _ in range(_SWITCH_ATTEMPTS):
+            with self._naming_limits():
+                stored = cast("bytes | None", self._client.hget(_POINTER, "state"))
+            before = _parse_pointer(stored)
+            after = change(before)
+            if after == before:
+                return after
+            if self._run(_SWITCH, stored or b"", after.to_json(), after.current or ""):
+                return after
+        raise InfrastructureError(
+            f"{self.name}: the pointer cannot be moved: the release vanished or others keep moving "
+            "it. Look at `topshelf releases`, then try again."
+        )
+
+    def pointer(self) -> Pointer:
+        """See ``Store``."""
+        with self._naming_limits():
+            return _parse_pointer(cast("bytes | None", self._client.hget(_POINTER, "state")))
+
+    def manifests(self) -> Mapping[str, Manifest]:
+        """See ``Store``."""
+        with self._naming_limits():
+            stored = cast("dict[bytes, bytes]", self._client.hgetall(_MANIFESTS))
+        return {
+            release.decode(): Manifest.from_json(text) for release, text in sorted(stored.items())
+        }
+
+    def read(self, keys: Sequence[bytes], release: str | None = None) -> Reading:
+        """See ``Store``."""
+        found = self._run(_READ, release or "", *keys)
+        if not found:
+            raise InfrastructureError(no_current_release(self.name))
+        name = found[0].decode()
+        if len(found) == 1:
+            raise DamagedReleaseError(f"release {name} is missing")
+        return Reading(name, tuple(found[1]))
+
+    def records(self, release: str) -> Iterator[Record]:
+        """See ``Store``; raises ``DamagedReleaseError`` if the release is dropped meanwhile."""
+        with self._naming_limits():
+            keys = cast("list[bytes]", self._client.hkeys(_RECORDS + release))
+        if not keys:
+            raise DamagedReleaseError(f"release {release} is missing")
+        return self._values(_RECORDS + release, sorted(keys))
+
+    def drop(self, releases: Sequence[str]) -> None:
+        """See ``Store``."""
+        self._run(_DROP, *releases)
+
+    def close(self) -> None:
+        """See ``Store``."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _values(self, name: str, keys: Sequence[bytes]) -> Iterator[Record]:
+        """The records of a hash under ``keys``; every one must still be there."""
+        for start in range(0, len(keys), _BATCH_RECORDS):
+            batch = keys[start : start + _BATCH_RECORDS]
+            with self._naming_limits():
+                values = cast("list[bytes | None]", self._client.hmget(name, list(batch)))
+            if self._token is not None:
+                self._renew_lease()
+            for record_key, value in zip(batch, values, strict=True):
+                if value is None:
+                    raise DamagedReleaseError(
+                        f"{self.name} lost records while they were read: it was flushed, or the "
+                        "release was dropped. Publish again; nothing was switched."
+                    )
+                yield record_key, value
+
+    def _take_lease(self, token: str) -> None:
+        deadline = time.monotonic() + PUBLISH_WAIT_SECONDS
+        while True:
+            with self._naming_limits():
+                if self._client.set(_PUBLISHER, token, nx=True, px=_lease_milliseconds()):
+                    return
+            if time.monotonic() >= deadline:
+                raise InfrastructureError(
+                    f"another publisher holds {self.name} for more than "
+                    f"{PUBLISH_WAIT_SECONDS:.0f} s. Wait until it ends, then publish again."
+                )
+            time.sleep(_POLL_SECONDS)
+
+    def _renew_lease(self) -> None:
+        if not self._run(_RENEW, cast("str", self._token), str(_lease_milliseconds())):
+            raise InfrastructureError(
+                f"{self.name}: the publisher's lease is gone: the server was flushed or this "
+                "process stood still. Publish again; nothing was switched."
+            )
+
+    def _run(self, script: str, *arguments: str | bytes) -> Any:  # noqa: ANN401 (Lua has no types)
+        with self._naming_limits():
+            return self._scripts[script](args=arguments)
+
+    @contextmanager
+    def _naming_limits(self) -> Iterator[None]:
+        """Say what stopped Redis; never quote its message on a command, which holds the data."""
+        try:
+            yield
+        except redis.OutOfMemoryError:
+            raise InfrastructureError(
+                f"{self.name} is out of memory (maxmemory). Raise maxmemory or lower "
+                "serving.keep_releases, then publish again; nothing was switched."
+            ) from None
+        except redis.AuthenticationError:
+            raise InfrastructureError(
+                f"{self.name} refuses the login. Set the address with its password in "
+                "TOPSHELF__SERVING__STORE=redis://:PASSWORD@HOST:PORT/DB."
+            ) from None
+        except redis.TimeoutError:
+            raise InfrastructureError(
+                f"{self.name} does not answer within {ANSWER_SECONDS:.0f} s: it hangs, or the "
+                "network does. Bring it back, then run again; nothing was switched."
+            ) from None
+        except redis.ConnectionError as error:
+            raise InfrastructureError(
+                f"{self.name} is not to be reached ({error}). Start it or correct serving.store, "
+                "then run again; nothing was switched."
+            ) from None
+        except redis.RedisError as error:
+            reason = str(error).split(maxsplit=1)[:1]
+            raise InfrastructureError(
+                f"{self.name} refuses a command ({type(error).__name__}: {''.join(reason)}). See "
+                "its log, then run again; nothing was switched."
+            ) from None
+
+
+def _lease_milliseconds() -> int:
+    return int(LEASE_SECONDS * 1000)
+
+
+def _parse_pointer(stored: bytes | None) -> Pointer:
+    return Pointer() if stored is None else Pointer.from_json(stored)
+
+
+def _without_password(url: str) -> str:
+    """The address for people; raises ``ConfigurationError`` for one that is not valid."""
+    try:
+        parts = urlsplit(url)
+        host, port, database = parts.hostname or "localhost", parts.port or 6379, parts.path[1:]
+        return f"{parts.scheme}://{host}:{port}/{int(database or 0)}"
+    except ValueError:
+        raise ConfigurationError(
+            "serving.store is no valid Redis address; it must be "
+            "`redis://[USER:PASSWORD@]HOST:PORT/DB`, special characters percent-encoded."
+        ) from None

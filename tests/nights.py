@@ -1,0 +1,195 @@
+"""Small nights for training: settings, a lake made without Spark, an MLflow database."""
+
+import functools
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from mlflow import MlflowClient
+
+from jobs.config import Settings, load
+from jobs.night import newest_versions
+from jobs.train import open_registry, read_nights
+from lakehouse import arrow
+from lakehouse.tables import (
+    ITEM_FEATURES,
+    SILVER_INTERACTIONS,
+    USER_FEATURES,
+    USER_ITEM_FEATURES,
+    Table,
+)
+from lakehouse.windows import Windows
+from models.base import BaseRecommender
+from models.evidence import EVIDENCE_FOLDER, Evidence
+from models.published import PUBLISHED_FOLDER, Published
+from models.recipe import Recipe
+from models.registry import ModelVersion, Provenance
+from tests.rows import row
+
+NIGHT = date(2024, 3, 1)
+TRAIN = {"test_days": 7, "validation_days": 7, "components": 4, "max_epochs": 2, "patience": 1}
+
+
+POPULARITY = Recipe("popularity", {"popularity_half_life_days": 30.0})
+COUNTS = Recipe("decayed_counts", {"popularity_half_life_days": 30.0, "half_life_days": 120.0})
+DEFAULT_RECIPES = {recipe.kind: recipe for recipe in (POPULARITY, COUNTS)}
+
+
+class Event(NamedTuple):
+    """A purchase so many days before ``NIGHT``."""
+
+    user: str
+    item: str
+    days_ago: int
+
+
+def settings_in(folder: Path, *, train: Mapping[str, Any] | None = None, size: int = 3) -> Settings:
+    """Settings whose every path lies in ``folder``, with an MLflow database ready to use."""
+    database = folder / "mlflow.db"
+    if not database.exists():
+        database.write_bytes(_empty_database())
+    lines = [f"{name} = {value}" for name, value in (TRAIN | dict(train or {})).items()]
+    config = folder / "config.toml"
+    config.write_text(
+        f"""
+        [paths]
+        lake = "{folder}/lake"
+        runs = "{folder}/runs"
+        data_quality = "{folder}/data_quality"
+        [mlflow]
+        tracking_uri = "sqlite:///{database}"
+        artifacts = "{folder}/artifacts"
+        [recommend]
+        size = {size}
+        [[sources]]
+        name = "till"
+        target = "events"
+        path = "x.csv"
+        format = "csv"
+        time_zone = "UTC"
+        columns = {{ user_id = "u", item_id = "i", event_time = "t" }}
+        constants = {{ event_type = "purchase" }}
+        [train]
+        """
+        + "\n".join(lines)
+    )
+    return load(config)
+
+
+def write_lake(
+    settings: Settings,
+    events: Iterable[Event],
+    items: Mapping[str, Mapping[str, Any]],
+    *,
+    night: date = NIGHT,
+) -> None:
+    """Silver and gold of one night; ``items`` gives columns of ``gold.item_features`` by item."""
+    events = list(events)
+    windows = Windows(night, settings.train.test_days, settings.train.validation_days)
+    rows: dict[Table, list[dict[str, Any]]] = defaultdict(list)
+    rows[SILVER_INTERACTIONS] = [
+        row(
+            SILVER_INTERACTIONS,
+            event_id=str(number),
+            user_id=event.user,
+            item_id=event.item,
+            event_ts=datetime.combine(_day(event), datetime.min.time(), UTC),
+            event_date=_day(event),
+            ingest_date=NIGHT,
+        )
+        for number, event in enumerate(events)
+    ]
+    for as_of in windows.as_of_dates:
+        known = [event for event in events if _day(event) < as_of]
+        when = {"run_date": night, "as_of": as_of}
+        for item, values in items.items():
+            rows[ITEM_FEATURES].append(row(ITEM_FEATURES, **when, item_id=item, **values))
+        for user in sorted({event.user for event in known}):
+            rows[USER_FEATURES].append(row(USER_FEATURES, **when, user_id=user))
+        pairs = defaultdict(list)
+        for event in known:
+            pairs[event.user, event.item].append((as_of - _day(event)).days)
+        for (user, item), ages in pairs.items():
+            rows[USER_ITEM_FEATURES].append(
+                row(
+                    USER_ITEM_FEATURES,
+                    **when,
+                    user_id=user,
+                    item_id=item,
+                    events_total=len(ages),
+                    days_since_last=min(ages),
+                )
+            )
+    for table in (SILVER_INTERACTIONS, USER_ITEM_FEATURES, USER_FEATURES, ITEM_FEATURES):
+        built = pa.Table.from_pylist(rows[table], schema=arrow.arrow_schema(table))
+        partition = {"ingest_date": NIGHT} if table is SILVER_INTERACTIONS else {"run_date": night}
+        arrow.replace(settings.paths.lake, table, built, partition)
+
+
+def shop() -> tuple[list[Event], dict[str, dict[str, Any]]]:
+    """Twelve regulars: each buys milk, bread and three things of their own again and again.
+
+    Now and then they try something new, so that every list has something to be judged by.
+    """
+    events = []
+    for number in range(12):
+        user = f"user-{number:02}"
+        events += [Event(user, "milk", days) for days in (2, 5, 10, 25)]
+        events += [Event(user, "bread", days) for days in (3, 12, 30)]
+        for own in range(3):
+            item = f"own-{number:02}-{own}"
+            events += [Event(user, item, days) for days in (own + 1, own + 9, own + 20, own + 33)]
+        events += [Event(user, f"new-{(number + days) % 4}", days) for days in (4, 11, 18)]
+    items = sorted({event.item for event in events})
+    return events, {item: {"sellable": True, "category": item.split("-")[0]} for item in items}
+
+
+def _day(event: Event) -> date:
+    return NIGHT - timedelta(days=event.days_ago)
+
+
+@functools.cache
+def _empty_database() -> bytes:
+    """An MLflow database with its tables: making one takes seconds, copying it none."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = Path(folder) / "mlflow.db"
+        MlflowClient(f"sqlite:///{database}").search_experiments()
+        return database.read_bytes()
+
+
+def plant(
+    settings: Settings,
+    recipes: Mapping[str, Recipe],
+    *,
+    night: date = NIGHT,
+    ndcg: Mapping[str, float] | None = None,
+    damage: Callable[[BaseRecommender], None] | None = None,
+) -> ModelVersion:
+    """Register a version that fills each list by the recipe given, as training would.
+
+    ``ndcg`` gives the NDCG@10 that each kind of method is said to have, the same for twelve users;
+    ``damage`` may spoil a fitted model.
+    """
+    versions = newest_versions(settings.paths.lake)
+    context = read_nights(settings, versions, run_date=night).today
+    models = {name: recipe.build().fit(context) for name, recipe in recipes.items()}
+    for model in models.values() if damage else ():
+        damage(model)
+    by_kind = {recipe.kind: recipe for recipe in recipes.values()}
+    said = dict(ndcg or {}) | {kind: 0.5 for kind in by_kind if kind not in (ndcg or {})}
+    evidence = Evidence(
+        recipes={kind: by_kind.get(kind, DEFAULT_RECIPES.get(kind)) for kind in said},
+        choice={name: recipe.kind for name, recipe in recipes.items()},
+        ndcg={name: {kind: np.full(12, value) for kind, value in said.items()} for name in recipes},
+    )
+    source = Provenance(night, versions, settings.digest(), settings.train.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        Published(models).save(Path(folder) / PUBLISHED_FOLDER)
+        evidence.save(Path(folder) / EVIDENCE_FOLDER)
+        with open_registry(settings).run(f"nightly {night}", source) as run:
+            return run.register(Path(folder), source)

@@ -1,0 +1,51 @@
+"""Rows for tests, from the tables' declarations: a test names only the values it is about."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+from lakehouse.schemas import spark_schema
+from lakehouse.tables import ColumnType, Table
+
+DEFAULTS: dict[ColumnType, Any] = {
+    "string": "x",
+    "int": 1,
+    "long": 1,
+    "double": 1.0,
+    "boolean": True,
+    "date": date(2024, 1, 1),
+    "timestamp": datetime(2024, 1, 1, tzinfo=UTC),
+    "array<string>": [],
+    "map<string,string>": {},
+}
+
+
+def row(table: Table, **values: Any) -> dict[str, Any]:
+    """A valid row of ``table``: null where it may be, a default elsewhere, ``values`` over both."""
+    unknown = sorted(set(values) - set(table.column_names))
+    assert not unknown, f"{table.full_name} has no columns {unknown}"
+    defaults = {
+        column.name: None
+        if column.nullable
+        else column.allowed[0]
+        if column.allowed
+        else DEFAULTS[column.type]
+        for column in table.columns
+    }
+    return defaults | values
+
+
+def frame(spark: SparkSession, table: Table, rows: Sequence[dict[str, Any]]) -> DataFrame:
+    """``rows`` as a Spark frame with the table's schema, defaults filled in."""
+    full = [row(table, **values) for values in rows]
+    return spark.createDataFrame(
+        [tuple(values[name] for name in table.column_names) for values in full],
+        spark_schema(table),
+    )
+
+
+def rows_of(frame: DataFrame) -> list[dict[str, Any]]:
+    """The frame's rows as dictionaries, sorted, so that two frames compare with ``==``."""
+    return sorted((r.asDict(recursive=True) for r in frame.collect()), key=repr)

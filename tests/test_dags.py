@@ -1,0 +1,222 @@
+"""The DAGs' policy. Each DAG is parsed as Airflow does it, in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.steps import STEPS
+from lakehouse.tables import ALL_TABLES
+
+DAGS = Path(__file__).parents[1] / "dags"
+SPARK_STEPS = {step.name for step in STEPS if step.uses_spark}
+
+PARSE = """
+import json, sys
+from airflow.dag_processing.dagbag import DagBag
+
+bag = DagBag(sys.argv[1], bundle_name="dags-folder", safe_mode=False)
+heavy = {"pyspark", "mlflow", "great_expectations", "lightfm", "pandas", "jobs"} & set(sys.modules)
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from airflow.providers.standard.operators.bash import BashOperator
+
+def task(it):
+    return {
+        "step": it.label,
+        "group": it.task_group.group_id,
+        "owner": it.owner,
+        "retries": it.retries,
+        "backoff": it.retry_exponential_backoff,
+        "longest_delay": it.max_retry_delay.total_seconds(),
+        "timeout": it.execution_timeout.total_seconds(),
+        "pool": it.pool,
+        "trigger_rule": str(it.trigger_rule.value),
+        "doc": it.doc_md,
+        "outlets": {asset.name: asset.uri for asset in it.outlets},
+        "spark": isinstance(it, SparkSubmitOperator),
+        "bash": isinstance(it, BashOperator),
+        "command": getattr(it, "application_args", None) or it.bash_command,
+        "environment": getattr(it, "env", None),
+        "upstream": sorted(it.upstream_task_ids),
+        "retried": {
+            code: it.retry_policy.evaluate(Exception(message), 1, 2).action.value
+            for code, message in {
+                "bash 1": "exit code 1:\\nKeyError",
+                "bash 2": "exit code 2:\\ntopshelf train: no such file",
+                "bash 3": "exit code 3:\\ntopshelf train: wrong value 4",
+                "bash 4": "exit code 4:\\ntopshelf train: locked",
+                "spark 3": "Cannot execute: spark-submit x. Error code is: 3.\\nexit code 4",
+                "spark 4": "Cannot execute: spark-submit x. Error code is: 4.\\nexit code 3",
+            }.items()
+        },
+    }
+
+print(json.dumps({
+    "errors": bag.import_errors,
+    "heavy": sorted(heavy),
+    "dags": {
+        dag.dag_id: {
+            "doc": dag.doc_md,
+            "tags": sorted(dag.tags),
+            "catchup": dag.catchup,
+            "max_active_runs": dag.max_active_runs,
+            "timezone": str(dag.timezone),
+            "cron": dag.timetable.expression,
+            "cron_timezone": str(dag.timetable.timezone),
+            "tasks": [task(it) for it in dag.topological_sort()],
+        }
+        for dag in bag.dags.values()
+    },
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    home = tmp_path_factory.mktemp("airflow")
+    done = subprocess.run(
+        [sys.executable, "-c", PARSE, str(DAGS)],
+        env=os.environ | {"AIRFLOW_HOME": str(home), "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"},
+        cwd=home,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def nightly(parsed: dict[str, Any]) -> dict[str, Any]:
+    return parsed["dags"]["nightly_recommendations"]
+
+
+@pytest.fixture(scope="module")
+def tasks(nightly: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {task["step"]: task for task in nightly["tasks"]}
+
+
+def test_every_file_is_imported_without_error(parsed: dict[str, Any]) -> None:
+    assert parsed["errors"] == {}
+    assert list(parsed["dags"]) == [path.stem for path in sorted(DAGS.glob("*.py"))]
+
+
+def test_parsing_loads_nothing_heavy(parsed: dict[str, Any]) -> None:
+    assert parsed["heavy"] == []
+
+
+def test_no_file_takes_a_package_s_name() -> None:
+    # The DAG folder is on sys.path: dags/models.py would shadow the package.
+    taken = {path.parent.name for path in DAGS.parent.glob("*/__init__.py")}
+    assert {"models", "jobs", "lakehouse"} <= taken
+    assert not {path.stem for path in DAGS.iterdir()} & (taken | set(sys.stdlib_module_names))
+
+
+def test_the_schedule_is_an_explicit_utc_cron_without_catch_up(nightly: dict[str, Any]) -> None:
+    assert nightly["cron"] == "0 2 * * *"
+    assert nightly["cron_timezone"] == nightly["timezone"] == "UTC"
+    assert not nightly["catchup"]
+    assert nightly["max_active_runs"] == 1
+    assert nightly["tags"] == ["nightly", "recommendations"]
+    assert "run_date" in nightly["doc"]
+
+
+def test_the_tasks_are_the_steps_in_order_grouped_by_layer(nightly: dict[str, Any]) -> None:
+    assert [(task["group"], task["step"]) for task in nightly["tasks"]] == [
+        ("bronze", "ingest"),
+        ("silver", "clean"),
+        ("gold", "features"),
+        ("model", "train"),
+        ("model", "gate"),
+        ("serving", "recommend"),
+        ("serving", "publish"),
+        (None, "report"),
+    ]
+    assert [task["step"] for task in nightly["tasks"]] == [step.name for step in STEPS]
+    upstream = [task["upstream"] for task in nightly["tasks"]]
+    assert upstream == [
+        [],
+        ["bronze.ingest"],
+        ["silver.clean"],
+        ["gold.features"],
+        ["model.train"],
+        ["model.gate"],
+        ["serving.recommend"],
+        ["serving.publish"],
+    ]
+
+
+@pytest.mark.parametrize("step", [step.name for step in STEPS])
+def test_every_task_says_whose_it_is_when_it_ends_and_what_it_does(
+    tasks: dict[str, dict[str, Any]], step: str
+) -> None:
+    task = tasks[step]
+    assert task["owner"] == "recommendations"
+    assert task["doc"]
+    assert timedelta(seconds=task["timeout"]) == timedelta(hours=2)
+    assert task["retries"] == 2
+    assert task["backoff"]
+    assert timedelta(seconds=task["longest_delay"]) == timedelta(minutes=15)
+
+
+@pytest.mark.parametrize("step", [step.name for step in STEPS])
+def test_wrong_calls_and_wrong_data_are_not_retried(
+    tasks: dict[str, dict[str, Any]], step: str
+) -> None:
+    assert tasks[step]["retried"] == {
+        "bash 1": "default",
+        "bash 2": "fail",
+        "bash 3": "fail",
+        "bash 4": "default",
+        "spark 3": "fail",
+        "spark 4": "default",
+    }
+
+
+def test_only_the_report_runs_after_a_skip(tasks: dict[str, dict[str, Any]]) -> None:
+    rules = {step: task["trigger_rule"] for step, task in tasks.items()}
+    assert rules == dict.fromkeys(rules, "all_success") | {"report": "none_failed"}
+
+
+def test_spark_steps_go_through_spark_submit_and_the_others_through_bash(
+    tasks: dict[str, dict[str, Any]],
+) -> None:
+    assert {step for step, task in tasks.items() if task["spark"]} == SPARK_STEPS
+    assert {step for step, task in tasks.items() if task["bash"]} == set(tasks) - SPARK_STEPS
+
+
+def test_the_run_date_is_one_template_and_never_shell_code(
+    tasks: dict[str, dict[str, Any]],
+) -> None:
+    template = "{{ dag_run.partition_key or dag_run.conf.get('run_date') or ds }}"
+    for step, task in tasks.items():
+        if task["spark"]:
+            assert task["command"] == [step, "--run-date", template]
+        else:
+            assert task["command"] == f'exec topshelf {step} --run-date "$RUN_DATE"'
+            assert task["environment"] == {"RUN_DATE": template}
+
+
+def test_every_table_is_the_outlet_of_one_task_which_waits_for_the_lake_s_pool(
+    tasks: dict[str, dict[str, Any]],
+) -> None:
+    outlets = [outlet for task in tasks.values() for outlet in task["outlets"].items()]
+    assert sorted(outlets) == sorted((table.full_name, table.asset_uri) for table in ALL_TABLES)
+    writers = {step for step, task in tasks.items() if task["outlets"]}
+    assert {step for step, task in tasks.items() if task["pool"] == "delta"} == writers
+    assert writers >= SPARK_STEPS
+
+
+def test_ruff_finds_nothing_that_airflow_3_has_dropped() -> None:
+    done = subprocess.run(
+        ["ruff", "check", "--no-cache", "--select", "AIR3", str(DAGS)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,273 @@
+"""The DAG from landing files to look-ups on a small made shop, through `airflow dags test`."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyspark.sql import SparkSession
+
+from jobs.config import Settings, load
+from jobs.job_report import read_report
+from jobs.overview import Accounted, collect
+from jobs.steps import STEPS
+from lakehouse import arrow
+from lakehouse.lake import Lakehouse
+from lakehouse.tables import ALL_TABLES, RECOMMENDATIONS, Table
+from serving.lookup import lookup
+from serving.stores import open_store
+
+PROJECT = Path(__file__).parents[1]
+NIGHT = date(2024, 2, 10)
+FIRST_DAY = date(2024, 1, 1)
+UNDELIVERED = date(2024, 1, 20)
+USERS, ITEMS, SIZE = 10, 20, 3
+DEPARTMENTS = ("BAKERY", "DAIRY", "PRODUCE", "FUEL")
+
+CONFIG = """
+[paths]
+lake = "FOLDER/lake"
+landing = "FOLDER/landing"
+runs = "FOLDER/runs"
+data_quality = "FOLDER/data_quality"
+
+[[sources]]
+name = "till"
+target = "events"
+path = "till/{date}.csv"
+format = "csv"
+constants = { event_type = "purchase" }
+[sources.columns]
+user_id = "card"
+item_id = "article"
+event_time = "at"
+quantity = "units"
+value = "paid"
+order_id = "receipt"
+
+[[sources]]
+name = "catalogue"
+target = "items"
+path = "catalogue.csv"
+format = "csv"
+columns = { item_id = "article", title = "name", department = "department" }
+
+[features]
+excluded_departments = ["FUEL"]
+
+[train]
+test_days = 7
+validation_days = 7
+components = 4
+max_epochs = 2
+
+[recommend]
+size = SIZE
+
+[serving]
+store = "lmdb:FOLDER/store"
+
+[mlflow]
+tracking_uri = "sqlite:///FOLDER/mlflow.db"
+artifacts = "FOLDER/artifacts"
+"""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A shop's configuration and landing folder, and the Airflow that runs its nights."""
+
+    folder: Path
+    settings: Settings
+    environment: dict[str, str]
+
+    def run_night(self) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["airflow", "dags", "test", "nightly_recommendations", str(NIGHT)],
+            env=self.environment,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+
+
+def receipt_lines(day: date) -> list[str]:
+    """Every second user takes two articles: of four, which move on by one each week."""
+    number = (day - FIRST_DAY).days
+    return [
+        f"u{user},{(3 * user + number // 7 + number % 3 * hour) % ITEMS},"
+        f"{day} 1{hour}:00:00,1,2.5,{day}-{user}"
+        for user in range(USERS)
+        for hour in (1, 2)
+        if (user + number) % 2 == 0
+    ]
+
+
+def land(folder: Path) -> int:
+    """Write the files; return the rows of the till, of which the last two are not clean."""
+    (folder / "till").mkdir(parents=True)
+    rows = 0
+    for day in (FIRST_DAY + timedelta(days=n) for n in range((NIGHT - FIRST_DAY).days)):
+        if day == UNDELIVERED:
+            continue
+        lines = receipt_lines(day)
+        if day == NIGHT - timedelta(days=1):
+            lines += [lines[0], f",7,{day} 12:00:00,1,2.5,x"]
+        rows += len(lines)
+        text = "\n".join(["card,article,at,units,paid,receipt", *lines])
+        (folder / "till" / f"{day}.csv").write_text(text + "\n")
+    goods = [f"{n},Article {n},{DEPARTMENTS[n % len(DEPARTMENTS)]}" for n in range(ITEMS)]
+    (folder / "catalogue.csv").write_text("\n".join(["article,name,department", *goods]) + "\n")
+    return rows
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    folder = tmp_path_factory.mktemp("shop")
+    config = folder / "shop.toml"
+    config.write_text(CONFIG.replace("FOLDER", str(folder)).replace("SIZE", str(SIZE)))
+    environment = os.environ | {
+        "AIRFLOW_HOME": str(folder / "airflow"),
+        "TOPSHELF_CONFIG": str(config),
+    }
+    subprocess.run([PROJECT / "infra" / "airflow" / "init"], env=environment, check=True)
+    return Shop(folder, load(config), environment)
+
+
+@pytest.fixture(scope="module")
+def rows_landed(shop: Shop) -> int:
+    return land(shop.folder / "landing")
+
+
+@pytest.fixture(scope="module")
+def night(shop: Shop, rows_landed: int) -> Shop:
+    """The shop after its first night."""
+    done = shop.run_night()
+    assert done.returncode == 0, done.stdout[-6000:]
+    return shop
+
+
+def contents(settings: Settings) -> dict[str, list[dict[str, Any]]]:
+    """Every table's rows, sorted; a re-trained model has another version, hence another release."""
+    return {table.full_name: _rows(settings, table) for table in ALL_TABLES}
+
+
+def _rows(settings: Settings, table: Table) -> list[dict[str, Any]]:
+    if not arrow.exists(settings.paths.lake, table):
+        return []
+    rows: pa.Table = arrow.read(settings.paths.lake, table)
+    if table is RECOMMENDATIONS:
+        rows = rows.drop_columns(["model_version", "release"])
+    return sorted(rows.to_pylist(), key=repr)
+
+
+def versions(settings: Settings) -> dict[str, int]:
+    lake = settings.paths.lake
+    return {t.full_name: arrow.version(lake, t) for t in ALL_TABLES if arrow.exists(lake, t)}
+
+
+def test_every_step_ran_once_and_every_row_is_accounted_for(night: Shop, rows_landed: int) -> None:
+    overview = collect(night.settings, NIGHT)
+    assert list(overview.steps) == [step.name for step in STEPS]
+    assert overview.accepted
+    assert overview.accounting == (
+        Accounted("bronze.events", rows_landed, rows_landed - 2, 1, 1),
+        Accounted("bronze.items", ITEMS, ITEMS, 0, 0),
+        Accounted("bronze.users", 0, 0, 0, 0),
+    )
+    assert overview.validations
+    assert all(validation.passed for validation in overview.validations)
+
+
+def test_everybody_is_served_a_full_list_of_sellable_items(night: Shop) -> None:
+    fuel = {str(n) for n in range(ITEMS) if DEPARTMENTS[n % len(DEPARTMENTS)] == "FUEL"}
+    bought = {
+        (row["user_id"], row["item_id"]) for row in contents(night.settings)["silver.interactions"]
+    }
+    with open_store(night.settings.serving.store) as store:
+        for user in (f"u{n}" for n in range(USERS)):
+            for name in ("all", "discover"):
+                answer = lookup(store, user, name)
+                items = [item.item_id for item in answer.items]
+                assert answer.personal
+                assert len(set(items)) == SIZE
+                assert not fuel & set(items)
+                if name == "discover":
+                    assert not {(user, item) for item in items} & bought
+        stranger = lookup(store, "nobody", "all")
+        assert not stranger.personal
+        assert len(stranger.items) == SIZE
+
+
+def test_the_command_line_prints_names_and_the_release(night: Shop) -> None:
+    done = subprocess.run(
+        ["topshelf", "lookup", "--user", "u3"],
+        env=night.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    published = read_report(night.settings.paths.runs, NIGHT, "publish")
+    assert published is not None
+    assert "Article" in done.stdout
+    assert f"release {published.facts['release']}" in done.stdout
+
+
+def test_the_page_stands_alone_and_links_to_data_docs_that_exist(night: Shop) -> None:
+    report = read_report(night.settings.paths.runs, NIGHT, "report")
+    assert report is not None
+    page = Path(str(report.facts["page"]))
+    html = page.read_text()
+    assert "http" not in html.replace("http-equiv", "")
+    assert html.count('src="data:image/svg+xml;base64,') == html.count("<img") > 0
+    link = html.split('<a href="')[1].split('"')[0]
+    assert (page.parent / link).resolve() == Path(str(report.facts["data_docs"])).resolve()
+    assert (page.parent / link).is_file()
+
+
+def test_a_second_run_brings_the_same_tables(night: Shop, spark: SparkSession) -> None:
+    before = contents(night.settings)
+    lake = Lakehouse(spark, night.settings.paths.lake)
+    for step in STEPS:
+        run = __import__(step.module, fromlist=["run"]).run
+        if step.uses_spark:
+            run(lake, night.settings, run_date=NIGHT)
+        else:
+            run(night.settings, run_date=NIGHT)
+    assert contents(night.settings) == before
+
+
+@pytest.fixture
+def unreadable_delivery(night: Shop) -> Iterator[str]:
+    """A late file that lacks a column the mapping names."""
+    path = night.settings.paths.landing / "till" / f"{UNDELIVERED}.csv"
+    path.write_text(f"card,at,units,paid,receipt\nu1,{UNDELIVERED} 10:00:00,1,2.5,r\n")
+    yield f"till/{UNDELIVERED}.csv"
+    path.unlink()
+
+
+def test_a_bad_file_fails_the_run_says_why_at_the_end_and_changes_nothing(
+    night: Shop, unreadable_delivery: str
+) -> None:
+    with open_store(night.settings.serving.store) as store:
+        before = (versions(night.settings), store.pointer())
+    done = night.run_night()
+    assert done.returncode != 0
+    task_log = done.stdout[: done.stdout.index("[DAG TEST] end task task_id=bronze.ingest")]
+    last_lines = task_log.splitlines()[-5:]
+    assert any(
+        f"topshelf ingest: source till: file {unreadable_delivery} has no column ['article']"
+        in line
+        for line in last_lines
+    )
+    assert "a retry cannot help" in last_lines[-3] + last_lines[-2]
+    assert "starting task_id=silver.clean" not in done.stdout
+    with open_store(night.settings.serving.store) as store:
+        assert (versions(night.settings), store.pointer()) == before

@@ -1,0 +1,197 @@
+import numpy as np
+import pytest
+from lightfm import LightFM
+
+from lakehouse.errors import ConfigurationError, DataError
+from models.evaluation import evaluate, task
+from models.interactions import day_number
+from models.lightfm_model import HybridLightFM
+from tests import shop
+
+HYBRID = {
+    "components": 8,
+    "loss": "warp",
+    "max_epochs": 10,
+    "prior_weight": 0.0,
+    "minimum_buyers": 1,
+    "feature_share": 0.2,
+    "learning_rate": 0.05,
+    "weight_half_life_days": 60.0,
+    "item_columns": ["department", "category", "tags"],
+    "user_columns": ["club"],
+}
+PLAIN = {"components": 4, "minimum_buyers": 1, "prior_weight": 0}
+GOLDEN = [[4, 2, 6, 8, 10], [1, 3, 5, 9, 7], [4, 2, 6, 8, 10], [1, 3, 5, 9, 7]]
+GOLDEN_SCORES = [2.7072, 2.318, 2.0558, 1.9757, 1.8608]
+COLD_USER = np.array([shop.COLD_USER], np.int32)
+
+
+def window():
+    events = shop.interactions()
+    return events.select(~np.isin(events.day, events.before(shop.AS_OF).day))
+
+
+def test_one_thread_gives_these_very_lists():
+    model = HybridLightFM(**HYBRID).fit(shop.context())
+    users = np.array([0, 1, 30, 31], np.int32)
+    lists = model.recommend(users, 5, new_only=False)
+    assert lists.item.tolist() == GOLDEN
+    np.testing.assert_allclose(lists.score[0], GOLDEN_SCORES, atol=1e-4)
+
+
+def test_another_seed_gives_other_numbers():
+    context = shop.context()
+    users = np.arange(10, dtype=np.int32)
+    one = HybridLightFM(**HYBRID).fit(context).recommend(users, 5, new_only=False)
+    other = HybridLightFM(**HYBRID, seed=43).fit(context).recommend(users, 5, new_only=False)
+    assert not np.array_equal(one.score, other.score)
+
+
+def test_scores_are_those_of_the_library():
+    context = shop.context()
+    model = HybridLightFM(**HYBRID, bias_shrinkage=0).fit(context)
+    data = model._training(context)
+    library = LightFM(
+        no_components=8, loss=model.loss, learning_rate=model.learning_rate, random_state=42
+    )
+    library.fit(
+        data.pairs,
+        data.users.train,
+        data.items.train,
+        sample_weight=data.weights,
+        epochs=10,
+    )
+    lists = model.recommend(np.array([5], np.int32), 8, new_only=False)
+    place = np.searchsorted(data.items.trained, lists.item[0])
+    biases = data.users.train[[5]] @ library.user_biases
+    expected = library.predict(5, place.astype(np.int32), data.items.train, data.users.train)
+    np.testing.assert_allclose(lists.score[0], expected - biases, rtol=1e-5, atol=1e-6)
+
+
+def test_attributes_and_identity_of_each_row_sum_to_1():
+    data = HybridLightFM(**HYBRID)._training(shop.context())
+    for side in (data.users, data.items):
+        assert side.train.shape == (len(side.trained), side.everyone.shape[1])
+        np.testing.assert_allclose(side.train.sum(axis=1), 1, rtol=1e-6)
+        assert (side.train[:, : len(side.trained)].diagonal() >= 0.8 - 1e-6).all()
+
+
+def test_sample_weights_halve_with_age_and_never_exceed_1():
+    model = HybridLightFM(weight_half_life_days=10)
+    assert model._sample_weights(np.array([11, 1, 21])).tolist() == [0.5, 1, 0.25]
+    assert HybridLightFM(weight_half_life_days=None)._sample_weights(np.array([3])) is None
+
+
+def test_weights_with_k_os_are_refused():
+    with pytest.raises(ConfigurationError, match="'warp-kos' ignores sample weights"):
+        HybridLightFM(loss="warp-kos")
+    lists = (
+        HybridLightFM(loss="warp-kos", weight_half_life_days=None, components=4)
+        .fit(shop.context())
+        .recommend(np.array([1], np.int32), 3, new_only=False)
+    )
+    assert (lists.source == 0).all()
+
+
+@pytest.mark.parametrize("loss", ["bpr", "logistic"])
+def test_the_other_losses_learn_tastes(loss):
+    model = HybridLightFM(loss=loss, components=8, max_epochs=40, prior_weight=0).fit(
+        shop.context()
+    )
+    users = np.arange(shop.COLD_USER, dtype=np.int32)
+    lists = model.recommend(users, 5, new_only=False)
+    assert (lists.item % 2 == users[:, None] % 2).mean() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"loss": "hinge"}, "LightFM has no loss 'hinge'"),
+        ({"feature_share": 1.0}, "feature_share must lie in"),
+    ],
+)
+def test_a_wrong_parameter_is_named(parameters, message):
+    with pytest.raises(ConfigurationError, match=message):
+        HybridLightFM(**parameters)
+
+
+def test_a_run_away_learning_rate_is_an_error():
+    with pytest.raises(DataError, match=r"LightFM diverged .*: lower learning_rate"):
+        HybridLightFM(learning_rate=1e30, components=4, max_epochs=20).fit(shop.context())
+
+
+def test_the_best_pass_on_the_validation_window_is_kept():
+    context, told = shop.context(), []
+    model = HybridLightFM(**{**HYBRID, "max_epochs": 30, "patience": 3})
+    model.fit_with_validation(context, window(), lambda *args: told.append(args))
+    curve = [point["ndcg@10"] for point in model.curve]
+    assert [epoch for epoch, _ in told] == [point["epoch"] for point in model.curve]
+    assert [measures["ndcg@10"] for _, measures in told] == curve
+    assert model.best_epoch == 1 + int(np.argmax(curve))
+    assert len(curve) == min(30, model.best_epoch + 3)
+    judged = task("discover", context, window())
+    assert evaluate(model, judged).metrics["ndcg@10"] == max(curve)
+    again = HybridLightFM(**{**model.parameters, "max_epochs": model.best_epoch}).fit(context)
+    users = np.arange(shop.USERS, dtype=np.int32)
+    np.testing.assert_array_equal(
+        again.recommend(users, 10, new_only=True).item,
+        model.recommend(users, 10, new_only=True).item,
+    )
+
+
+def test_a_user_without_events_is_served_by_attributes():
+    context = shop.context()
+    hybrid = HybridLightFM(**HYBRID).fit(context).recommend(COLD_USER, 5, new_only=False)
+    pure = HybridLightFM(components=8).fit(context).recommend(COLD_USER, 5, new_only=False)
+    assert hybrid.source_names[hybrid.source[0, 0]] == "hybrid_lightfm"
+    assert pure.source_names[pure.source[0, 0]] == "popularity"
+
+
+def test_an_item_never_sold_is_ranked_by_attributes_and_does_not_sink():
+    context = shop.context()
+    users = np.arange(1, shop.COLD_USER, 2, dtype=np.int32)
+    lists = HybridLightFM(**HYBRID).fit(context).recommend(users, shop.ITEMS, new_only=False)
+    place = (lists.item == shop.UNSOLD_ITEM).argmax(axis=1)
+    assert (lists.source[np.arange(len(users)), place] == 0).all()
+    # Odd users take odd items: the odd newcomer stands before the even half of the catalogue.
+    assert place.mean() < shop.ITEMS / 2
+    pure = HybridLightFM(components=8).fit(context).recommend(users, shop.ITEMS, new_only=False)
+    assert not (pure.item == shop.UNSOLD_ITEM).any()
+
+
+def test_the_biases_of_rare_items_are_drawn_to_the_mean():
+    context = shop.context()
+    free = HybridLightFM(**PLAIN, bias_shrinkage=0).fit(context)
+    drawn = HybridLightFM(**PLAIN, bias_shrinkage=10).fit(context)
+    sold = np.unique(context.interactions.item)
+    buyers = np.bincount(context.interactions.matrix().indices)[sold]
+    before, after = free._item_vectors[sold, -1], drawn._item_vectors[sold, -1]
+    expected = before.mean() + (before - before.mean()) * buyers / (buyers + 10)
+    np.testing.assert_allclose(after, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_recent_popularity_is_added_to_the_biases():
+    context = shop.context()
+    events = context.interactions
+    without = HybridLightFM(**PLAIN).fit(context)
+    added = HybridLightFM(**{**PLAIN, "prior_weight": 2}, prior_half_life_days=10).fit(context)
+    recent = np.zeros(shop.ITEMS)
+    for user in range(shop.USERS):
+        for item in range(shop.ITEMS):
+            days = events.day[(events.user == user) & (events.item == item)]
+            if len(days):
+                recent[item] += 0.5 ** ((day_number(shop.AS_OF) - days.max()) / 10)
+    difference = added._item_vectors - without._item_vectors
+    sold = np.arange(shop.ITEMS) != shop.UNSOLD_ITEM
+    assert not difference[:, :-1].any()
+    np.testing.assert_allclose(difference[sold, -1], 2 * np.log1p(recent)[sold], rtol=1e-5)
+
+
+def test_items_of_few_buyers_have_no_identity():
+    context = shop.context()
+    buyers = np.bincount(context.interactions.matrix().indices, minlength=shop.ITEMS)
+    few = int(np.median(buyers))
+    data = HybridLightFM(**{**HYBRID, "minimum_buyers": few})._training(context)
+    assert data.items.trained.tolist() == np.flatnonzero(buyers >= few).tolist()
+    impossible = HybridLightFM(minimum_buyers=shop.USERS)._training(context)
+    assert impossible.items.trained.tolist() == np.flatnonzero(buyers == buyers.max()).tolist()

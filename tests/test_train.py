@@ -1,0 +1,136 @@
+"""Training a small night for real: choice, figures, what MLflow shows, and what stops it."""
+
+import hashlib
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from jobs import gate, train
+from jobs.config import Settings
+from jobs.job_report import JobReport
+from jobs.train import open_registry
+from lakehouse.errors import DataError, InfrastructureError
+from models.registry import ModelVersion, Registry
+from tests.nights import NIGHT, Event, settings_in, shop, write_lake
+
+METHODS = ["decayed_counts", "hybrid_lightfm", "popularity", "two_stage"]
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    settings = settings_in(tmp_path_factory.mktemp("night"))
+    write_lake(settings, *shop())
+    return settings
+
+
+@pytest.fixture(scope="module")
+def report(settings: Settings) -> JobReport:
+    return train.run(settings, run_date=NIGHT)
+
+
+def digests(registry: Registry, version: ModelVersion) -> dict[str, str]:
+    folder = registry.folder(version)
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_the_best_method_on_the_validation_window_fills_each_list(report: JobReport) -> None:
+    facts = report.facts
+    assert facts["model_version"] == "topshelf/1"
+    assert facts["table_versions"] == {
+        "silver.interactions": 0,
+        "gold.user_item_features": 0,
+        "gold.user_features": 0,
+        "gold.item_features": 0,
+    }
+    assert report.rows == {"events": 12 * 22}
+    validation, test = facts["validation"], facts["metrics"]
+    for name in ("all", "discover"):
+        assert sorted(validation[name]) == sorted(test[name]) == METHODS
+        best = max(METHODS, key=lambda method: validation[name][method]["ndcg@10"])
+        chosen = facts["methods"][name]
+        assert validation[name][chosen]["ndcg@10"] == validation[name][best]["ndcg@10"]
+    assert facts["methods"]["all"] == "decayed_counts"
+    assert facts["parameters"]["hybrid_lightfm"]["max_epochs"] <= 2
+
+
+def test_mlflow_shows_the_run(settings: Settings, report: JobReport) -> None:
+    registry = open_registry(settings)
+    run = registry.client.get_run(report.facts["run_id"])
+    assert (run.info.run_name, run.info.status) == ("nightly 2024-03-01", "FINISHED")
+    assert run.data.params["components"] == "4"
+    assert run.data.tags["published.all"] == "decayed_counts"
+    assert run.data.tags["seed"] == "42"
+    assert "environment.lightfm-next" in run.data.tags
+    metrics = run.data.metrics
+    for name in ("all", "discover"):
+        measures = report.facts["metrics"][name]
+        for method in METHODS:
+            for measure in ("ndcg@10", "coverage@10"):
+                key = f"test_{name}/{measure.replace('@', '_at_')}.{method}"
+                assert metrics[key] == measures[method][measure]
+        chosen = report.facts["methods"][name]
+        assert metrics[f"ndcg_at_10_{name}"] == measures[chosen]["ndcg@10"]
+    curve = registry.client.get_metric_history(run.info.run_id, "epoch/ndcg_at_10")
+    assert [(point.step, point.value) for point in curve] == [
+        (entry["epoch"], entry["ndcg@10"]) for entry in report.facts["curve"]
+    ]
+    inputs = {(i.dataset.name, i.dataset.digest) for i in run.inputs.dataset_inputs}
+    assert ("gold.item_features", "version-0") in inputs
+    assert len(inputs) == 4
+    files = [file.path for file in registry.client.list_artifacts(run.info.run_id, "plots")]
+    assert files == ["plots/coverage.png", "plots/learning_curve.png", "plots/methods.png"]
+
+
+def test_the_same_night_trained_again_is_the_same_model_and_passes_as_the_same_recipe(
+    settings: Settings, report: JobReport
+) -> None:
+    gate.run(settings, run_date=NIGHT)
+    again = train.run(settings, run_date=NIGHT)
+    registry = open_registry(settings)
+    first, second = registry.champion(), registry.challenger(NIGHT)
+    assert first is not None
+    assert (first.label, second.label) == (report.facts["model_version"], "topshelf/2")
+    assert digests(registry, first) == digests(registry, second)
+    assert again.facts["metrics"] == report.facts["metrics"]
+
+    verdict = gate.run(settings, run_date=NIGHT)
+    assert verdict.facts["accepted"] is True
+    assert "the champion's recipe" in str(verdict.facts["table"])
+
+
+def test_runs_that_never_ended_are_marked(settings: Settings, report: JobReport) -> None:
+    registry = open_registry(settings)
+    experiment = registry.client.get_run(report.facts["run_id"]).info.experiment_id
+    killed = registry.client.create_run(experiment).info.run_id
+    train.run(settings, run_date=NIGHT)
+    run = registry.client.get_run(killed)
+    assert (run.info.status, run.data.tags["interrupted"]) == ("FAILED", "true")
+
+
+def test_too_short_a_history_is_named(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    write_lake(settings, [Event("ann", "milk", 3)], {"milk": {"sellable": True}})
+    with pytest.raises(DataError, match=r"no events before 2024-02-16.*test_days"):
+        train.run(settings, run_date=NIGHT)
+    registry = open_registry(settings)
+    runs = registry.client.search_runs(["1"])
+    assert [run.info.status for run in runs] == ["FAILED"]
+    assert not registry.client.search_model_versions("name = 'topshelf'")
+
+
+def test_a_night_without_data_is_named(settings: Settings) -> None:
+    with pytest.raises(DataError, match=r"silver.interactions has no events .* before 2020-01-01"):
+        train.run(settings, run_date=NIGHT.replace(year=2020, month=1))
+
+
+def test_mlflow_is_reached_before_any_data_is_read(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    (tmp_path / "mlflow.db").write_bytes(b"no database at all" * 100)
+    with pytest.raises(InfrastructureError, match="not a database"):
+        train.run(settings, run_date=NIGHT - timedelta(days=1))
+    assert not settings.paths.lake.exists()

@@ -1,0 +1,202 @@
+"""The two-stage method and what it is made of."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.candidates import Source, candidates
+from models.category_popularity import CategoryPopularity
+from models.context import Context
+from models.decayed_counts import DecayedCounts
+from models.interactions import UNKNOWN, Interactions
+from models.popularity import Popularity
+from models.ranking_features import NightFeatures
+from models.two_stage import TwoStage
+from tests import shop
+from tests.test_models_conformance import PersonalConformance
+
+AS_OF = date(2024, 3, 1)
+
+
+class TestCategoryPopularity(PersonalConformance):
+    kind = "category_popularity"
+    parameters: ClassVar = {"column": "department"}
+
+
+class TestTwoStage(PersonalConformance):
+    kind = "two_stage"
+    parameters: ClassVar = {"label_days": 20, "nights": 2, "rounds": 20}
+
+
+def context(*events: tuple[str, str, int, float, float]) -> Context:
+    """A context of events (user, item, days ago, units, value)."""
+    frame = pd.DataFrame(events, columns=["user_id", "item_id", "age", "quantity", "value"])
+    frame["event_date"] = pd.Timestamp(AS_OF) - pd.to_timedelta(frame["age"], unit="D")
+    items = pd.DataFrame({"item_id": ["x", "y", "z"], "product_type": ["T", "T", None]})
+    return Context.build(
+        Interactions.from_frame(frame, item_ids=items["item_id"]), as_of=AS_OF, item_features=items
+    )
+
+
+def test_a_candidate_is_described_by_its_history():
+    night = NightFeatures.of(
+        context(
+            ("a", "x", 30, 1.0, 2.0),
+            ("a", "x", 30, 1.0, 2.0),
+            ("a", "x", 10, 2.0, 8.0),
+            ("a", "y", 20, 1.0, 1.0),
+            ("b", "x", 5, 1.0, 3.0),
+        ),
+        rebuy_days=15,
+    )
+    # Items x, y and z are 0, 1 and 2; the user is a.
+    row = night.describe(np.array([0, 0], np.int32), np.array([0, 2], np.int32))
+    assert {str(kind) for kind in row.dtypes} == {"float32"}
+    known, new = row.iloc[0], row.iloc[1]
+    expected = {
+        "active_days": 2,
+        "decayed_30": 0.5 + 0.5 ** (1 / 3),
+        "days_in_14": 1,
+        "days_in_30": 2,
+        "since_first": 30,
+        "since_last": 10,
+        "mean_gap": 20,
+        "last_gap": 20,
+        "overdue": 0.5,
+        "mean_units": 2,
+        "value_total": 12,
+        "unit_price": 3,
+        "trips_since_last": 0,
+        "share_of_trips": 2 / 3,
+        "overdue_in_trips": 0,
+        "product_type_active_days": 3,
+        "product_type_since_last": 10,
+        "product_type_active_items": 2,
+        "user_active_days": 3,
+        "user_items": 2,
+        "user_choices_per_item": 1.5,
+        "user_value_per_trip": 13 / 3,
+        "user_new_share": 2 / 3,
+        "item_active_days": 3,
+        "item_buyers": 2,
+        "item_buyers_30": 2,
+        "item_new_buyers_14": 1,
+        "item_repeater_share": 0.5,
+        "item_unit_price": 3,
+        "decayed_30_relative": 1,
+    }
+    assert {name: known[name] for name in expected} == pytest.approx(expected, rel=1e-6)
+    missing = {"active_days": 0, "decayed_120": 0, "product_type_active_days": 0}
+    assert {name: new[name] for name in missing} == missing
+    assert new[["since_last", "overdue", "unit_price", "product_type_since_last"]].isna().all()
+
+
+def test_the_rebuy_rate_is_drawn_towards_that_of_the_type():
+    night = NightFeatures.of(
+        context(
+            ("a", "x", 40, 1.0, 1.0),
+            ("a", "x", 5, 1.0, 1.0),
+            ("b", "x", 40, 1.0, 1.0),
+            ("b", "y", 40, 1.0, 1.0),
+        ),
+        rebuy_days=30,
+    )
+    # Three pairs were bought before, one again: the mean is 1/3, and all are of one type.
+    row = night.describe(np.array([0, 0], np.int32), np.array([0, 1], np.int32))
+    group = (1 + 10 / 3) / (3 + 10)
+    np.testing.assert_allclose(row["item_rebuy_of_group"], [group, group], rtol=1e-6)
+    expected = [(1 + 10 * group) / 12, (0 + 10 * group) / 11]
+    np.testing.assert_allclose(row["item_rebuy"], expected, rtol=1e-6)
+
+
+def test_candidates_are_the_union_with_each_sources_opinion():
+    known = context(
+        ("a", "x", 10, 1.0, 1.0),
+        ("a", "x", 11, 1.0, 1.0),
+        ("a", "y", 10, 1.0, 1.0),
+        ("b", "z", 0 + 1, 1.0, 1.0),
+    )
+    found = candidates(
+        {
+            "own": Source(DecayedCounts(half_life_days=10), candidates=1, depth=2),
+            "popular": Source(Popularity(popularity_half_life_days=1), candidates=1, depth=1),
+        },
+        known,
+        np.array([0, 1], np.int32),
+        new_only=False,
+    )
+    # a: its best own item x, and the popular z; b: z by both.
+    assert found.user.tolist() == [0, 0, 1]
+    assert found.item.tolist() == [0, 2, 2]
+    x = 0.5 + 0.5**1.1
+    expected = pd.DataFrame(
+        {
+            "own_score": [x, np.nan, 0.5**0.1],
+            "own_relative": [1.0, np.nan, 1.0],
+            "popular_score": [np.nan, 0.5, 0.5],
+            "popular_relative": [np.nan, 1.0, 1.0],
+        },
+        dtype=np.float32,
+    )
+    pd.testing.assert_frame_equal(found.scores, expected, rtol=1e-5)
+
+
+def test_category_popularity_is_taste_times_share():
+    known = context(
+        ("a", "x", 30, 1.0, 1.0),
+        ("b", "y", 30, 1.0, 1.0),
+        ("b", "y", 30, 1.0, 1.0),
+        ("b", "z", 1, 1.0, 1.0),
+    )
+    lists = (
+        CategoryPopularity(half_life_days=30, share_half_life_days=30)
+        .fit(known)
+        .recommend(np.array([0], np.int32), 2, new_only=False)
+    )
+    # Taste 0.5 in the type; two thirds of its events are y's, one third x's. z has no type.
+    assert lists.item.tolist() == [[1, 0]]
+    np.testing.assert_allclose(lists.score, [[1 / 3, 1 / 6]], rtol=1e-6)
+
+
+def test_without_a_past_night_the_sources_rank():
+    known = context(("a", "y", 1, 1.0, 1.0), ("a", "x", 2, 1.0, 1.0), ("a", "x", 1, 1.0, 1.0))
+    model = TwoStage(label_days=30).fit(known)
+    lists = model.recommend(np.array([0], np.int32), 2, new_only=False)
+    assert lists.item.tolist() == [[0, 1]]
+    assert model.importance("all").empty
+
+
+def test_what_is_taken_after_the_night_is_learnt_and_nothing_later():
+    model = TwoStage(label_days=20, nights=2, rounds=20)
+    events = shop.interactions()
+    later = replace(events, item=np.where(events.day >= events.day.max() - 25, 1, events.item))
+    as_of = shop.AS_OF - timedelta(days=10)
+    one = model.fit(Context.build(events, as_of=as_of, item_features=shop.item_features()))
+    other = TwoStage(label_days=20, nights=2, rounds=20).fit(
+        Context.build(later, as_of=as_of, item_features=shop.item_features())
+    )
+    everyone = np.arange(shop.USERS, dtype=np.int32)
+    np.testing.assert_array_equal(
+        one.recommend(everyone, 10, new_only=True).item,
+        other.recommend(everyone, 10, new_only=True).item,
+    )
+
+
+def test_importance_is_a_share_of_both_boosters_gain():
+    model = TwoStage(label_days=20, nights=2, rounds=20).fit(shop.context())
+    for task in ("all", "discover"):
+        gains = model.importance(task)
+        assert gains.sum() == pytest.approx(1)
+        assert gains.is_monotonic_decreasing
+
+
+def test_only_candidates_are_kept_and_popularity_fills_up():
+    model = TwoStage(label_days=20, nights=2, rounds=20, keep=3).fit(shop.context())
+    lists = model.recommend(np.array([4], np.int32), 6, new_only=False)
+    assert lists.source_names == ("two_stage", "popularity")
+    assert lists.source[0].tolist() == [0, 0, 0, 1, 1, 1]
+    assert (lists.item != UNKNOWN).all()
