@@ -6,7 +6,7 @@ MLflow or a job. Each task runs the command line that a person would type.
 
 import re
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
@@ -130,7 +130,6 @@ Processes everything before the run date and publishes one release of recommenda
 * **What a night did**: `report` builds `.topshelf/runs/DATE/report.html` and the Data Docs.
 """,
     schedule=CronTriggerTimetable("0 2 * * *", timezone="UTC"),
-    start_date=datetime(2017, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=6),

@@ -56,6 +56,7 @@ RULES: Final[Mapping[str, str]] = {
 _WHITE_SPACE = " \t\r\n\f\v\u00a0\u2007\u202f\u3000\ufeff"
 _NUMBERS = ("quantity", "value", "unit_price", "discount")
 _ISO_TIME = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)? ?(Z|[+-]\d{2}:?\d{2})?)?$"
+_ISO_MINUTES = r"^(.{10}[T ]\d{2}:\d{2}) ?([Z+-].*)$"
 _ISO_ZONE = r"[T ].*(Z|[+-]\d{2}:?\d{2})$"
 _CONTROL = r"[\x00-\x1f\x7f-\x9f]"
 _ZONE_LETTERS = frozenset("VzOXxZ")
@@ -288,7 +289,12 @@ def _instant(text: SparkColumn, mapping: SourceMapping) -> SparkColumn:
         micros = F.round(seconds * 1_000_000).cast("long")
         return F.timestamp_micros(F.when(seconds.between(0, MAX_EPOCH_SECONDS), micros))
     if mapping.time_format == "iso":
-        parsed = F.when(text.rlike(_ISO_TIME), text.try_cast("timestamp"))
+        # Spark wants seconds before a zone; the text is changed only where that is what failed.
+        with_seconds = F.regexp_replace(text, _ISO_MINUTES, "$1:00$2")
+        parsed = F.when(
+            text.rlike(_ISO_TIME),
+            F.coalesce(text.try_cast("timestamp"), with_seconds.try_cast("timestamp")),
+        )
         has_zone = text.rlike(_ISO_ZONE)
     else:
         parsed = F.try_to_timestamp(text, F.lit(mapping.time_format))

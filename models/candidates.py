@@ -9,7 +9,7 @@ import pandas as pd
 from models.base import BaseRecommender
 from models.context import Context
 from models.interactions import UNKNOWN, Indices
-from models.totals import ratio
+from models.totals import distinct, ratio
 
 RELATIVE = "_relative"
 
@@ -55,7 +55,7 @@ def candidates(
         order = np.argsort(key, kind="stable")
         score = lists.score[row, place]
         scored[name] = key[order], score[order], ratio(score, lists.score[row, 0])[order]
-    union = np.unique(np.concatenate(proposed))
+    union = distinct(np.concatenate(proposed))
     columns = {}
     for name, (key, score, relative) in scored.items():
         place = np.minimum(np.searchsorted(key, union), max(len(key) - 1, 0))

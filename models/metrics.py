@@ -121,11 +121,14 @@ def coverage(item: Indices, candidates: int) -> float:
 def gini(item: Indices, candidates: int) -> float:
     """Inequality of exposure over all candidate items: 0 all alike, near 1 few have all of it.
 
-    ``sum((2 i - n - 1) x_i) / (n sum(x))`` with the n counts x ascending and i from 1.
+    ``sum((2 i - n - 1) x_i) / (n sum(x))`` with the n counts x ascending and i from 1; 0 where
+    nothing is listed.
     """
     exposure = np.zeros(candidates)
     counts = np.unique(item[item != UNKNOWN], return_counts=True)[1]
     exposure[candidates - len(counts) :] = np.sort(counts)
+    if not len(counts):
+        return 0.0
     place = np.arange(candidates) + 1
     return float(((2 * place - candidates - 1) @ exposure) / (candidates * exposure.sum()))
 

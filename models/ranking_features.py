@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.context import Context
 from models.interactions import Indices, Interactions, day_number
-from models.totals import Floats, Keys, Totals, group_starts, ratio, sums, totals
+from models.totals import Floats, Keys, Totals, distinct, group_starts, ratio, sums, totals
 
 PAIR_HALF_LIVES: Final = (7, 14, 30, 60, 120, 240)
 PAIR_WINDOWS: Final = (7, 14, 30, 60, 90, 180)
@@ -68,7 +68,7 @@ class NightFeatures:
         key = days.user.astype(np.int64) * events.items + days.item
         pairs = totals(key, days.age, half_lives=PAIR_HALF_LIVES, windows=PAIR_WINDOWS)
         _add_amounts(pairs, key, days)
-        trips = np.unique(days.user.astype(np.int64) * (1 << 20) + as_of_day - days.age)
+        trips = distinct(days.user.astype(np.int64) * (1 << 20) + as_of_day - days.age)
         groups = {
             column: _group(context.item_features, column, days, events.users)
             for column in GROUP_COLUMNS
@@ -157,14 +157,14 @@ def _group(frame: pd.DataFrame, column: str, days: _Days, users: int) -> _Groups
     size = len(found) + 1
     key = days.user.astype(np.int64) * size + of_item[days.item]
     horizon = int(np.max(days.age)) + 1
-    distinct = np.unique(key * horizon + days.age)
+    active = distinct(key * horizon + days.age)
     taken = totals(
-        distinct // horizon,
-        (distinct % horizon).astype(np.int32),
+        active // horizon,
+        (active % horizon).astype(np.int32),
         half_lives=HALF_LIVES,
         windows=WINDOWS,
     )
-    pair = np.unique(key * len(frame) + days.item)
+    pair = distinct(key * len(frame) + days.item)
     taken.measures["active_items"] = np.bincount(
         np.searchsorted(taken.keys, pair // len(frame)), minlength=len(taken.keys)
     ).astype(np.float32)
@@ -180,12 +180,12 @@ def _user_measures(
     ).at(np.arange(events.users, dtype=np.int64))
     choices = _count(days.user, events.users)
     pair_user = (pairs.keys // events.items).astype(np.int32)
-    distinct = _count(pair_user, events.users)
+    items = _count(pair_user, events.users)
     lately = _count(days.user[days.age <= NEW_SHARE_WINDOW], events.users)
     new_lately = _count(pair_user[pairs.measures["since_first"] <= NEW_SHARE_WINDOW], events.users)
     return active | {
-        "items": distinct,
-        "choices_per_item": ratio(choices, distinct),
+        "items": items,
+        "choices_per_item": ratio(choices, items),
         "choices_per_trip": ratio(choices, active["active_days"]),
         "value_per_trip": ratio(_count(days.user, events.users, days.value), active["active_days"]),
         "new_share": ratio(new_lately, lately),

@@ -44,6 +44,7 @@ def top_n_dense(
     for start in range(0, user_vectors.shape[0], BLOCK_ROWS):
         rows = slice(start, start + BLOCK_ROWS)
         block = user_vectors[rows] @ items.T
+        block[~np.isfinite(block)] = -np.inf
         if hidden is not None:
             block[row_of_each(hidden[rows]), hidden[rows].indices] = -np.inf
         _select_dense(block, n, result.item[rows], result.score[rows])

@@ -91,6 +91,12 @@ def totals(
     return Totals(keys[start], measures)
 
 
+def distinct(keys: NDArray[Any]) -> NDArray[Any]:
+    """The different values of ``keys``, sorted; several times faster than hashing them."""
+    ordered = np.sort(keys)
+    return ordered[group_starts(ordered)]
+
+
 def group_starts(keys: NDArray[np.int64] | NDArray[np.int32]) -> NDArray[np.int64]:
     """Where each run of equal keys starts; ``keys`` are sorted."""
     if not len(keys):

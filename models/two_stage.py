@@ -32,10 +32,11 @@ from models.knn import UserKnn
 from models.popularity import Popularity
 from models.ranking_features import NightFeatures
 from models.topn import Ranked, top_n_sparse
+from models.totals import distinct
 
 TASKS: Final = ("all", "discover")
 OBJECTIVES: Final = ("binary", "lambdarank")
-MEMORY_NIGHTS: Final = 12
+MEMORY_NIGHTS: Final = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +66,8 @@ class TwoStage(BaseRecommender):
     ``label_days`` apart before it; earlier ones without events are left out. Without any night to
     learn from, candidates rank by the mean of their sources' relative scores. ``rounds``,
     ``learning_rate`` and ``leaves`` are LightGBM's, ``negative_share`` of the candidates not taken
-    are learnt from, and each user's first ``keep`` candidates are kept for lists.
+    are learnt from, ``popularity_penalty * log(1 + buyers)`` is taken off a score so that lists
+    cover more of the catalogue, and each user's first ``keep`` candidates are kept for lists.
     """
 
     kind: ClassVar[str] = "two_stage"
@@ -76,6 +78,7 @@ class TwoStage(BaseRecommender):
     learning_rate: float = 0.08
     leaves: int = 31
     negative_share: float = 0.5
+    popularity_penalty: float = 0.1
     keep: int = 100
     seed: int = 42
     threads: int = 1
@@ -87,7 +90,7 @@ class TwoStage(BaseRecommender):
         for task in TASKS:
             examples = [self._examples(night, context.interactions, task) for night in past]
             learnable = [part for part in examples if part.taken.any()]
-            described = _described(context, task, self.label_days)
+            described = _memory.described(context, self.label_days)[task]
             if learnable:
                 score = self._learn_task(task, _together(learnable), described)
             else:
@@ -104,7 +107,8 @@ class TwoStage(BaseRecommender):
             raw = np.asarray(booster.predict(described.features, raw_score=True))
             score += raw / (raw.std() or 1.0)
             self._boosters[f"{task}_{objective}"] = booster.model_to_string()
-        return score
+        buyers = np.bincount(self.known.seen.indices, minlength=len(self.item_ids))
+        return score - self.popularity_penalty * np.log1p(buyers[described.item])
 
     def _training_nights(self, context: Context) -> list[date]:
         first = int(np.min(context.interactions.day))
@@ -115,14 +119,16 @@ class TwoStage(BaseRecommender):
         return [night for night in nights if day_number(night) > first]
 
     def _examples(self, night: Context, events: Interactions, task: str) -> _Examples:
-        described = _described(night, task, self.label_days)
+        described = _memory.described(night, self.label_days)[task]
         end = night.as_of + timedelta(days=self.label_days)
         later = events.between(night.as_of, end)
         items = events.items
-        taken_later = np.unique(later.user.astype(np.int64) * items + later.item)
+        taken_later = distinct(later.user.astype(np.int64) * items + later.item)
         key = described.user.astype(np.int64) * items + described.item
         taken = np.isin(key, taken_later, assume_unique=True)
-        active = np.isin(described.user, later.user)
+        is_active = np.zeros(events.users, dtype=np.bool_)
+        is_active[later.user] = True
+        active = is_active[described.user]
         random = np.random.default_rng([self.seed, day_number(night.as_of)])
         chosen = active & (taken | (random.random(len(key)) < self.negative_share))
         user, taken = described.user[chosen], taken[chosen]
@@ -223,34 +229,45 @@ def _sources(task: str) -> dict[str, Source]:
             "popular": Source(Popularity(), candidates=20, depth=20),
         }
     return {
-        "similar_users": Source(UserKnn(), candidates=100, depth=400),
-        "goes_with": Source(Ease(), candidates=60, depth=400),
+        "similar_users": Source(UserKnn(), candidates=100, depth=200),
+        "goes_with": Source(Ease(), candidates=60, depth=200),
         "in_type": Source(CategoryPopularity(), candidates=50, depth=200),
         "popular": Source(Popularity(), candidates=60, depth=200),
         "popular_lately": Source(Popularity(popularity_half_life_days=7), candidates=40, depth=200),
     }
 
 
-_memory: OrderedDict[tuple[str, str], _Described] = OrderedDict()
+class _Memory:
+    """The last nights described, by the content that they depend on.
 
-
-def _described(context: Context, task: str, label_days: int) -> _Described:
-    """The candidates of everybody with events, and what is known of them.
-
-    One training fits the same nights for its validation, its test and its last model, so that the
-    last few results are remembered by the content that they depend on.
+    One training fits the same nights for its validation, its test and its last model.
     """
-    fingerprint = _fingerprint(context, label_days)
-    key = fingerprint, task
-    if key not in _memory:
-        users = np.unique(context.interactions.user).astype(np.int32)
+
+    def __init__(self) -> None:
+        self._nights: OrderedDict[str, dict[str, _Described]] = OrderedDict()
+
+    def described(self, context: Context, label_days: int) -> dict[str, _Described]:
+        """By task, the candidates of everybody with events and what is known of them."""
+        key = _fingerprint(context, label_days)
+        if key not in self._nights:
+            self._nights[key] = _described(context, label_days)
+            while len(self._nights) > MEMORY_NIGHTS:
+                self._nights.popitem(last=False)
+        return self._nights[key]
+
+
+_memory = _Memory()
+
+
+def _described(context: Context, label_days: int) -> dict[str, _Described]:
+    users = distinct(context.interactions.user).astype(np.int32)
+    night = NightFeatures.of(context, rebuy_days=label_days)
+    described = {}
+    for task in TASKS:
         found = candidates(_sources(task), context, users, new_only=task == "discover")
-        night = NightFeatures.of(context, rebuy_days=label_days)
         features = pd.concat([found.scores, night.describe(found.user, found.item)], axis=1)
-        _memory[key] = _Described(found.user, found.item, features)
-        while len(_memory) > MEMORY_NIGHTS:
-            _memory.popitem(last=False)
-    return _memory[key]
+        described[task] = _Described(found.user, found.item, features)
+    return described
 
 
 def _fingerprint(context: Context, label_days: int) -> str:

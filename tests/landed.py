@@ -1,6 +1,7 @@
 """A landing folder for tests: sources in the words of the configuration, files as plain text."""
 
 import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +52,26 @@ def land(settings: Settings, name: str, *lines: str, encoding: str = "UTF-8") ->
     content = "".join(f"{line}\n" for line in lines).encode(encoding)
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
     return path
+
+
+def toml_of(settings: Settings) -> str:
+    """The configuration file that gives the settings' paths and sources."""
+    # JSON's strings, lists and tables with quoted keys differ from TOML's in the colon alone.
+    paths = [f"{name} = {json.dumps(str(path))}" for name, path in settings.paths]
+    sources = [
+        "\n".join(
+            f"{name} = {_inline(value)}"
+            for name, value in source.model_dump(mode="json", exclude_none=True).items()
+        )
+        for source in settings.sources
+    ]
+    return "\n".join(["[paths]", *paths, *[f"[[sources]]\n{source}" for source in sources]])
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, dict):
+        inside = ", ".join(f"{json.dumps(key)} = {_inline(item)}" for key, item in value.items())
+        return f"{{{inside}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(_inline(item) for item in value)}]"
+    return json.dumps(value)

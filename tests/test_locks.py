@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 from lakehouse.errors import InfrastructureError
 from lakehouse.locks import jvm_lock, lock_path, process_lock
 from lakehouse.tables import BRONZE_EVENTS
+from tests.killing import is_locked
 
 HOLD = """
 import sys, time
@@ -84,8 +85,8 @@ def test_a_second_thread_does_not_drop_the_lock_of_the_first(tmp_path: Path) -> 
         attempt = threading.Thread(target=_fail_to_lock, args=(path,))
         attempt.start()
         attempt.join()
-        assert _is_locked_for_others(path)
-    assert not _is_locked_for_others(path)
+        assert is_locked(path)
+    assert not is_locked(path)
 
 
 def test_java_and_python_fence_each_other_off(spark: SparkSession, tmp_path: Path) -> None:
@@ -97,22 +98,10 @@ def test_java_and_python_fence_each_other_off(spark: SparkSession, tmp_path: Pat
     ):
         pass
     with jvm_lock(spark._jvm, path):
-        assert _is_locked_for_others(path)
-    assert not _is_locked_for_others(path)
+        assert is_locked(path)
+    assert not is_locked(path)
 
 
 def _fail_to_lock(path: Path) -> None:
     with pytest.raises(InfrastructureError), process_lock(path, wait_seconds=0.1):
         pass
-
-
-def _is_locked_for_others(path: Path) -> bool:
-    code = (
-        "import fcntl, sys\n"
-        "with open(sys.argv[1], 'a') as file:\n"
-        "    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False
-    )
-    return "BlockingIOError" in done.stderr

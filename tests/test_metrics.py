@@ -47,6 +47,7 @@ def test_gini_is_0_for_equal_exposure_and_nears_1_for_a_single_item():
     assert metrics.gini(np.array([[0, 1], [2, 3]]), 4) == 0
     assert metrics.gini(np.array([[0], [0]]), 4) == 0.75
     assert metrics.gini(np.array([[0, 0], [0, 1]]), 2) == 0.25
+    assert metrics.gini(np.array([[-1]]), 2) == 0
 
 
 def test_diversity_is_1_minus_the_mean_cosine_of_pairs():

@@ -65,6 +65,12 @@ def test_blocks_of_users_do_not_show():
 
 
 def test_scores_that_are_not_finite_never_win():
-    item_vectors = np.float32([[1], [np.nan], [np.inf], [2]])
-    ranked = top_n_dense(np.ones((1, 1), np.float32), item_vectors, 3, allowed=np.ones(4, bool))
-    assert ranked.item.tolist() == [[3, 0, -1]]
+    item_vectors = np.arange(900, dtype=np.float32)[:, None]
+    item_vectors[500:] = np.nan
+    item_vectors[600:] = np.inf
+    item_vectors[700:] = -np.inf
+    ranked = top_n_dense(np.ones((1, 1), np.float32), item_vectors, 3, allowed=np.ones(900, bool))
+    assert ranked.item.tolist() == [[499, 498, 497]]
+    none = np.full((3, 1), np.nan, dtype=np.float32)
+    ranked = top_n_dense(np.ones((1, 1), np.float32), none, 2, allowed=np.ones(3, bool))
+    assert ranked.item.tolist() == [[-1, -1]]

@@ -1,0 +1,91 @@
+"""A step that kills itself, or is killed, as a machine that loses power would.
+
+``kill_at_write`` runs a step in a process of its own and sends SIGKILL to it and its JVM right before
+one of its Delta commits; ``kill_after`` does so after a delay.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import date
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+
+def kill_at_write(step: str, config: Path, run_date: date, *, before: int) -> None:
+    """Run ``jobs.<step>`` until its ``before``-th Delta commit is due, then kill it."""
+    process = _start(step, config, run_date, before)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == -signal.SIGKILL, output
+
+
+def kill_after(step: str, config: Path, run_date: date, *, seconds: float) -> None:
+    """Run ``jobs.<step>`` and kill it after a delay; it may have ended by then."""
+    process = _start(step, config, run_date, before=0)
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def start(step: str, config: Path, run_date: date) -> subprocess.Popen[str]:
+    """Start ``jobs.<step>`` in a process of its own."""
+    return _start(step, config, run_date, before=0)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether another process holds the lock file, as a new process sees it."""
+    code = (
+        "import fcntl, sys\n"
+        "with open(sys.argv[1], 'a') as file:\n"
+        "    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False
+    )
+    return "BlockingIOError" in done.stderr
+
+
+def _start(step: str, config: Path, run_date: date, before: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.killing", step, str(config), str(run_date), str(before)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        cwd=Path(__file__).parent.parent,
+    )
+
+
+def _main(step: str, config: str, run_date: str, before: str) -> None:
+    from jobs.config import load  # noqa: PLC0415 (only the child pays for these imports)
+    from lakehouse import arrow  # noqa: PLC0415
+    from lakehouse.lake import Lakehouse  # noqa: PLC0415
+    from lakehouse.session import spark_session  # noqa: PLC0415
+
+    writes = 0
+
+    def counted(write: Callable[..., Any]) -> Callable[..., Any]:
+        def count(*args: Any) -> Any:
+            nonlocal writes
+            writes += 1
+            if writes == int(before):
+                os.killpg(0, signal.SIGKILL)
+            return write(*args)
+
+        return count
+
+    Lakehouse.replace = counted(Lakehouse.replace)  # type: ignore[method-assign]
+    arrow.replace = counted(arrow.replace)
+    settings = load(Path(config))
+    with spark_session(step) as spark:
+        lake = Lakehouse(spark, settings.paths.lake)
+        import_module(f"jobs.{step}").run(lake, settings, run_date=date.fromisoformat(run_date))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
