@@ -1,14 +1,13 @@
-"""A step that kills itself, or is killed, as a machine that loses power would.
+"""A step that dies as on a machine that loses power, and steps in processes of their own.
 
-``kill_at_write`` runs a step in a process of its own and sends SIGKILL to it and its JVM right before
-one of its Delta commits; ``kill_after`` does so after a delay.
+``kill_at_write`` runs a step in a new process and kills it and its JVM (SIGKILL) right before one
+of its Delta commits.
 """
 
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from datetime import date
 from importlib import import_module
@@ -21,14 +20,6 @@ def kill_at_write(step: str, config: Path, run_date: date, *, before: int) -> No
     process = _start(step, config, run_date, before)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == -signal.SIGKILL, output
-
-
-def kill_after(step: str, config: Path, run_date: date, *, seconds: float) -> None:
-    """Run ``jobs.<step>`` and kill it after a delay; it may have ended by then."""
-    process = _start(step, config, run_date, before=0)
-    time.sleep(seconds)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
 
 
 def start(step: str, config: Path, run_date: date) -> subprocess.Popen[str]:
