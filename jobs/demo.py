@@ -16,18 +16,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jobs.config import load
+from jobs.config import Settings, load
 from jobs.job_report import JobReport, JsonValue, write_text_atomically
 from jobs.overview import Overview, collect
 from jobs.report import METRIC, SHOWN_METRICS, findings, layer_rows, page_path
 from jobs.steps import Step, run_step
 from lakehouse.errors import InfrastructureError
+from lakehouse.locks import process_lock
 
 PROJECT: Final = Path(__file__).resolve().parents[1]
 CONFIG: Final = PROJECT / "infra" / "config" / "complete_journey.toml"
 FOLDER: Final = Path(".topshelf/demo")
 SUMMARY: Final = FOLDER / "summary.json"
 LOG: Final = FOLDER / "airflow.log"
+LOCK: Final = FOLDER / "lock"
 RUN_DATE: Final = date(2018, 1, 2)
 DAG: Final = "nightly_recommendations"
 DEMO_DATA: Final = Step("demo-data", "jobs.demo_data", "Land the demo's data.")
@@ -60,11 +62,17 @@ class DagRun:
 def run() -> None:
     """Run the demo in the checkout's folder; a second run brings the same state.
 
-    Raises ``InfrastructureError`` where the DAG run fails, after showing the end of its log.
+    Raises ``InfrastructureError`` where another demo runs, or where the DAG run fails, after showing
+    the end of its log.
     """
     # Relative paths of the configuration start here in Airflow's tasks too.
     os.chdir(PROJECT)
     settings = load(CONFIG)
+    with process_lock(LOCK, wait_seconds=0):
+        _run(settings)
+
+
+def _run(settings: Settings) -> None:
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH

@@ -97,7 +97,6 @@ def recipes(settings: Settings) -> tuple[Recipe, ...]:
                 "label_days": train.test_days,
                 "rounds": train.ranker_rounds,
                 "seed": train.seed,
-                "threads": train.threads,
             },
         ),
         Recipe(

@@ -68,6 +68,7 @@ class TwoStage(BaseRecommender):
     ``learning_rate`` and ``leaves`` are LightGBM's, ``negative_share`` of the candidates not taken
     are learnt from, ``popularity_penalty * log(1 + buyers)`` is taken off a score so that lists
     cover more of the catalogue, and each user's first ``keep`` candidates are kept for lists.
+    The result does not depend on ``threads``.
     """
 
     kind: ClassVar[str] = "two_stage"
@@ -81,7 +82,7 @@ class TwoStage(BaseRecommender):
     popularity_penalty: float = 0.1
     keep: int = 100
     seed: int = 42
-    threads: int = 1
+    threads: int = 2
     _ranked: dict[str, sparse.csr_array] = field(init=False, repr=False, default_factory=dict)
     _boosters: dict[str, str] = field(init=False, repr=False, default_factory=dict)
 

@@ -200,3 +200,15 @@ def test_only_candidates_are_kept_and_popularity_fills_up():
     assert lists.source_names == ("two_stage", "popularity")
     assert lists.source[0].tolist() == [0, 0, 0, 1, 1, 1]
     assert (lists.item != UNKNOWN).all()
+
+
+def test_the_number_of_threads_changes_nothing():
+    one, two = (
+        TwoStage(label_days=20, nights=2, rounds=20, threads=threads).fit(shop.context())
+        for threads in (1, 2)
+    )
+    everyone = np.arange(shop.USERS, dtype=np.int32)
+    np.testing.assert_array_equal(
+        one.recommend(everyone, 10, new_only=False).item,
+        two.recommend(everyone, 10, new_only=False).item,
+    )

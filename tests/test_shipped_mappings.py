@@ -1,0 +1,96 @@
+"""The mappings that ship take in files of their data set's shape, to the row."""
+
+import os
+import shutil
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from jobs import clean, ingest
+from jobs.config import Settings, load
+from lakehouse.lake import Lakehouse
+from lakehouse.tables import SILVER_INTERACTIONS, SILVER_ITEMS, SILVER_USERS
+from tests.rows import rows_of
+
+ROOT = Path(__file__).parent.parent
+ONLINE_RETAIL = ROOT.parent / "shared" / "data" / "online-retail" / "by-day"
+GENRES = 19
+
+
+def settings_for(mapping: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    for name in ("lake", "landing", "runs", "data_quality"):
+        monkeypatch.setenv(f"TOPSHELF__PATHS__{name.upper()}", str(folder / name))
+    (folder / "landing").mkdir()
+    return load(ROOT / "infra" / "config" / f"{mapping}.toml")
+
+
+def take_in(lake: Lakehouse, settings: Settings, night: date) -> dict[str, int]:
+    """Ingest and clean a night; the rows of the clean step."""
+    ingest.run(lake, settings, run_date=night)
+    return dict(clean.run(lake, settings, run_date=night).rows)
+
+
+def test_movielens_with_headers(lake, tmp_path, monkeypatch):
+    settings = settings_for("movielens", tmp_path, monkeypatch)
+    landing = settings.paths.landing
+    (landing / "ratings.csv").write_text(
+        "userId,movieId,rating,timestamp\n1,10,4.5,881250949\n1,10,4.5,881250949\n2,10,five,881250950\n"
+    )
+    (landing / "movies.csv").write_text(
+        'movieId,title,genres\n10,"Heat, The (1995)",Thriller|Action\n11,Sky,(no genres listed)\n'
+    )
+    rows = take_in(lake, settings, date(2024, 1, 1))
+    assert rows["bronze.events"] == 3
+    # A rating that is no number is rejected; the same rating again is a repeat.
+    assert (rows["silver.interactions"], rows["silver.quarantine"], rows["duplicates"]) == (1, 1, 1)
+    events = lake.read(SILVER_INTERACTIONS).selectExpr(
+        "user_id", "item_id", "string(event_ts) AS event_ts", "value"
+    )
+    assert rows_of(events) == [
+        {"user_id": "1", "item_id": "10", "event_ts": "1997-12-04 15:55:49", "value": 4.5}
+    ]
+    assert rows_of(lake.read(SILVER_ITEMS).select("item_id", "title", "tags")) == [
+        {"item_id": "10", "title": "Heat, The (1995)", "tags": ["Action", "Thriller"]},
+        {"item_id": "11", "title": "Sky", "tags": []},
+    ]
+
+
+def test_movielens_100k(lake, tmp_path, monkeypatch):
+    settings = settings_for("movielens_100k", tmp_path, monkeypatch)
+    landing = settings.paths.landing
+    (landing / "u.data").write_text("1\t10\t4\t881250949\n")
+    flags = "|".join("1" if place in (1, 16) else "0" for place in range(GENRES))
+    (landing / "u.item").write_text(
+        f"10|Café (1995)|01-Jan-1995||http://x|{flags}\n", encoding="latin-1"
+    )
+    (landing / "u.user").write_text("1|24|M|technician|85711\n")
+    rows = take_in(lake, settings, date(2024, 1, 1))
+    assert (rows["silver.interactions"], rows["silver.items"], rows["silver.users"]) == (1, 1, 1)
+    assert rows_of(lake.read(SILVER_ITEMS).select("title", "tags")) == [
+        {"title": "Café (1995)", "tags": ["Action", "Thriller"]}
+    ]
+    assert rows_of(lake.read(SILVER_USERS).select("user_id", "attributes")) == [
+        {"user_id": "1", "attributes": {"age": "24", "gender": "M", "occupation": "technician"}}
+    ]
+
+
+@pytest.mark.skipif(
+    not ONLINE_RETAIL.is_dir(), reason=f"no daily order files at {os.path.relpath(ONLINE_RETAIL)}"
+)
+def test_daily_orders_night_after_night(lake, tmp_path, monkeypatch):
+    settings = settings_for("online_retail", tmp_path, monkeypatch)
+    days = [date(2011, 2, 6), date(2011, 2, 7), date(2011, 2, 8)]
+    seen = []
+    for day in days:
+        shutil.copy(ONLINE_RETAIL / f"{day}.csv", settings.paths.landing)
+        seen.append(take_in(lake, settings, day + timedelta(days=1)))
+    for day, rows in zip(days, seen, strict=True):
+        lines = len((ONLINE_RETAIL / f"{day}.csv").read_text().splitlines()) - 1
+        assert (rows["bronze.events"], rows["bronze.items"]) == (lines, lines)
+        kept = rows["silver.interactions"] + rows["silver.items"]
+        assert kept + rows["silver.quarantine"] + rows["duplicates"] == 2 * lines
+        assert rows["silver.interactions"] > 0
+    events = lake.read(SILVER_INTERACTIONS)
+    assert events.where("user_id LIKE '%.0' OR order_id LIKE 'C%' OR item_id = 'POST'").count() == 0
+    assert events.select("ingest_date").distinct().count() == len(days)
