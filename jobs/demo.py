@@ -62,8 +62,8 @@ class DagRun:
 def run() -> None:
     """Run the demo in the checkout's folder; a second run brings the same state.
 
-    Raises ``InfrastructureError`` where another demo runs, or where the DAG run fails, after showing
-    the end of its log.
+    Raises ``InfrastructureError`` where another demo runs, or where the DAG run fails, after
+    showing the end of its log.
     """
     # Relative paths of the configuration start here in Airflow's tasks too.
     os.chdir(PROJECT)
