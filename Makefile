@@ -5,7 +5,7 @@ PYTHON ?= python3
 RUN := infra/run
 PORT_MLFLOW ?= 5000
 
-.PHONY: help setup demo test lint format airflow mlflow bench notebook lock distclean
+.PHONY: help setup demo test lint format airflow mlflow bench quality notebook lock distclean
 
 help: ## Explain each target
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ mlflow: setup ## Start MLflow's UI on loopback (PORT_MLFLOW=5000)
 
 bench: setup ## Run the benchmarks and print their tables
 	@for file in benchmarks/*.py; do $(RUN) python $$file; done
+
+quality: setup ## Measure every method on four dates of the demo's data (docs/quality.md; 10 minutes)
+	@$(RUN) topshelf quality
 
 notebook: setup ## Execute the notebooks in place (after `make demo`)
 	@$(RUN) jupyter execute --inplace notebooks/*.ipynb

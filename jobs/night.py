@@ -1,6 +1,6 @@
 """What a night's models learn from, read from the lake at pinned Delta versions, without a JVM."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from jobs.config import Settings
 from lakehouse import arrow
-from lakehouse.errors import DataError
+from lakehouse.errors import ConfigurationError, DataError
 from lakehouse.tables import (
     ITEM_FEATURES,
     SILVER_INTERACTIONS,
@@ -30,6 +30,8 @@ INPUT_TABLES: Final = (
     USER_FEATURES,
     ITEM_FEATURES,
 )
+
+EVENT_COLUMNS: Final = ("user_id", "item_id", "event_date", "quantity", "value")
 
 TableVersions = Mapping[str, int]
 
@@ -63,7 +65,7 @@ def read_night(
     catalogue. Raises ``DataError`` where the night has no events.
     """
     lake = settings.paths.lake
-    events = _events(settings, versions, run_date)
+    events = _events(settings, versions, run_date, EVENT_COLUMNS)
     items = {day: read_gold(lake, ITEM_FEATURES, versions, run_date, day) for day in as_of}
     item_ids = set(events["item_id"].cat.categories).union(*(f["item_id"] for f in items.values()))
     interactions = Interactions.from_frame(events, item_ids=item_ids)
@@ -97,11 +99,40 @@ def read_gold(
     return frame
 
 
-def _events(settings: Settings, versions: TableVersions, run_date: date) -> pd.DataFrame:
+def read_contexts(
+    settings: Settings, versions: TableVersions, run_date: date, contexts: Sequence[str]
+) -> pd.DataFrame:
+    """The events before the run date with a column per context.
+
+    ``store_id`` is the event's, any other context an attribute of its user, missing where unknown.
+    Raises ``ConfigurationError`` for an attribute that no user has.
+    """
+    own = [name for name in contexts if name in SILVER_INTERACTIONS.column_names]
+    events = _events(settings, versions, run_date, ["user_id", "item_id", "event_date", *own])
+    wanted = [name for name in contexts if name not in own]
+    if not wanted:
+        return events
+    attributes = _user_attributes(settings.paths.lake, versions, run_date)
+    if attributes is None:
+        attributes = pd.DataFrame(columns=["user_id"])
+    known = sorted(set(attributes.columns) - {"user_id"})
+    if unknown := sorted(set(wanted) - set(known)):
+        raise ConfigurationError(
+            f"[recommend] contexts names {unknown}, which is neither store_id nor an attribute of "
+            f"users; there are {known}."
+        )
+    return events.astype({"user_id": object}).merge(
+        attributes[["user_id", *wanted]], how="left", on="user_id", validate="many_to_one"
+    )
+
+
+def _events(
+    settings: Settings, versions: TableVersions, run_date: date, columns: Sequence[str]
+) -> pd.DataFrame:
     rows = arrow.read(
         settings.paths.lake,
         SILVER_INTERACTIONS,
-        columns=["user_id", "item_id", "event_date", "quantity", "value"],
+        columns=list(columns),
         filters=[
             ("ingest_date", "<=", run_date),
             ("event_date", "<", run_date),

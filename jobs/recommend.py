@@ -9,25 +9,31 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from expectations import checks
 from expectations.gate import validate
 from jobs.config import Settings
 from jobs.job_report import JobReport, JsonValue
-from jobs.night import read_gold
+from jobs.night import read_contexts, read_gold
 from jobs.release import release_id
 from jobs.train import open_registry
 from lakehouse import arrow
 from lakehouse.tables import ITEM_FEATURES, RECOMMENDATIONS, USER_FEATURES, USER_ITEM_FEATURES
+from models.base import FALLBACK_SOURCE
+from models.context_popularity import popular_in_context
+from models.exposure import expose
 from models.interactions import index_of
 from models.published import FALLBACK_LIST, PERSONAL_LISTS, PUBLISHED_FOLDER, Published
 from models.reasons import reasons
+from models.registry import ModelVersion, Provenance
 
+EXPOSING_LIST = "discover"
 AGAIN = "Run `topshelf train` and `topshelf gate` for this night again; nothing was published."
 
 
 def run(settings: Settings, *, run_date: date) -> JobReport:
-    """Write the lists of ``run_date``, made by its newest version that passed the gate.
+    """Write the lists of ``run_date``, made by its champion or newest version that passed the gate.
 
     A second run writes the same rows. Raises ``DataError`` where no version has passed,
     ``DataQualityError`` where the lists break a rule (the table is as before then), and
@@ -45,7 +51,7 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
     configuration = settings.digest()
     release = release_id(run_date, version.label, source.table_versions, configuration, source.seed)
 
-    lists = served_lists(published, users["user_id"], size)
+    lists = served_lists(settings, source, published, users["user_id"], items)
     frame = explained(lists, pairs, items, settings.features.event_types).assign(
         run_date=run_date, model_version=version.label, release=release
     )[list(RECOMMENDATIONS.column_names)]
@@ -77,23 +83,83 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
             "methods": {name: published.by_list[name].name for name in PERSONAL_LISTS},
             "sources": _shares(frame),
         },
-        warnings=verdict.warnings,
+        warnings=(*verdict.warnings, *_other_configuration(version, configuration)),
     )
 
 
-def served_lists(published: Published, user_ids: "pd.Series[str]", size: int) -> pd.DataFrame:
-    """Each list of each user, and the one for unknown users under an empty user id.
+def _other_configuration(version: ModelVersion, configuration: str) -> tuple[str, ...]:
+    if version.provenance.configuration == configuration:
+        return ()
+    return (
+        f"{version.label} was trained under another configuration, so `topshelf reproduce` will "
+        "not give these lists. Train again to have both of one piece.",
+    )
 
-    Columns ``list``, ``user_id``, ``rank``, ``item_id``, ``score``, ``source``, sorted by the first
-    three.
+
+def fresh_items(published: Published, items: pd.DataFrame, new_item_days: int) -> NDArray[np.bool_]:
+    """Which items of the vocabulary are sellable and were first taken in the last days."""
+    new = items.loc[items["sellable"] & (items["days_since_first"] <= new_item_days), "item_id"]
+    fresh = np.zeros(len(published.item_ids), dtype=np.bool_)
+    fresh[index_of(published.item_ids, new)] = True
+    return fresh
+
+
+def served_lists(
+    settings: Settings,
+    source: Provenance,
+    published: Published,
+    user_ids: "pd.Series[str]",
+    items: pd.DataFrame,
+) -> pd.DataFrame:
+    """Each list of each user, and those for unknown users.
+
+    The latter stand under an empty user id, and by context under e.g. ``store_id=367``. In
+    ``discover`` new ones of ``items`` get a share of the places (see ``models.exposure``). Columns
+    ``list``, ``user_id``, ``rank``, ``item_id``, ``score`` and ``source``.
     """
+    wanted = settings.recommend
+    fresh = fresh_items(published, items, wanted.new_item_days)
     asked = {name: np.sort(user_ids.to_numpy(dtype=object)) for name in PERSONAL_LISTS}
     asked[FALLBACK_LIST] = np.array([""], dtype=object)
     parts = []
     for name, ids in asked.items():
-        rows = published.rows(name, index_of(published.user_ids, ids), size)
-        parts.append(rows.assign(list=name, user_id=ids[rows["row"]]))
-    return pd.concat(parts, ignore_index=True).drop(columns="row")
+        users = index_of(published.user_ids, ids)
+        lists = published.lists(name, users, wanted.size)
+        if name == EXPOSING_LIST and wanted.new_item_share:
+            lists = expose(
+                lists,
+                published.lists(name, users, wanted.size, among=fresh),
+                share=wanted.new_item_share,
+                random=np.random.default_rng([source.seed, source.run_date.toordinal()]),
+            )
+        rows = published.as_rows(lists)
+        parts.append(rows.assign(list=name, user_id=ids[rows["row"]]).drop(columns="row"))
+    return pd.concat([*parts, *contextual_lists(settings, source, published)], ignore_index=True)
+
+
+def contextual_lists(
+    settings: Settings, source: Provenance, published: Published
+) -> list[pd.DataFrame]:
+    """Fallback lists by context, e.g. under the user id ``store_id=367``; columns as there."""
+    columns = settings.recommend.contexts
+    if not columns:
+        return []
+    events = read_contexts(settings, source.table_versions, source.run_date, columns)
+    listable = set(published.item_ids[published.sellable])
+    events = events[events["item_id"].isin(listable)]
+    half_life = settings.train.popularity_half_life_days
+    return [
+        popular_in_context(
+            events,
+            column,
+            as_of=source.run_date,
+            half_life_days=half_life,
+            size=settings.recommend.size,
+        )
+        .rename(columns={"context": "user_id"})
+        .assign(list=FALLBACK_LIST, source=FALLBACK_SOURCE)
+        for column in columns
+    ]
 
 
 def explained(
@@ -130,6 +196,7 @@ def rules(
     return [
         checks.row_count(minimum=1, advice="The night has no users or no sellable items."),
         checks.unique(("list", "user_id", "item_id"), advice=AGAIN),
+        checks.complete_ranks(("list", "user_id"), "rank", advice=AGAIN),
         checks.measure(
             "rows of items that are not known or not sellable",
             int((~frame["item_id"].isin(sellable)).sum()),
@@ -144,7 +211,7 @@ def rules(
         ),
         checks.measure(
             "rows of the list for unknown users",
-            int((frame["list"] == FALLBACK_LIST).sum()),
+            int(((frame["list"] == FALLBACK_LIST) & (frame["user_id"] == "")).sum()),
             minimum=min(size, len(sellable)),
             advice=AGAIN,
         ),

@@ -8,6 +8,7 @@ import json
 import logging
 import tempfile
 import time
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
@@ -16,20 +17,22 @@ import pandas as pd
 from jobs.config import Settings
 from jobs.job_report import JobReport
 from jobs.night import TableVersions, newest_versions, read_night
+from jobs.recipes import recipes
 from lakehouse.locks import process_lock
 from lakehouse.tables import ALL_TABLES
 from lakehouse.windows import Windows
 from models import plots
+from models.evaluation import by_segment
 from models.evidence import EVIDENCE_FOLDER
 from models.published import PUBLISHED_FOLDER
-from models.recipe import Recipe
 from models.registry import ModelVersion, Provenance, Registry, TrackedRun, metric_name
+from models.reliability import by_score
+from models.segments import activity
 from models.training import PRIMARY_METRIC, Evaluations, Nights, OnEpoch, Trained, train
+from models.two_stage import TwoStage
 
 logger = logging.getLogger(__name__)
 
-USER_BANDS = ["events_total", "days_since_last", "items_distinct", "price_band_mean"]
-ITEM_COLUMNS = ["department", "category", "product_type", "brand", "manufacturer", "price_band"]
 HEADLINE_METRICS = (PRIMARY_METRIC, "recall@10", "coverage@10", "novelty@10")
 
 
@@ -49,7 +52,8 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
             _log_inputs(log, settings, versions)
             nights = read_nights(settings, versions, run_date=run_date)
             trained = train(recipes(settings), nights, on_epoch=_epoch_logger(log))
-            _log_results(log, trained, run_date)
+            _log_results(log, trained)
+            _log_plots(log, trained, nights, f"Night of {run_date}")
             log.metrics({"seconds": time.perf_counter() - started})
             version = _register(log, trained, source)
     return JobReport(
@@ -82,46 +86,6 @@ def models_lock(settings: Settings) -> Path:
     return settings.paths.lake / ".locks" / "models"
 
 
-def recipes(settings: Settings) -> tuple[Recipe, ...]:
-    """The methods that a night tries; the simplest first, which wins a tie."""
-    train = settings.train
-    popularity = {"popularity_half_life_days": train.popularity_half_life_days}
-    return (
-        Recipe("popularity", popularity),
-        Recipe("decayed_counts", {**popularity, "half_life_days": train.counts_half_life_days}),
-        Recipe(
-            "two_stage",
-            {
-                **popularity,
-                "nights": train.ranker_nights,
-                "label_days": train.test_days,
-                "rounds": train.ranker_rounds,
-                "seed": train.seed,
-            },
-        ),
-        Recipe(
-            "hybrid_lightfm",
-            {
-                **popularity,
-                "user_columns": _user_attributes(settings),
-                "user_bands": USER_BANDS,
-                "item_columns": ITEM_COLUMNS,
-                "components": train.components,
-                "max_epochs": train.max_epochs,
-                "patience": train.patience,
-                "learning_rate": train.learning_rate,
-                "seed": train.seed,
-                "threads": train.threads,
-            },
-        ),
-    )
-
-
-def _user_attributes(settings: Settings) -> list[str]:
-    """The attributes that the sources give of users."""
-    return sorted({name for source in settings.sources for name in source.attributes})
-
-
 def read_nights(settings: Settings, versions: TableVersions, *, run_date: date) -> Nights:
     """What was known at the start of each window, and today, at pinned table versions."""
     windows = Windows(run_date, settings.train.test_days, settings.train.validation_days)
@@ -152,7 +116,7 @@ def _epoch_logger(log: TrackedRun) -> OnEpoch:
     return on_epoch
 
 
-def _log_results(log: TrackedRun, trained: Trained, run_date: date) -> None:
+def _log_results(log: TrackedRun, trained: Trained) -> None:
     """Every method's measures side by side, and above them those of the methods published."""
     for list_name, method in trained.choice.items():
         log.tags({f"published.{list_name}": method})
@@ -169,22 +133,49 @@ def _log_results(log: TrackedRun, trained: Trained, run_date: date) -> None:
                 for name, value in metrics.items()
             }
         )
-    log.table("methods.json", _comparison(trained))
+    comparison = _comparison(trained)
+    log.table("methods.json", comparison)
+    log.tags({"mlflow.note.content": _description(comparison)})
     log.text("learnt_parameters.json", json.dumps(trained.learnt, indent=2, sort_keys=True))
-    title = f"Night of {run_date}"
+
+
+def _log_plots(log: TrackedRun, trained: Trained, nights: Nights, title: str) -> None:
+    """Pictures, each with its figures as a table beside it."""
+    choice, measures = trained.choice, _metrics(trained.test)
     if trained.curve:
         ndcg = [point[PRIMARY_METRIC] for point in trained.curve]
         log.figure("learning_curve.png", plots.learning_curve(ndcg, title))
-    test = _metrics(trained.test)
-    points = {
-        list_name: {
-            method: (metrics["coverage@10"], metrics[PRIMARY_METRIC])
-            for method, metrics in by_method.items()
-        }
-        for list_name, by_method in test.items()
+    log.figure("methods.png", plots.methods(measures, choice, title))
+    log.figure("coverage.png", plots.recall_against_coverage(measures, choice, title))
+
+    labels = activity(nights.test.interactions)
+    by_activity = {
+        list_name: pd.DataFrame(
+            {name: by_segment(e, labels)[PRIMARY_METRIC] for name, e in by_method.items()}
+        )
+        for list_name, by_method in trained.test.items()
     }
-    log.figure("methods.png", plots.methods(points, trained.choice, title))
-    log.figure("coverage.png", plots.coverage_against_ndcg(points, trained.choice, title))
+    log.figure("segments.png", plots.segments(by_activity, choice, title))
+    log.table("segments.json", _stacked(by_activity))
+
+    tenths = {name: by_score(places) for name, places in trained.places.items()}
+    log.figure("reliability.png", plots.reliability(tenths, choice, title))
+    log.table("reliability.json", _stacked(tenths))
+
+    shares = {
+        name: method.importance(name)
+        for name, method in trained.published.by_list.items()
+        if isinstance(method, TwoStage)
+    }
+    if shares:
+        log.figure("importance.png", plots.importance(shares, title))
+        tables = {name: share.rename("share").to_frame() for name, share in shares.items()}
+        log.table("importance.json", _stacked(tables))
+
+
+def _stacked(by_list: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """One table with the list as first column and the index as second."""
+    return pd.concat(by_list, names=["list"]).reset_index()
 
 
 def _comparison(trained: Trained) -> pd.DataFrame:
@@ -197,6 +188,19 @@ def _comparison(trained: Trained) -> pd.DataFrame:
             for name, evaluation in by_method.items()
         ]
     )
+
+
+def _description(comparison: pd.DataFrame) -> str:
+    """What the run's page says in words: each list's methods by NDCG@10, the best first."""
+    lines = []
+    for list_name, rows in comparison.groupby("list"):
+        lines += [f"List `{list_name}`, test window:", "", "| method | NDCG@10 | coverage@10 |"]
+        lines += ["|---|---|---|"]
+        for row in rows.sort_values(PRIMARY_METRIC, ascending=False).to_dict("records"):
+            name = f"**{row['method']}** (published)" if row["published"] else row["method"]
+            lines.append(f"| {name} | {row[PRIMARY_METRIC]:.4f} | {row['coverage@10']:.4f} |")
+        lines.append("")
+    return "\n".join(lines)
 
 
 def _register(log: TrackedRun, trained: Trained, source: Provenance) -> ModelVersion:

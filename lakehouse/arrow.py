@@ -91,6 +91,22 @@ def writing(root: Path, *tables: Table) -> Iterator[None]:
         yield
 
 
+def create(root: Path, table: Table) -> None:
+    """Create the table, without rows, where it does not exist."""
+    path = root / table.path
+    path.mkdir(parents=True, exist_ok=True)
+    DeltaTable.create(
+        path,
+        arrow_schema(table),
+        mode="ignore",
+        partition_by=list(table.partition_by),
+        description=table.doc,
+        # Files are found by their partition; a minimum and maximum of each column would double the
+        # work of a write. The rows of a file are counted all the same.
+        configuration={"delta.dataSkippingNumIndexedCols": "0"},
+    )
+
+
 def replace(root: Path, table: Table, rows: pa.Table, partition: Mapping[str, date | str]) -> int:
     """Replace the rows of one partition by ``rows`` in one Delta commit; return the new version.
 

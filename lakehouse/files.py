@@ -68,8 +68,9 @@ def new_files(found: Sequence[FoundFile], register: Sequence[RegisteredFile]) ->
             raise DataError(
                 f"source {file.source}: file {file.source_file} has other content than when it was "
                 f"taken in for {before.ingest_date} (SHA-256 {before.file_digest} then, "
-                f"{file.file_digest} now). Deliver corrections under a new name, and put the "
-                "first file back."
+                f"{file.file_digest} now). Put the first file back, and deliver the new content "
+                "under a new name that the source's `path` matches, e.g. products-2018-01-03.csv "
+                "for products*.csv."
             )
     return new
 

@@ -5,9 +5,9 @@ from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 
-from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
+from lakehouse import arrow
 from lakehouse.errors import DataError
 from lakehouse.locks import jvm_lock, lock_path
 from lakehouse.schemas import conform, spark_schema
@@ -32,27 +32,17 @@ class Lakehouse:
 
     def read(self, table: Table) -> DataFrame:
         """The table as of now; an empty frame with its schema where nothing was written yet."""
-        if not self._exists(table):
+        if not arrow.exists(self.root, table):
             return self.spark.createDataFrame([], spark_schema(table))
         return self.spark.read.format("delta").load(self._path(table))
 
     def version(self, table: Table) -> int | None:
         """The table's newest Delta version; ``None`` where nothing was written yet."""
-        if not self._exists(table):
-            return None
-        newest = DeltaTable.forPath(self.spark, self._path(table)).history(1).first()
-        return None if newest is None else int(newest["version"])
+        return arrow.version(self.root, table) if arrow.exists(self.root, table) else None
 
     def create(self, table: Table) -> None:
         """Create the table, without rows, where it does not exist."""
-        (
-            DeltaTable.createIfNotExists(self.spark)
-            .location(self._path(table))
-            .comment(table.doc)
-            .addColumns(spark_schema(table))
-            .partitionedBy(*table.partition_by)
-            .execute()
-        )
+        arrow.create(self.root, table)
 
     def replace(self, table: Table, frame: DataFrame, partition: Mapping[str, date | str]) -> None:
         """Replace the rows of one partition by ``frame``, in one Delta commit.
@@ -76,9 +66,6 @@ class Lakehouse:
             .option("replaceWhere", condition)
             .save(self._path(table))
         )
-
-    def _exists(self, table: Table) -> bool:
-        return DeltaTable.isDeltaTable(self.spark, self._path(table))
 
     def _path(self, table: Table) -> str:
         return str(self.root / table.path)

@@ -1,25 +1,19 @@
-"""Implicit alternating least squares, ranked by our own top-N."""
+"""Implicit alternating least squares on one machine."""
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
-from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from models import storage
-from models.base import BaseRecommender
 from models.context import Context
-from models.interactions import Indices
-from models.topn import Ranked, top_n_dense
-
-Floats = NDArray[np.float32]
+from models.factors import Factors, spread
 
 
 @dataclass(kw_only=True, eq=False)
-class ImplicitAls(BaseRecommender):
+class ImplicitAls(Factors):
     """Weighted matrix factorisation (Hu, Koren & Volinsky 2008) by the library `implicit`.
 
     A pair's confidence is ``1 + alpha * log(1 + decayed events)``. Users without events and items
@@ -36,8 +30,6 @@ class ImplicitAls(BaseRecommender):
     half_life_days: float = 120.0
     seed: int = 42
     threads: int = 1
-    _user_vectors: Floats = field(init=False, repr=False)
-    _item_vectors: Floats = field(init=False, repr=False)
 
     def _learn(self, context: Context) -> None:
         events = context.interactions
@@ -55,33 +47,5 @@ class ImplicitAls(BaseRecommender):
                 random_state=self.seed,
             )
             model.fit(confidence, show_progress=False)
-        self._user_vectors = _spread(model.user_factors, users, events.users)
-        self._item_vectors = _spread(model.item_factors, items, events.items)
-
-    def _rank(
-        self,
-        users: Indices,
-        n: int,
-        allowed: NDArray[np.bool_],
-        exclude: sparse.csr_array | None,
-    ) -> Ranked:
-        return top_n_dense(
-            self._user_vectors[users],
-            self._item_vectors,
-            n,
-            allowed=allowed & self._item_vectors.any(axis=1),
-            exclude=exclude,
-        )
-
-    def _arrays(self) -> dict[str, NDArray[Any]]:
-        return {"user_vectors": self._user_vectors, "item_vectors": self._item_vectors}
-
-    def _restore(self, arrays: storage.Arrays) -> None:
-        self._user_vectors = arrays["user_vectors"]
-        self._item_vectors = arrays["item_vectors"]
-
-
-def _spread(vectors: Floats, places: Indices, rows: int) -> Floats:
-    spread = np.zeros((rows, vectors.shape[1]), dtype=np.float32)
-    spread[places] = vectors
-    return spread
+        self._user_vectors = spread(model.user_factors, users, events.users)
+        self._item_vectors = spread(model.item_factors, items, events.items)

@@ -225,15 +225,20 @@ class BaseRecommender(ABC):
             raise IndexError(f"{self.name}: user indices must lie in -1..{len(known.user_ids) - 1}")
         item = np.full((len(users), n), UNKNOWN, dtype=np.int32)
         score = np.zeros((len(users), n), dtype=np.float32)
-        source = np.full((len(users), n), UNKNOWN, dtype=np.int8)
         is_known = users != UNKNOWN
         exclude = _rows(known.seen, users) if new_only else None
-        ranked = self._rank(
+        item[is_known], score[is_known] = self._rank(
             users[is_known], n, allowed, None if exclude is None else exclude[is_known]
         )
-        item[is_known], score[is_known] = ranked
-        source[item != UNKNOWN] = 0
-        _fill_up(item, score, np.where(allowed, known.popularity, 0), exclude)
+        return self._filled_up(Ranked(item, score), allowed, exclude)
+
+    def _filled_up(
+        self, ranked: Ranked, allowed: NDArray[np.bool_], exclude: sparse.csr_array | None
+    ) -> Lists:
+        """The method's own ``ranked`` items, and popular ones where there are too few."""
+        item, score = ranked
+        source = np.where(item == UNKNOWN, UNKNOWN, 0).astype(np.int8)
+        _fill_up(item, score, np.where(allowed, self.known.popularity, 0), exclude)
         names = tuple(dict.fromkeys((self.name, FALLBACK_SOURCE)))
         source[(item != UNKNOWN) & (source == UNKNOWN)] = len(names) - 1
         return Lists(item, score, source, names)
@@ -258,7 +263,13 @@ class BaseRecommender(ABC):
         stored = storage.read(folder)
         if stored.kind != cls.kind:
             raise DataError(f"{folder} holds a model of kind {stored.kind!r}, not {cls.kind!r}")
-        model = cls(**stored.parameters)
+        try:
+            model = cls(**stored.parameters)
+        except TypeError as error:
+            raise DataError(
+                f"the model in {folder} was saved by another version of this code: {error}. Train "
+                "again."
+            ) from error
         model._known = Known.from_arrays(_with_prefix("known_", stored.arrays))
         model._restore(_with_prefix("learnt_", stored.arrays))
         return model

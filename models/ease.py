@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse
 
 from models import storage
-from models.base import BaseRecommender
+from models.base import BaseRecommender, Lists
 from models.context import Context
 from models.interactions import UNKNOWN, Indices
 from models.topn import Ranked, top_n_dense
@@ -44,6 +44,15 @@ class Ease(BaseRecommender):
         np.fill_diagonal(weights, 0)
         self._weights = weights.astype(np.float32)
 
+    def fold_in(self, histories: sparse.csr_array, n: int) -> Lists:
+        """N sellable items for each row of ``histories`` (people x items), none of its own.
+
+        For people whom the model has not seen: their stored entries are all that is known of them,
+        and nothing is learnt anew. What the model cannot say is filled up with popularity.
+        """
+        allowed = self.known.sellable
+        return self._filled_up(self._best(histories, n, allowed, histories), allowed, histories)
+
     def _rank(
         self,
         users: Indices,
@@ -51,7 +60,16 @@ class Ease(BaseRecommender):
         allowed: NDArray[np.bool_],
         exclude: sparse.csr_array | None,
     ) -> Ranked:
-        taken = sparse.csr_array(self.known.seen[users][:, self._chosen], dtype=np.float32)
+        return self._best(self.known.seen[users], n, allowed, exclude)
+
+    def _best(
+        self,
+        histories: sparse.csr_array,
+        n: int,
+        allowed: NDArray[np.bool_],
+        exclude: sparse.csr_array | None,
+    ) -> Ranked:
+        taken = sparse.csr_array(histories[:, self._chosen], dtype=np.float32)
         ranked = top_n_dense(
             taken,
             self._weights.T,

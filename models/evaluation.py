@@ -93,7 +93,7 @@ def task(protocol: Protocol, context: Context, window: Interactions) -> Task:
     among = _cold_items(history, context.as_of) if protocol == "cold_items" else context.sellable
     new_only = protocol in ("discover", "cold_items")
     counts = among[window.item]
-    days = _active_days(history)
+    days = active_days(history)
     counts = (
         counts & (days <= COLD_USER_DAYS if protocol == "cold_users" else days > 0)[window.user]
     )
@@ -196,7 +196,7 @@ def _without(matrix: sparse.csr_array, hidden: sparse.csr_array) -> sparse.csr_a
     )
 
 
-def _active_days(history: Interactions) -> NDArray[np.int64]:
+def active_days(history: Interactions) -> NDArray[np.int64]:
     """Days with an event of each user."""
     days = pd.DataFrame({"user": history.user, "day": history.day}).drop_duplicates()
     return np.bincount(days["user"].to_numpy(), minlength=history.users)

@@ -13,6 +13,7 @@ from models.recipe import Recipe
 
 EVIDENCE_FOLDER: Final = "evidence"
 KIND: Final = "evidence"
+ACTIVE_DAYS: Final = "active_days"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,12 +21,14 @@ class Evidence:
     """Recipes by method, the method chosen for each list, and users' NDCG@10 on the test window.
 
     ``ndcg[list][method]`` holds one value per user with a hit in the window, the same user at the
-    same place for all methods.
+    same place for all methods; ``active_days[list]`` how many days with an event before the window
+    that user has.
     """
 
     recipes: Mapping[str, Recipe]
     choice: Mapping[str, str]
     ndcg: Mapping[str, Mapping[str, NDArray[np.float64]]]
+    active_days: Mapping[str, NDArray[np.int64]]
 
     def recipe_of(self, list_name: str) -> Recipe:
         """The recipe behind a list."""
@@ -41,24 +44,30 @@ class Evidence:
             "recipes": {name: recipe.as_json() for name, recipe in self.recipes.items()},
             "choice": dict(self.choice),
         }
-        arrays = {
+        ndcg = {
             f"{list_name}/{method}": values
             for list_name, by_method in self.ndcg.items()
             for method, values in by_method.items()
         }
-        storage.write(folder, KIND, description, arrays)
+        days = {f"{ACTIVE_DAYS}/{name}": values for name, values in self.active_days.items()}
+        storage.write(folder, KIND, description, ndcg | days)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what ``save`` wrote; raises ``DataError`` where it is missing or damaged."""
         stored = storage.read(folder)
         ndcg: dict[str, dict[str, NDArray[np.float64]]] = {}
+        active_days = {}
         for key, values in stored.arrays.items():
-            list_name, _, method = key.partition("/")
-            ndcg.setdefault(list_name, {})[method] = values
+            first, _, second = key.partition("/")
+            if first == ACTIVE_DAYS:
+                active_days[second] = values
+            else:
+                ndcg.setdefault(first, {})[second] = values
         recipes = stored.parameters["recipes"]
         return cls(
             recipes={name: Recipe.from_json(content) for name, content in recipes.items()},
             choice=stored.parameters["choice"],
             ndcg=ndcg,
+            active_days=active_days,
         )

@@ -1,8 +1,9 @@
 """Every method by its kind, so that a configuration or a saved model can name it."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from lakehouse.errors import ConfigurationError
 from models import storage
@@ -33,6 +34,12 @@ METHODS: Mapping[str, type[BaseRecommender]] = {
     )
 }
 
+# Classes outside of this package, which may import what models must not; loaded when asked for.
+ELSEWHERE: Final = {"spark_als": ("jobs.spark_als", "SparkAls")}
+
+# What anybody would try first: a method that takes more than these has to be surely better.
+HEURISTICS: Final = frozenset({"popularity", "decayed_counts", "user_knn", "item_knn"})
+
 
 def build(kind: str, parameters: Mapping[str, Any]) -> BaseRecommender:
     """An unfitted recommender; raises ``ConfigurationError`` for an unknown kind or parameter."""
@@ -49,6 +56,11 @@ def load(folder: Path) -> BaseRecommender:
 
 
 def _method(kind: str) -> type[BaseRecommender]:
+    if kind in ELSEWHERE:
+        module, name = ELSEWHERE[kind]
+        found: type[BaseRecommender] = getattr(import_module(module), name)
+        return found
     if kind not in METHODS:
-        raise ConfigurationError(f"no method {kind!r}; there are {', '.join(sorted(METHODS))}")
+        known = ", ".join(sorted({*METHODS, *ELSEWHERE}))
+        raise ConfigurationError(f"no method {kind!r}; there are {known}")
     return METHODS[kind]

@@ -1,7 +1,7 @@
 """The most popular items, the same for everyone: events decayed by age."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,13 @@ class Popularity(BaseRecommender):
     """
 
     kind: ClassVar[str] = "popularity"
+
+    @classmethod
+    def as_known_by(cls, other: BaseRecommender) -> Self:
+        """The popular items of the night that ``other`` was fitted on, without fitting anew."""
+        popular = cls(popularity_half_life_days=other.popularity_half_life_days)
+        popular._known = other.known
+        return popular
 
     def _learn(self, context: Context) -> None:
         del context

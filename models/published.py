@@ -1,7 +1,7 @@
 """What a night hands over: for each served list the fitted method that fills it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -9,16 +9,19 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
 from lakehouse.errors import DataError
 from models import methods
 from models.base import BaseRecommender, Lists
-from models.interactions import UNKNOWN, Ids, Indices
+from models.ease import Ease
+from models.interactions import UNKNOWN, Ids, Indices, index_of
 
 PERSONAL_LISTS: Final = ("all", "discover")
 FALLBACK_LIST: Final = "fallback"
 PUBLISHED_FOLDER: Final = "published"
 INDEX_FILE: Final = "published.json"
+NEWCOMERS_FOLDER: Final = "newcomers"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,10 +29,12 @@ class Published:
     """The methods behind the lists ``all`` and ``discover``, over one vocabulary.
 
     One method may fill both. The list ``fallback`` is what the method of ``all`` gives to users it
-    does not know: popularity.
+    does not know: popularity. ``newcomers`` lists items for people of whom only a few are known,
+    without learning anew.
     """
 
     by_list: Mapping[str, BaseRecommender]
+    newcomers: Ease
 
     def __post_init__(self) -> None:
         if tuple(sorted(self.by_list)) != PERSONAL_LISTS:
@@ -52,21 +57,46 @@ class Published:
 
     def is_finite(self) -> bool:
         """Whether every learnt number of every method is finite."""
-        return all(method.is_finite() for method in self.by_list.values())
+        return all(m.is_finite() for m in (*self.by_list.values(), self.newcomers))
 
-    def lists(self, name: str, users: Indices, n: int) -> Lists:
-        """The list ``name`` of each of ``users``; ``fallback`` disregards who they are."""
+    def lists(
+        self, name: str, users: Indices, n: int, *, among: NDArray[np.bool_] | None = None
+    ) -> Lists:
+        """The list ``name`` of each of ``users``; ``fallback`` disregards who they are.
+
+        ``among`` (a mask over items) takes the place of ``sellable``.
+        """
         if name == FALLBACK_LIST:
             users, name = np.full_like(users, UNKNOWN), "all"
-        return self.by_list[name].recommend(users, n, new_only=name == "discover")
+        return self.by_list[name].recommend(users, n, new_only=name == "discover", among=among)
 
     def rows(self, name: str, users: Indices, n: int) -> pd.DataFrame:
-        """The same as rows ``row``, ``rank``, ``item_id``, ``score`` and ``source``.
+        """The same as rows (see ``as_rows``)."""
+        return self.as_rows(self.lists(name, users, n))
 
-        ``row`` is the position in ``users``, ``rank`` starts at 1; places that no item fills have
-        no row.
+    def rows_for(self, history: Sequence[str], n: int) -> pd.DataFrame:
+        """A list for somebody who took the items ``history``, none of these, as ``as_rows`` gives.
+
+        Raises ``DataError`` where no item of ``history`` is known.
         """
-        lists = self.lists(name, users, n)
+        known = index_of(self.item_ids, np.array(list(history), dtype=object))
+        known = np.unique(known[known != UNKNOWN])
+        if not len(known):
+            raise DataError(
+                f"the model knows none of the items {', '.join(history)}: give item ids as they "
+                "stand in the catalogue (silver.items)"
+            )
+        taken = sparse.csr_array(
+            (np.ones(len(known), dtype=np.bool_), (np.zeros(len(known), dtype=np.int32), known)),
+            shape=(1, len(self.item_ids)),
+        )
+        return self.as_rows(self.newcomers.fold_in(taken, n))
+
+    def as_rows(self, lists: Lists) -> pd.DataFrame:
+        """Lists as rows ``row``, ``rank``, ``item_id``, ``score`` and ``source``.
+
+        ``row`` is the list's place, ``rank`` starts at 1; places that no item fills have no row.
+        """
         row, place = np.nonzero(lists.item != UNKNOWN)
         sources = np.array(lists.source_names, dtype=object)
         return pd.DataFrame(
@@ -93,6 +123,7 @@ class Published:
         """Write each method once, below ``folder``, and which lists it fills."""
         for name, method in {m.name: m for m in self.by_list.values()}.items():
             method.save(folder / name)
+        self.newcomers.save(folder / NEWCOMERS_FOLDER)
         index = {name: method.name for name, method in self.by_list.items()}
         (folder / INDEX_FILE).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
 
@@ -104,4 +135,7 @@ class Published:
         except (OSError, ValueError) as error:
             raise DataError(f"no readable model in {folder}: {error}. Train again.") from error
         fitted = {name: methods.load(folder / name) for name in sorted(set(index.values()))}
-        return cls({name: fitted[method] for name, method in index.items()})
+        return cls(
+            {name: fitted[method] for name, method in index.items()},
+            Ease.load(folder / NEWCOMERS_FOLDER),
+        )

@@ -6,7 +6,10 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from models.exposure import EXPLORATION_SOURCE
+
 POPULAR: Final = "Popular right now"
+NEW: Final = "New in the range"
 SIMILAR_TASTE: Final = "People with a taste like yours choose it"
 VERBS: Final[Mapping[str, str]] = {
     "purchase": "bought",
@@ -40,6 +43,7 @@ def reasons(rows: pd.DataFrame, event_types: Sequence[str]) -> "pd.Series[str]":
         ],
         dtype=object,
     )
+    result[rows["source"] == EXPLORATION_SOURCE] = NEW
     return result
 
 

@@ -14,10 +14,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self, TypeAlias, cast
 
 # MLflow reads these when it is imported: nothing is unpickled, nothing sent home.
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
@@ -50,9 +50,17 @@ TABLE_VERSIONS_TAG: Final = "table_versions"
 CONFIGURATION_TAG: Final = "configuration"
 SEED_TAG: Final = "seed"
 GATE_TAG: Final = "gate"
+GATE_REASONS_TAG: Final = "gate.reasons"
 PASSED: Final = "passed"
 REFUSED: Final = "refused"
+DECISION_TAG: Final = "decision"
+TOOK_OVER_FROM_TAG: Final = "champion.from"
+LONGEST_TAG: Final = 4000
 
+Action: TypeAlias = Literal["promoted", "demoted"]
+
+# What follows is an address for SQLite, no path of ours to make.
+SQLITE_URI: Final = "sqlite:///file:"
 CREDENTIALS: Final = re.compile(r"//[^/@\s]+@")
 LIBRARIES: Final = ("numpy", "pandas", "scipy")
 ENVIRONMENT: Final = (*LIBRARIES, "deltalake", "lightfm-next", "mlflow", "pyarrow")
@@ -97,18 +105,41 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """One version of the registered model; ``passed`` once the gate has let it."""
+    """One version of the registered model.
+
+    ``verdict`` is the gate's, ``None`` before it; ``decision`` a person's last one, if any;
+    ``took_over_from`` the number of the version that was champion before this one.
+    """
 
     name: str
     number: int
     run_id: str
     provenance: Provenance
-    passed: bool
+    verdict: str | None = None
+    decision: Action | None = None
+    took_over_from: int | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether its lists may be published: a person's decision stands above the gate's."""
+        if self.decision is not None:
+            return self.decision == "promoted"
+        return self.verdict == PASSED
 
     @property
     def label(self) -> str:
         """The version in tables and messages, as ``name/number``."""
         return f"{self.name}/{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class ListedVersion:
+    """A version as people list it: when MLflow took it in, its aliases, its run's metrics."""
+
+    version: ModelVersion
+    created: datetime
+    aliases: tuple[str, ...]
+    metrics: Mapping[str, float]
 
 
 def metric_name(name: str) -> str:
@@ -142,9 +173,9 @@ class TrackedRun:
             mlflow.log_params(dict(values))
 
     def metrics(self, values: Mapping[str, float], *, step: int | None = None) -> None:
-        """Log metrics, of one step of a curve if ``step`` is given."""
+        """Log metrics, of one step of a curve if ``step`` is given; any thread may call it."""
         with self._registry.reporting():
-            mlflow.log_metrics(dict(values), step=step)
+            mlflow.log_metrics(dict(values), step=step, run_id=self.run_id)
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags of the run."""
@@ -208,7 +239,9 @@ class Registry:
         """
         self.tracking_uri = tracking_uri
         self.model = model
-        if tracking_uri.startswith("sqlite:///"):
+        self.experiment = experiment
+        self._artifacts = artifacts
+        if tracking_uri.startswith("sqlite:///") and not tracking_uri.startswith(SQLITE_URI):
             database = Path(tracking_uri.removeprefix("sqlite:///"))
             with self.reporting():
                 database.parent.mkdir(parents=True, exist_ok=True)
@@ -216,7 +249,7 @@ class Registry:
             mlflow.set_tracking_uri(tracking_uri)
             mlflow.set_registry_uri(tracking_uri)
             self.client = MlflowClient(tracking_uri, tracking_uri)
-            self._experiment_id = self._experiment(experiment, artifacts)
+            self._experiment_id = self.create_experiment(experiment)
             self.client.set_experiment_tag(self._experiment_id, "topshelf.model", model)
             self._create_model()
 
@@ -239,16 +272,27 @@ class Registry:
         return [run.info.run_id for run in open_runs]
 
     @contextmanager
-    def run(self, name: str, provenance: Provenance) -> Iterator[TrackedRun]:
-        """An MLflow run that ends as finished, or as failed where the body raises."""
+    def run(
+        self,
+        name: str,
+        provenance: Provenance,
+        *,
+        command: str = "topshelf train",
+        nested: bool = False,
+    ) -> Iterator[TrackedRun]:
+        """An MLflow run that ends as finished, or as failed where the body raises.
+
+        ``command`` is shown as its source; a ``nested`` one lies below the run that is open.
+        """
         with self.reporting():
             active = mlflow.start_run(
                 experiment_id=self._experiment_id,
                 run_name=name,
+                nested=nested,
                 tags={
                     **_environment(),
                     **provenance.tags(),
-                    "mlflow.source.name": "topshelf train",
+                    "mlflow.source.name": command,
                 },
             )
         try:
@@ -271,14 +315,20 @@ class Registry:
         return found[0]
 
     def passed(self, run_date: date) -> ModelVersion:
-        """The night's newest version that the gate let pass; raises ``DataError`` without one."""
-        for version in self._versions(run_date):
-            if version.passed:
-                return version
+        """The version whose lists are the night's; raises ``DataError`` without one.
+
+        That is the champion where it is of this night, else the night's newest version that passed.
+        """
+        found = [version for version in self._versions(run_date) if version.passed]
+        champion = self.champion()
+        if champion is not None and champion in found:
+            return champion
+        if found:
+            return found[0]
         raise DataError(
             f"no version of the model {self.model} trained for {run_date} has passed the gate. "
             "Run `topshelf train` and `topshelf gate` for that run date; if the gate refuses, the "
-            "old release goes on."
+            "old release goes on, unless a person promotes the version (`topshelf promote`)."
         )
 
     def champion(self) -> ModelVersion | None:
@@ -294,17 +344,67 @@ class Registry:
         with self.reporting():
             self.client.set_registered_model_alias(self.model, alias, str(version.number))
 
+    def make_champion(self, version: ModelVersion) -> None:
+        """Let ``champion`` name ``version``, which remembers whose place it took."""
+        before = self.champion()
+        if before is not None and before.number != version.number:
+            self.tag(version, {TOOK_OVER_FROM_TAG: str(before.number)})
+        self.set_alias(CHAMPION, version)
+
     def judge(
-        self, version: ModelVersion, *, passed: bool, figures: Mapping[str, float], text: str
+        self,
+        version: ModelVersion,
+        *,
+        passed: bool,
+        reasons: Sequence[str],
+        figures: Mapping[str, float],
+        text: str,
     ) -> None:
-        """Record a verdict: ``gate.txt`` and figures in the version's run, the outcome as tags."""
+        """Record a verdict: ``gate.txt`` and figures in the version's run, the outcome as tags.
+
+        The version's page shows the first line of ``text`` and the reasons.
+        """
         outcome = PASSED if passed else REFUSED
+        tags = {GATE_TAG: outcome, GATE_REASONS_TAG: "; ".join(reasons)[:LONGEST_TAG] or "none"}
         with self.reporting():
             self.client.log_text(version.run_id, text, "gate.txt")
             for name, value in figures.items():
                 self.client.log_metric(version.run_id, name, value)
-            self.client.set_tag(version.run_id, GATE_TAG, outcome)
-            self.client.set_model_version_tag(self.model, str(version.number), GATE_TAG, outcome)
+            for name, tag in tags.items():
+                self.client.set_tag(version.run_id, name, tag)
+            summary = "\n".join([text.partition("\n")[0], "", *(f"* {r}" for r in reasons)])
+            self.client.update_model_version(
+                self.model, str(version.number), description=summary[:LONGEST_TAG]
+            )
+        self.tag(version, tags)
+
+    def version(self, label: str) -> ModelVersion:
+        """The version called ``label``, e.g. ``topshelf/3`` or ``3``; ``DataError`` without one."""
+        name, _, number = label.rpartition("/")
+        if name in ("", self.model) and number.isdecimal():
+            for version in self._search(f"version_number = {int(number)}"):
+                return version
+        raise DataError(
+            f"no version {label!r} of the model {self.model}. `topshelf models` lists them."
+        )
+
+    def listed(self) -> tuple[ListedVersion, ...]:
+        """Every version, the newest first."""
+        with self.reporting():
+            found = self.client.search_model_versions(f"name = '{self.model}'")
+            aliases = self.client.get_registered_model(self.model).aliases
+            listed = [
+                ListedVersion(
+                    version=_version(entity),
+                    created=time_of(entity.creation_timestamp),
+                    aliases=tuple(
+                        sorted(a for a, n in aliases.items() if int(n) == int(entity.version))
+                    ),
+                    metrics=self.client.get_run(str(entity.run_id)).data.metrics,
+                )
+                for entity in found
+            ]
+        return tuple(sorted(listed, key=lambda entry: entry.version.number, reverse=True))
 
     def folder(self, version: ModelVersion) -> Path:
         """The model's files, on this machine."""
@@ -312,23 +412,31 @@ class Registry:
             local = mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.number}")
         return Path(local) / "artifacts"
 
+    def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
+        """Set tags of a version."""
+        with self.reporting():
+            for name, value in tags.items():
+                self.client.set_model_version_tag(self.model, str(version.number), name, value)
+
     def _end(self, status: int) -> None:
         with self.reporting():
             mlflow.end_run(RunStatus.to_string(status))
 
     def _versions(self, run_date: date) -> Sequence[ModelVersion]:
         """The night's versions, newest first."""
+        return self._search(f"tags.{RUN_DATE_TAG} = '{run_date.isoformat()}'")
+
+    def _search(self, condition: str) -> Sequence[ModelVersion]:
         with self.reporting():
-            found = self.client.search_model_versions(
-                f"name = '{self.model}' and tags.{RUN_DATE_TAG} = '{run_date.isoformat()}'"
-            )
+            found = self.client.search_model_versions(f"name = '{self.model}' and {condition}")
         return sorted((_version(v) for v in found), key=lambda v: v.number, reverse=True)
 
-    def _experiment(self, name: str, artifacts: Path) -> str:
+    def create_experiment(self, name: str) -> str:
+        """The id of an experiment, made if it is not there; its files lie where all do."""
         found = self.client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
-        location = artifacts.resolve().as_uri()
+        location = self._artifacts.resolve().as_uri()
         return str(self.client.create_experiment(name, artifact_location=location))
 
     def _create_model(self) -> None:
@@ -345,8 +453,15 @@ def _version(entity: Entity) -> ModelVersion:
         number=int(entity.version),
         run_id=str(entity.run_id),
         provenance=Provenance.from_tags(entity.tags),
-        passed=entity.tags.get(GATE_TAG) == PASSED,
+        verdict=entity.tags.get(GATE_TAG),
+        decision=cast("Action | None", entity.tags.get(DECISION_TAG)),
+        took_over_from=int(before) if (before := entity.tags.get(TOOK_OVER_FROM_TAG)) else None,
     )
+
+
+def time_of(milliseconds: int) -> datetime:
+    """A time as MLflow keeps it, in UTC."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def _environment() -> dict[str, str]:

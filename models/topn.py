@@ -137,12 +137,13 @@ def _lower_bound(scores: NDArray[np.float32], n: int) -> NDArray[np.float32]:
     """A bound that at least ``n`` scores of each row reach: the n-th best of the groups' maxima.
 
     A group is every so many columns, which makes the maxima one fast pass; few scores besides the
-    top ``n`` reach the bound.
+    top ``n`` reach the bound. With fewer groups than ``n`` it is the n-th best score itself.
     """
     columns = scores.shape[1]
     whole = columns // GROUP
     if whole < n:
-        return np.full(len(scores), -np.inf, dtype=np.float32)
+        least = max(columns - n, 0)
+        return np.asarray(np.partition(scores, least, axis=1)[:, least])
     maxima = scores[:, : whole * GROUP].reshape(len(scores), GROUP, whole).max(axis=1)
     return np.asarray(np.partition(maxima, whole - n, axis=1)[:, whole - n])
 
@@ -164,7 +165,7 @@ def _fill(
     values: NDArray[Any],
 ) -> None:
     """Place candidates (sorted by row, then column) by descending value; the first ``n`` stay."""
-    order = np.lexsort((column, -values, row))
+    order = np.lexsort((-values, row))
     row = row[order]
     rank = np.arange(len(row)) - np.searchsorted(row, row)
     kept = rank < item.shape[1]

@@ -5,20 +5,29 @@ everything for publishing. No window's events take part in what is decided or le
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lakehouse.errors import DataError
 from models.base import BaseRecommender
+from models.choice import choose, is_sane
 from models.context import Context
-from models.evaluation import Evaluation, Task, compare_methods, evaluate, task
+from models.ease import Ease
+from models.evaluation import Evaluation, Task, active_days, evaluate, task
 from models.evidence import Evidence
 from models.interactions import Interactions
 from models.lightfm_model import HybridLightFM
+from models.methods import HEURISTICS
 from models.published import PERSONAL_LISTS, Published
 from models.recipe import Recipe
+from models.reliability import Places, places_of
 
 PRIMARY_METRIC: Final = "ndcg@10"
+METHODS_AT_ONCE: Final = 2
 
 Evaluations = Mapping[str, Mapping[str, Evaluation]]
 OnEpoch = Callable[[int, dict[str, float]], None]
@@ -36,7 +45,11 @@ class Nights:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """The outcome: models to publish, and the measures of every method by list and method."""
+    """The outcome: models to publish, and the measures of every method by list and method.
+
+    ``active_days`` counts each user's days with an event before the test window; ``places`` holds
+    what became of the chosen methods' lists in it.
+    """
 
     published: Published
     recipes: Mapping[str, Recipe]
@@ -45,6 +58,8 @@ class Trained:
     test: Evaluations
     learnt: Mapping[str, Mapping[str, Any]]
     curve: Sequence[Mapping[str, float]]
+    active_days: NDArray[np.int64]
+    places: Mapping[str, Places]
 
     def evidence(self) -> Evidence:
         """What the gate needs to know."""
@@ -55,37 +70,65 @@ class Trained:
                 list_name: {name: e.per_user[PRIMARY_METRIC] for name, e in by_method.items()}
                 for list_name, by_method in self.test.items()
             },
+            active_days={
+                name: self.active_days[self.test[name][method].users]
+                for name, method in self.choice.items()
+            },
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tried:
+    """A method fitted before each of both windows, with its measures by list in each."""
+
+    recipe: Recipe
+    tuned: BaseRecommender
+    judged: BaseRecommender
+    validation: Mapping[str, Evaluation]
+    test: Mapping[str, Evaluation]
 
 
 def train(recipes: Sequence[Recipe], nights: Nights, *, on_epoch: OnEpoch | None = None) -> Trained:
     """Fit, choose, measure and fit again.
 
-    ``on_epoch`` is told of each pass over the data during early stopping. Raises ``DataError``
-    where a window or the history before it has nothing to learn from or be judged by.
+    Methods are tried ``METHODS_AT_ONCE``, each in a thread, which does not change any result:
+    LightFM and LightGBM leave the interpreter to others while they work. ``on_epoch`` is told, in
+    such a thread, of each pass over the data during early stopping. Raises ``DataError`` where a
+    window or the history before it has nothing to learn from or be judged by.
     """
     validation_tasks = _tasks(nights.interactions, nights.validation, nights.test)
     test_tasks = _tasks(nights.interactions, nights.test, nights.today)
-    tuned = {}
-    curve: Sequence[Mapping[str, float]] = ()
-    for recipe in recipes:
-        model = tune(recipe, nights, on_epoch)
-        tuned[model.name] = model
-        if isinstance(model, HybridLightFM):
-            curve = model.curve
-    validation = _evaluate(tuned, validation_tasks)
-    choice = {name: compare_methods(validation[name], PRIMARY_METRIC)[0] for name in PERSONAL_LISTS}
 
-    test = _evaluate({n: refit(m, nights.test) for n, m in tuned.items()}, test_tasks)
+    def tried(recipe: Recipe) -> _Tried:
+        tuned = tune(recipe, nights, on_epoch)
+        judged = refit(tuned, nights.test)
+        return _Tried(
+            recipe, tuned, judged, _evaluate(tuned, validation_tasks), _evaluate(judged, test_tasks)
+        )
+
+    with ThreadPoolExecutor(METHODS_AT_ONCE) as pool:
+        methods = {one.tuned.name: one for one in pool.map(tried, recipes)}
+    tuned = {name: one.tuned for name, one in methods.items()}
+    validation = _by_list({name: one.validation for name, one in methods.items()})
+    choice = {
+        name: _choose(tuned, validation[name], validation_tasks[name]) for name in PERSONAL_LISTS
+    }
     final = {name: refit(tuned[name], nights.today) for name in sorted(set(choice.values()))}
     return Trained(
-        published=Published({name: final[choice[name]] for name in PERSONAL_LISTS}),
-        recipes=dict(zip(tuned, recipes, strict=True)),
+        published=Published(
+            {name: final[choice[name]] for name in PERSONAL_LISTS}, Ease().fit(nights.today)
+        ),
+        recipes={name: one.recipe for name, one in methods.items()},
         choice=choice,
         validation=validation,
-        test=test,
+        test=_by_list({name: one.test for name, one in methods.items()}),
         learnt={name: _learnt_parameters(model) for name, model in tuned.items()},
-        curve=curve,
+        curve=next((m.curve for m in tuned.values() if isinstance(m, HybridLightFM)), ()),
+        active_days=active_days(nights.test.interactions),
+        places={
+            name: places_of(methods[choice[name]].judged, test_tasks[name])
+            for name in PERSONAL_LISTS
+        },
     )
 
 
@@ -109,6 +152,16 @@ def refit(tuned: BaseRecommender, context: Context) -> BaseRecommender:
     return Recipe(tuned.kind, _learnt_parameters(tuned)).build().fit(context)
 
 
+def _choose(
+    models: Mapping[str, BaseRecommender], evaluations: Mapping[str, Evaluation], task: Task
+) -> str:
+    return choose(
+        {name: evaluation.per_user[PRIMARY_METRIC] for name, evaluation in evaluations.items()},
+        heuristics=frozenset(name for name, model in models.items() if model.kind in HEURISTICS),
+        is_usable=lambda name: is_sane(models[name], task),
+    )
+
+
 def _learnt_parameters(tuned: BaseRecommender) -> dict[str, Any]:
     if isinstance(tuned, HybridLightFM):
         return {**tuned.parameters, "max_epochs": tuned.best_epoch}
@@ -127,8 +180,12 @@ def _tasks(interactions: Interactions, start: Context, end: Context) -> dict[str
     return {name: task(name, start, window) for name in PERSONAL_LISTS}
 
 
-def _evaluate(models: Mapping[str, BaseRecommender], tasks: Mapping[str, Task]) -> Evaluations:
+def _evaluate(model: BaseRecommender, tasks: Mapping[str, Task]) -> dict[str, Evaluation]:
+    return {list_name: evaluate(model, task) for list_name, task in tasks.items()}
+
+
+def _by_list(by_method: Mapping[str, Mapping[str, Evaluation]]) -> Evaluations:
     return {
-        list_name: {name: evaluate(model, task) for name, model in models.items()}
-        for list_name, task in tasks.items()
+        list_name: {name: by_list[list_name] for name, by_list in by_method.items()}
+        for list_name in PERSONAL_LISTS
     }

@@ -9,10 +9,13 @@ Two boosters score each candidate, one trained on a logistic loss and one on Lam
 """
 
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from hashlib import sha256
-from typing import Any, ClassVar, Final
+from threading import Lock
+from typing import Any, ClassVar, Final, Self
 
 import lightgbm as lgb
 import numpy as np
@@ -20,6 +23,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from lakehouse.errors import ConfigurationError
 from models import storage
 from models.base import BaseRecommender
 from models.candidates import RELATIVE, Source, candidates
@@ -27,6 +31,7 @@ from models.category_popularity import CategoryPopularity
 from models.context import Context
 from models.decayed_counts import DecayedCounts
 from models.ease import Ease
+from models.feature_groups import GROUPS, group_of, members
 from models.interactions import Indices, Interactions, day_number
 from models.knn import UserKnn
 from models.popularity import Popularity
@@ -65,10 +70,12 @@ class TwoStage(BaseRecommender):
     The last of ``nights`` past nights lies ``label_days`` before the night of the fit, the others
     ``label_days`` apart before it; earlier ones without events are left out. Without any night to
     learn from, candidates rank by the mean of their sources' relative scores. ``rounds``,
-    ``learning_rate`` and ``leaves`` are LightGBM's, ``negative_share`` of the candidates not taken
-    are learnt from, ``popularity_penalty * log(1 + buyers)`` is taken off a score so that lists
-    cover more of the catalogue, and each user's first ``keep`` candidates are kept for lists.
-    The result does not depend on ``threads``.
+    ``learning_rate`` and ``leaves`` are LightGBM's, about ``negatives`` of a night's candidates not
+    taken are learnt from, drawn by ``seed``, ``popularity_penalty * log(1 + buyers)`` is taken off
+    a score so that lists cover more of the catalogue, and each user's first ``keep`` candidates are
+    kept for lists.
+    ``without`` names groups of features (``models.feature_groups``) that are not learnt from.
+    Both are learnt at the same time with two ``threads``, which the result does not depend on.
     """
 
     kind: ClassVar[str] = "two_stage"
@@ -78,38 +85,74 @@ class TwoStage(BaseRecommender):
     rounds: int = 100
     learning_rate: float = 0.08
     leaves: int = 31
-    negative_share: float = 0.5
+    negatives: int = 75_000
     popularity_penalty: float = 0.1
     keep: int = 100
+    without: tuple[str, ...] = ()
     seed: int = 42
     threads: int = 2
     _ranked: dict[str, sparse.csr_array] = field(init=False, repr=False, default_factory=dict)
     _boosters: dict[str, str] = field(init=False, repr=False, default_factory=dict)
 
+    def __post_init__(self) -> None:
+        # JSON gives lists.
+        self.without = tuple(self.without)
+        if unknown := sorted(set(self.without) - set(GROUPS)):
+            raise ConfigurationError(f"two_stage: without names {unknown}; groups are {GROUPS}")
+
     def _learn(self, context: Context) -> None:
         past = [_at(context, night) for night in self._training_nights(context)]
-        for task in TASKS:
-            examples = [self._examples(night, context.interactions, task) for night in past]
-            learnable = [part for part in examples if part.taken.any()]
-            described = _memory.described(context, self.label_days)[task]
-            if learnable:
-                score = self._learn_task(task, _together(learnable), described)
-            else:
-                score = described.features.filter(like=RELATIVE).fillna(0).mean(axis=1).to_numpy()
-            self._ranked[task] = self._first(described, score, context)
+        described = [_memory.described(night, self.label_days) for night in (*past, context)]
 
-    def _learn_task(
-        self, task: str, examples: _Examples, described: _Described
-    ) -> NDArray[np.float64]:
-        """Train both boosters of ``task``; the candidates' scores."""
+        def learn_task(task: str) -> sparse.csr_array:
+            *earlier, now = [night[task] for night in described]
+            examples = [
+                self._examples(night.as_of, candidates, context.interactions)
+                for night, candidates in zip(past, earlier, strict=True)
+            ]
+            learnable = [part for part in examples if part.taken.any()]
+            if learnable:
+                self._train(task, _together(learnable))
+            return self._first(now, self._score(task, now), context)
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            self._ranked = dict(zip(TASKS, pool.map(learn_task, TASKS), strict=True))
+
+    def shuffled(self, context: Context, group: str, seed: int) -> Self:
+        """The same rankers asked with the features of ``group`` dealt out anew among candidates.
+
+        What they lose then is what they owe to the group (permutation importance, Breiman 2001).
+        ``context`` is the one of the fit.
+        """
+        other = copy(self)
+        other._ranked = {}
+        for task, described in _memory.described(context, self.label_days).items():
+            features = described.features.copy()
+            dealt = members(group, features.columns)
+            order = np.random.default_rng([seed, TASKS.index(task)]).permutation(len(features))
+            features[dealt] = features[dealt].to_numpy()[order]
+            asked = replace(described, features=features)
+            other._ranked[task] = self._first(asked, self._score(task, asked), context)
+        return other
+
+    def _score(self, task: str, described: _Described) -> NDArray[np.float64]:
+        """The candidates' scores by both boosters of ``task``, or by their sources without any."""
+        boosters = self._boosters_of(task)
+        if not boosters:
+            relative = described.features.filter(like=RELATIVE)
+            return relative.fillna(0).mean(axis=1).to_numpy(dtype=np.float64)
         score = np.zeros(len(described.user))
-        for objective in OBJECTIVES:
-            booster = self._train(examples, objective)
-            raw = np.asarray(booster.predict(described.features, raw_score=True))
+        for booster in boosters:
+            raw = np.asarray(
+                booster.predict(described.features[booster.feature_name()], raw_score=True)
+            )
             score += raw / (raw.std() or 1.0)
-            self._boosters[f"{task}_{objective}"] = booster.model_to_string()
         buyers = np.bincount(self.known.seen.indices, minlength=len(self.item_ids))
         return score - self.popularity_penalty * np.log1p(buyers[described.item])
+
+    def _boosters_of(self, task: str) -> list[lgb.Booster]:
+        texts = [text for name, text in self._boosters.items() if name.startswith(f"{task}_")]
+        return [lgb.Booster(model_str=text) for text in texts]
 
     def _training_nights(self, context: Context) -> list[date]:
         first = int(np.min(context.interactions.day))
@@ -119,10 +162,8 @@ class TwoStage(BaseRecommender):
         )
         return [night for night in nights if day_number(night) > first]
 
-    def _examples(self, night: Context, events: Interactions, task: str) -> _Examples:
-        described = _memory.described(night, self.label_days)[task]
-        end = night.as_of + timedelta(days=self.label_days)
-        later = events.between(night.as_of, end)
+    def _examples(self, night: date, described: _Described, events: Interactions) -> _Examples:
+        later = events.between(night, night + timedelta(days=self.label_days))
         items = events.items
         taken_later = distinct(later.user.astype(np.int64) * items + later.item)
         key = described.user.astype(np.int64) * items + described.item
@@ -130,8 +171,9 @@ class TwoStage(BaseRecommender):
         is_active = np.zeros(events.users, dtype=np.bool_)
         is_active[later.user] = True
         active = is_active[described.user]
-        random = np.random.default_rng([self.seed, day_number(night.as_of)])
-        chosen = active & (taken | (random.random(len(key)) < self.negative_share))
+        random = np.random.default_rng([self.seed, day_number(night)])
+        not_taken = np.count_nonzero(active & ~taken)
+        chosen = active & (taken | (random.random(len(key)) * not_taken < self.negatives))
         user, taken = described.user[chosen], taken[chosen]
         positives = np.bincount(user, weights=taken, minlength=events.users)
         return _Examples(
@@ -142,9 +184,9 @@ class TwoStage(BaseRecommender):
             group=np.unique(user, return_counts=True)[1],
         )
 
-    def _train(self, examples: _Examples, objective: str) -> lgb.Booster:
+    def _train(self, task: str, examples: _Examples) -> None:
+        """A booster per objective; both share the binned examples, which take long to make."""
         parameters = {
-            "objective": objective,
             "learning_rate": self.learning_rate,
             "num_leaves": self.leaves,
             "min_data_in_leaf": 100,
@@ -155,17 +197,24 @@ class TwoStage(BaseRecommender):
             "seed": self.seed,
             "deterministic": True,
             "force_row_wise": True,
-            "num_threads": self.threads,
+            "num_threads": 1,
             "verbosity": -1,
         }
+        known = [str(name) for name in examples.features if group_of(str(name)) not in self.without]
         rows = lgb.Dataset(
-            examples.features,
+            examples.features[known],
             label=examples.taken.astype(np.float32),
-            weight=examples.weight if objective == "binary" else None,
-            group=examples.group if objective == "lambdarank" else None,
+            group=examples.group,
             params=parameters,
-        )
-        return lgb.train(parameters, rows, num_boost_round=self.rounds)
+        ).construct()
+        for objective in OBJECTIVES:
+            # LambdaRank compares within a user, so that nobody drowns out anybody.
+            weighs = objective == "binary"
+            rows.set_weight(examples.weight if weighs else np.ones(len(examples.weight)))
+            booster = lgb.train(
+                {**parameters, "objective": objective}, rows, num_boost_round=self.rounds
+            )
+            self._boosters[f"{task}_{objective}"] = booster.model_to_string()
 
     def _first(
         self, described: _Described, score: NDArray[np.float64], context: Context
@@ -196,14 +245,13 @@ class TwoStage(BaseRecommender):
         Empty where there was no night to learn from.
         """
         gains = pd.Series(dtype=np.float64)
-        texts = [t for name, t in self._boosters.items() if name.startswith(f"{task}_")]
-        for text in texts:
-            booster = lgb.Booster(model_str=text)
+        boosters = self._boosters_of(task)
+        for booster in boosters:
             gain = pd.Series(
                 booster.feature_importance("gain"), index=booster.feature_name(), dtype=np.float64
             )
             gains = gains.add(gain / gain.sum(), fill_value=0)
-        return (gains / max(len(texts), 1)).sort_values(ascending=False, kind="stable")
+        return (gains / max(len(boosters), 1)).sort_values(ascending=False, kind="stable")
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         arrays: dict[str, NDArray[Any]] = {}
@@ -246,15 +294,17 @@ class _Memory:
 
     def __init__(self) -> None:
         self._nights: OrderedDict[str, dict[str, _Described]] = OrderedDict()
+        self._lock = Lock()
 
     def described(self, context: Context, label_days: int) -> dict[str, _Described]:
         """By task, the candidates of everybody with events and what is known of them."""
         key = _fingerprint(context, label_days)
-        if key not in self._nights:
-            self._nights[key] = _described(context, label_days)
-            while len(self._nights) > MEMORY_NIGHTS:
-                self._nights.popitem(last=False)
-        return self._nights[key]
+        with self._lock:
+            if key not in self._nights:
+                self._nights[key] = _described(context, label_days)
+                while len(self._nights) > MEMORY_NIGHTS:
+                    self._nights.popitem(last=False)
+            return self._nights[key]
 
 
 _memory = _Memory()
@@ -267,7 +317,9 @@ def _described(context: Context, label_days: int) -> dict[str, _Described]:
     for task in TASKS:
         found = candidates(_sources(task), context, users, new_only=task == "discover")
         features = pd.concat([found.scores, night.describe(found.user, found.item)], axis=1)
-        described[task] = _Described(found.user, found.item, features)
+        # One block of memory, so that selecting rows and binning them need no further copies.
+        block = pd.DataFrame(features.to_numpy(dtype=np.float32), columns=features.columns)
+        described[task] = _Described(found.user, found.item, block)
     return described
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from lakehouse.errors import ConfigurationError
 from serving.records import (
+    FALLBACK,
     FALLBACK_KEY,
     PERSONAL_LISTS,
     DamagedReleaseError,
@@ -29,9 +30,11 @@ class Answer:
     notice: str | None = None
 
 
-def lookup(store: Store, user: str, list_name: str = "all") -> Answer:
+def lookup(store: Store, user: str, list_name: str = "all", context: str | None = None) -> Answer:
     """The items of the user's list, from one release, whole.
 
+    Of an unknown user something may be known, e.g. the shop: then ``context`` (``store_id=367``)
+    has a list of its own, where the release has one; else the fallback list for all answers.
     The current release answers; if it is damaged, the newest intact one that served before it.
     Raises ``ConfigurationError`` for an unknown list and ``InfrastructureError`` where the store
     is not to be had, is empty, or holds no intact release.
@@ -40,14 +43,16 @@ def lookup(store: Store, user: str, list_name: str = "all") -> Answer:
         raise ConfigurationError(
             f"there is no list {list_name!r}; the lists are {', '.join(PERSONAL_LISTS)}."
         )
-    wanted = key(list_name, user)
+    # From the user's own list to that for everybody; the first that there is answers.
+    fallbacks = [] if context is None else [key(FALLBACK, context)]
+    wanted = (key(list_name, user), *fallbacks, FALLBACK_KEY)
     try:
-        return _answer(store.read((wanted, FALLBACK_KEY)), wanted, list_name)
+        return _answer(store.read(wanted), wanted, list_name)
     except DamagedReleaseError as error:
         damage = str(error)
     for release in reversed(store.pointer().history[:-1]):
         try:
-            answer = _answer(store.read((wanted, FALLBACK_KEY), release), wanted, list_name)
+            answer = _answer(store.read(wanted, release), wanted, list_name)
         except DamagedReleaseError:
             continue
         notice = (
@@ -61,10 +66,8 @@ def lookup(store: Store, user: str, list_name: str = "all") -> Answer:
     )
 
 
-def _answer(reading: Reading, wanted: bytes, list_name: str) -> Answer:
-    found, fallback = reading.values
-    if found is not None:
-        return Answer(reading.release, list_name, True, decode(wanted, found))
-    if fallback is None:
-        raise DamagedReleaseError(f"release {reading.release} has no fallback list")
-    return Answer(reading.release, list_name, False, decode(FALLBACK_KEY, fallback))
+def _answer(reading: Reading, wanted: tuple[bytes, ...], list_name: str) -> Answer:
+    for place, (record_key, value) in enumerate(zip(wanted, reading.values, strict=True)):
+        if value is not None:
+            return Answer(reading.release, list_name, place == 0, decode(record_key, value))
+    raise DamagedReleaseError(f"release {reading.release} has no fallback list")

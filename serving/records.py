@@ -7,6 +7,7 @@ CRC ties a value to its key, so that a value that turns up under another key is 
 
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -50,6 +51,11 @@ def key(list_name: str, user: str) -> bytes:
     if len(plain) <= MAXIMUM_KEY_BYTES:
         return plain
     return name + b"\1" + hashlib.sha256(identity).digest()
+
+
+def list_of(record_key: bytes) -> str:
+    """The name of the list that a key is of."""
+    return re.split(b"[\0\1]", record_key, maxsplit=1)[0].decode()
 
 
 FALLBACK_KEY: Final = key(FALLBACK, "")

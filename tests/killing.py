@@ -1,9 +1,10 @@
 """A step that dies as on a machine that loses power, and steps in processes of their own.
 
 ``kill_at_write`` runs a step in a new process and kills it and its JVM (SIGKILL) right before one
-of its Delta commits.
+of its Delta commits. ``forked`` starts processes without a JVM, of which a test kills many.
 """
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Callable
 from datetime import date
 from importlib import import_module
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,24 @@ def kill_at_write(step: str, config: Path, run_date: date, *, before: int) -> No
     assert process.returncode == -signal.SIGKILL, output
 
 
+def kill(process: "subprocess.Popen[str]") -> None:
+    """Kill a started step and its JVM at once."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
 def start(step: str, config: Path, run_date: date) -> subprocess.Popen[str]:
     """Start ``jobs.<step>`` in a process of its own."""
     return _start(step, config, run_date, before=0)
+
+
+def forked(target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
+    """Start ``target`` in a process of its own, forked from one that has imported the steps."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["jobs.gate", "jobs.recommend"])
+    process = context.Process(target=target, args=arguments)
+    process.start()
+    return process
 
 
 def is_locked(path: Path) -> bool:
@@ -57,6 +74,7 @@ def _main(step: str, config: str, run_date: str, before: str) -> None:
     from lakehouse import arrow  # noqa: PLC0415
     from lakehouse.lake import Lakehouse  # noqa: PLC0415
     from lakehouse.session import spark_session  # noqa: PLC0415
+    from tests.conftest import FOR_FEW_ROWS  # noqa: PLC0415
 
     writes = 0
 
@@ -74,6 +92,8 @@ def _main(step: str, config: str, run_date: str, before: str) -> None:
     arrow.replace = counted(arrow.replace)
     settings = load(Path(config))
     with spark_session(step) as spark:
+        for name, value in FOR_FEW_ROWS.items():
+            spark.conf.set(name, value)
         lake = Lakehouse(spark, settings.paths.lake)
         import_module(f"jobs.{step}").run(lake, settings, run_date=date.fromisoformat(run_date))
 

@@ -1,6 +1,8 @@
 """Small nights for training: settings, a lake made without Spark, an MLflow database."""
 
 import functools
+import shutil
+import sqlite3
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +15,8 @@ import pyarrow as pa
 from mlflow import MlflowClient
 
 from jobs.config import Settings, load
+from jobs.gate import CHECKED_STEPS
+from jobs.job_report import JobReport, write_report
 from jobs.night import newest_versions
 from jobs.train import open_registry, read_nights
 from lakehouse import arrow
@@ -25,6 +29,7 @@ from lakehouse.tables import (
 )
 from lakehouse.windows import Windows
 from models.base import BaseRecommender
+from models.ease import Ease
 from models.evidence import EVIDENCE_FOLDER, Evidence
 from models.published import PUBLISHED_FOLDER, Published
 from models.recipe import Recipe
@@ -46,14 +51,26 @@ class Event(NamedTuple):
     user: str
     item: str
     days_ago: int
+    store: str | None = None
 
 
-def settings_in(folder: Path, *, train: Mapping[str, Any] | None = None, size: int = 3) -> Settings:
+def settings_in(
+    folder: Path,
+    *,
+    train: Mapping[str, Any] | None = None,
+    gate: Mapping[str, Any] | None = None,
+    size: int = 3,
+) -> Settings:
     """Settings whose every path lies in ``folder``, with an MLflow database ready to use."""
     database = folder / "mlflow.db"
     if not database.exists():
         database.write_bytes(_empty_database())
-    lines = [f"{name} = {value}" for name, value in (TRAIN | dict(train or {})).items()]
+    sections = {"train": TRAIN | dict(train or {}), "gate": gate or {}}
+    lines = [
+        line
+        for section, fields in sections.items()
+        for line in (f"[{section}]", *(f"{name} = {value}" for name, value in fields.items()))
+    ]
     config = folder / "config.toml"
     config.write_text(
         f"""
@@ -61,6 +78,8 @@ def settings_in(folder: Path, *, train: Mapping[str, Any] | None = None, size: i
         lake = "{folder}/lake"
         runs = "{folder}/runs"
         data_quality = "{folder}/data_quality"
+        [serving]
+        store = "lmdb:{folder}/store"
         [mlflow]
         tracking_uri = "sqlite:///{database}"
         artifacts = "{folder}/artifacts"
@@ -74,7 +93,6 @@ def settings_in(folder: Path, *, train: Mapping[str, Any] | None = None, size: i
         time_zone = "UTC"
         columns = {{ user_id = "u", item_id = "i", event_time = "t" }}
         constants = {{ event_type = "purchase" }}
-        [train]
         """
         + "\n".join(lines)
     )
@@ -88,7 +106,10 @@ def write_lake(
     *,
     night: date = NIGHT,
 ) -> None:
-    """Silver and gold of one night; ``items`` gives columns of ``gold.item_features`` by item."""
+    """Silver and gold of one night, as if checked.
+
+    ``items`` gives columns of ``gold.item_features`` by item.
+    """
     events = list(events)
     windows = Windows(night, settings.train.test_days, settings.train.validation_days)
     rows: dict[Table, list[dict[str, Any]]] = defaultdict(list)
@@ -98,6 +119,7 @@ def write_lake(
             event_id=str(number),
             user_id=event.user,
             item_id=event.item,
+            store_id=event.store,
             event_ts=datetime.combine(_day(event), datetime.min.time(), UTC),
             event_date=_day(event),
             ingest_date=NIGHT,
@@ -129,6 +151,35 @@ def write_lake(
         built = pa.Table.from_pylist(rows[table], schema=arrow.arrow_schema(table))
         partition = {"ingest_date": NIGHT} if table is SILVER_INTERACTIONS else {"run_date": night}
         arrow.replace(settings.paths.lake, table, built, partition)
+    for step in CHECKED_STEPS:
+        write_report(JobReport(step, night), settings.paths.runs)
+
+
+class Night(NamedTuple):
+    """A prepared night that ``restore`` brings back after each test, cheaper than made anew."""
+
+    settings: Settings
+    folder: Path
+    copy: Path
+
+    @classmethod
+    def copied(cls, settings: Settings, copy: Path) -> "Night":
+        """Keep a copy of everything in the folder of ``settings_in``."""
+        folder = settings.paths.lake.parent
+        shutil.copytree(folder, copy)
+        return cls(settings, folder, copy)
+
+    def restore(self) -> None:
+        """Bring lake, registry and artifacts back."""
+        # MLflow keeps its connections open, so the database has to stay the same file.
+        with (
+            sqlite3.connect(self.copy / "mlflow.db") as before,
+            sqlite3.connect(self.folder / "mlflow.db") as now,
+        ):
+            before.backup(now)
+        for part in ("lake", "artifacts"):
+            shutil.rmtree(self.folder / part)
+            shutil.copytree(self.copy / part, self.folder / part)
 
 
 def shop() -> tuple[list[Event], dict[str, dict[str, Any]]]:
@@ -172,8 +223,9 @@ def plant(
 ) -> ModelVersion:
     """Register a version that fills each list by the recipe given, as training would.
 
-    ``ndcg`` gives the NDCG@10 that each kind of method is said to have, the same for twelve users;
-    ``damage`` may spoil a fitted model.
+    ``ndcg`` gives the NDCG@10 that each kind of method is said to have for the list ``all``, the
+    same for twelve users, 0.5 if not given; for ``discover`` all have 0.5. ``damage`` may spoil a
+    fitted model.
     """
     versions = newest_versions(settings.paths.lake)
     context = read_nights(settings, versions, run_date=night).today
@@ -185,11 +237,17 @@ def plant(
     evidence = Evidence(
         recipes={kind: by_kind.get(kind, DEFAULT_RECIPES.get(kind)) for kind in said},
         choice={name: recipe.kind for name, recipe in recipes.items()},
-        ndcg={name: {kind: np.full(12, value) for kind, value in said.items()} for name in recipes},
+        ndcg={
+            name: {
+                kind: np.full(12, value if name == "all" else 0.5) for kind, value in said.items()
+            }
+            for name in recipes
+        },
+        active_days={name: np.full(12, 20) for name in recipes},
     )
     source = Provenance(night, versions, settings.digest(), settings.train.seed)
     with tempfile.TemporaryDirectory() as folder:
-        Published(models).save(Path(folder) / PUBLISHED_FOLDER)
+        Published(models, Ease().fit(context)).save(Path(folder) / PUBLISHED_FOLDER)
         evidence.save(Path(folder) / EVIDENCE_FOLDER)
         with open_registry(settings).run(f"nightly {night}", source) as run:
             return run.register(Path(folder), source)

@@ -18,6 +18,7 @@ from lakehouse.tables import (
     Table,
 )
 from lakehouse.windows import Windows
+from tests.killing import kill_at_write
 from tests.rows import frame, rows_of
 
 NIGHT = date(2024, 3, 1)
@@ -30,6 +31,7 @@ def settings_in(folder: Path) -> Settings:
     config = folder / "config.toml"
     config.write_text(f"""
         [paths]
+        lake = "{folder}/lake"
         data_quality = "{folder}/data_quality"
         [train]
         test_days = 10
@@ -159,6 +161,22 @@ def test_a_refused_night_writes_nothing(
     with pytest.raises(DataQualityError, match=finding):
         run(lake, settings_in(tmp_path), run_date=NIGHT)
     assert [lake.version(table) for table in TABLES] == [None, None, None]
+
+
+def test_a_run_killed_between_two_tables_is_made_whole_by_the_next(
+    lake: Lakehouse, tmp_path: Path
+) -> None:
+    settings = settings_in(tmp_path)
+    undisturbed = Lakehouse(lake.spark, tmp_path / "undisturbed")
+    for each in (lake, undisturbed):
+        add(each, SILVER_INTERACTIONS, HISTORY)
+        add(each, SILVER_ITEMS, CATALOGUE)
+    # The commits are: pairs, items, users.
+    kill_at_write("build_features", tmp_path / "config.toml", NIGHT, before=2)
+    assert [lake.read(table).count() for table in TABLES] == [7, 0, 0]
+    run(lake, settings, run_date=NIGHT)
+    run(undisturbed, settings, run_date=NIGHT)
+    assert gold(lake, NIGHT) == gold(undisturbed, NIGHT)
 
 
 def test_the_windows_lie_side_by_side() -> None:

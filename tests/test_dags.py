@@ -14,13 +14,16 @@ from jobs.steps import STEPS
 from lakehouse.tables import ALL_TABLES
 
 DAGS = Path(__file__).parents[1] / "dags"
+SHARED = "topshelf_tasks"
 SPARK_STEPS = {step.name for step in STEPS if step.uses_spark}
 
 PARSE = """
 import json, sys
-from airflow.dag_processing.dagbag import DagBag
+from pathlib import Path
+from airflow.dag_processing.dagbag import BundleDagBag
 
-bag = DagBag(sys.argv[1], bundle_name="dags-folder", safe_mode=False)
+folder = Path(sys.argv[1])
+bag = BundleDagBag(folder, bundle_path=folder, bundle_name="dags-folder", safe_mode=False)
 heavy = {"pyspark", "mlflow", "great_expectations", "lightfm", "pandas", "jobs"} & set(sys.modules)
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.providers.standard.operators.bash import BashOperator
@@ -103,7 +106,14 @@ def tasks(nightly: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def test_every_file_is_imported_without_error(parsed: dict[str, Any]) -> None:
     assert parsed["errors"] == {}
-    assert list(parsed["dags"]) == [path.stem for path in sorted(DAGS.glob("*.py"))]
+    files = {path.stem for path in DAGS.glob("*.py")}
+    assert set(parsed["dags"]) == files - {SHARED}
+    assert (DAGS / ".airflowignore").read_text().split() == [f"{SHARED}.py"]
+
+
+@pytest.fixture(scope="module")
+def weekly(parsed: dict[str, Any]) -> dict[str, Any]:
+    return parsed["dags"]["weekly_tuning"]
 
 
 def test_parsing_loads_nothing_heavy(parsed: dict[str, Any]) -> None:
@@ -210,6 +220,28 @@ def test_every_table_is_the_outlet_of_one_task_which_waits_for_the_lake_s_pool(
     writers = {step for step, task in tasks.items() if task["outlets"]}
     assert {step for step, task in tasks.items() if task["pool"] == "delta"} == writers
     assert writers >= SPARK_STEPS
+
+
+def test_tuning_runs_once_a_week_and_ends_with_a_proposal(weekly: dict[str, Any]) -> None:
+    assert weekly["cron"] == "0 6 * * 0"
+    assert weekly["cron_timezone"] == weekly["timezone"] == "UTC"
+    assert not weekly["catchup"]
+    assert weekly["max_active_runs"] == 1
+    assert weekly["tags"] == ["recommendations", "weekly"]
+    assert "proposal.toml" in weekly["doc"]
+    # A single task: nothing follows that could promote what it proposes.
+    assert [task["step"] for task in weekly["tasks"]] == ["tune"]
+
+
+def test_tuning_keeps_the_policy_of_the_night(
+    weekly: dict[str, Any], tasks: dict[str, dict[str, Any]]
+) -> None:
+    (tune,) = weekly["tasks"]
+    assert tune["command"] == 'exec topshelf tune --run-date "$RUN_DATE"'
+    assert (tune["outlets"], tune["pool"]) == ({}, "default_pool")
+    assert tune["doc"]
+    same = ("owner", "retries", "backoff", "longest_delay", "timeout", "retried", "environment")
+    assert {name: tune[name] for name in same} == {name: tasks["train"][name] for name in same}
 
 
 def test_ruff_finds_nothing_that_airflow_3_has_dropped() -> None:

@@ -48,8 +48,9 @@ def test_other_content_under_a_known_name_is_refused() -> None:
         new_files([found("a.csv", "new")], [registered("a.csv", "old")])
     assert str(raised.value) == (
         "source orders: file a.csv has other content than when it was taken in for 2024-01-02 "
-        "(SHA-256 old then, new now). Deliver corrections under a new name, and put the first "
-        "file back."
+        "(SHA-256 old then, new now). Put the first file back, and deliver the new content under "
+        "a new name that the source's `path` matches, e.g. products-2018-01-03.csv for "
+        "products*.csv."
     )
 
 

@@ -1,10 +1,14 @@
 """Taking files in: whole nights through real Spark, Delta and Great Expectations."""
 
+import shutil
+import signal
+import time
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from jobs import ingest
@@ -23,7 +27,7 @@ from lakehouse.tables import (
     ROW_ACCOUNTING,
     Table,
 )
-from tests.killing import is_locked, kill_at_write, start
+from tests.killing import is_locked, kill, kill_at_write, start
 from tests.landed import EVENTS, HEADER, ITEMS, USERS, land, settings_of, toml_of
 from tests.rows import rows_of
 
@@ -48,6 +52,14 @@ def shop(settings: Settings) -> Settings:
 
 def state(lake: Lakehouse) -> dict[str, list[dict[str, Any]]]:
     return {table.full_name: rows_of(lake.read(table)) for table in BRONZE}
+
+
+def undisturbed(lake: Lakehouse, settings: Settings, *nights: date) -> dict[str, Any]:
+    """The state to which nothing but these nights, one after the other, would have led."""
+    other = Lakehouse(lake.spark, lake.root.parent / "undisturbed")
+    for night in nights:
+        ingest.run(other, settings, run_date=night)
+    return state(other)
 
 
 def versions(lake: Lakehouse) -> dict[str, int | None]:
@@ -222,7 +234,7 @@ def test_far_too_few_rows_stop_the_night(lake: Lakehouse, shop: Settings) -> Non
 
 
 def test_a_later_night_finishes_what_an_earlier_one_left(
-    lake: Lakehouse, shop: Settings, tmp_path: Path, fail_at_write: Callable[[Table], None]
+    lake: Lakehouse, shop: Settings, fail_at_write: Callable[[Table], None]
 ) -> None:
     fail_at_write(BRONZE_EVENTS)
     with pytest.raises(OSError, match="no space left"):
@@ -233,10 +245,7 @@ def test_a_later_night_finishes_what_an_earlier_one_left(
         "the night of 2024-01-02 was interrupted; its batch is now whole. "
         "Run: topshelf clean --run-date 2024-01-02",
     )
-    undisturbed = Lakehouse(lake.spark, tmp_path / "undisturbed")
-    ingest.run(undisturbed, shop, run_date=FIRST)
-    ingest.run(undisturbed, shop, run_date=SECOND)
-    assert state(lake) == state(undisturbed)
+    assert state(lake) == undisturbed(lake, shop, FIRST, SECOND)
 
 
 def test_an_interrupted_batch_needs_its_files(
@@ -258,7 +267,7 @@ def config(shop: Settings, tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_run_killed_between_two_tables_is_finished_by_the_next(
-    lake: Lakehouse, shop: Settings, config: Path, tmp_path: Path
+    lake: Lakehouse, shop: Settings, config: Path
 ) -> None:
     # The commits are: files, events, items, users.
     kill_at_write("ingest", config, FIRST, before=3)
@@ -266,13 +275,45 @@ def test_a_run_killed_between_two_tables_is_finished_by_the_next(
     assert lake.read(BRONZE_EVENTS).count() == 2
     report = ingest.run(lake, shop, run_date=FIRST)
     assert report.rows == {"bronze.events": 2, "bronze.items": 2, "bronze.users": 1}
-    undisturbed = Lakehouse(lake.spark, tmp_path / "undisturbed")
-    ingest.run(undisturbed, shop, run_date=FIRST)
-    assert state(lake) == state(undisturbed)
+    assert state(lake) == undisturbed(lake, shop, FIRST)
+
+
+def test_runs_killed_at_any_moment_of_their_writes_leave_no_trace(
+    lake: Lakehouse, shop: Settings
+) -> None:
+    ingest.run(lake, shop, run_date=FIRST)
+    first = state(lake)
+    land(shop, "products-new.csv", "item,name,department", "i2,Green pear,FRUIT")
+    delays = np.random.default_rng(1)
+    rounds = {}
+    for number in range(2):
+        copy = Lakehouse(
+            lake.spark, shutil.copytree(lake.root, lake.root.with_name(f"lake{number}"))
+        )
+        paths = shop.paths.model_copy(update={"lake": copy.root})
+        config = copy.root.with_suffix(".toml")
+        config.write_text(toml_of(shop.model_copy(update={"paths": paths})))
+        rounds[copy] = start("ingest", config, SECOND)
+    for copy, process in rounds.items():
+        while len(read_register(copy.root)) == len(first["bronze.files"]):
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.05)
+        time.sleep(delays.uniform(0, 2))  # from its registration on a batch is written
+        kill(process)
+    assert any(process.returncode == -signal.SIGKILL for process in rounds.values())
+
+    calm = Lakehouse(lake.spark, shutil.copytree(lake.root, lake.root.with_name("calm")))
+    ingest.run(calm, shop, run_date=SECOND)
+    whole = state(calm)
+    for copy in rounds:
+        for table, rows in state(copy).items():
+            assert rows in (first[table], whole[table])
+        ingest.run(copy, shop, run_date=SECOND)
+        assert state(copy) == whole
 
 
 def test_two_runs_of_one_night_at_once_end_as_one(
-    lake: Lakehouse, shop: Settings, config: Path, tmp_path: Path
+    lake: Lakehouse, shop: Settings, config: Path
 ) -> None:
     with start("ingest", config, FIRST) as other:
         while not is_locked(lock_path(lake.root, BRONZE_FILES)) and other.poll() is None:
@@ -282,21 +323,16 @@ def test_two_runs_of_one_night_at_once_end_as_one(
     assert other.returncode == 0, output
     assert report.rows == {"bronze.events": 2, "bronze.items": 2, "bronze.users": 1}
     assert report.facts["new_files"] == {}
-    undisturbed = Lakehouse(lake.spark, tmp_path / "undisturbed")
-    ingest.run(undisturbed, shop, run_date=FIRST)
-    assert state(lake) == state(undisturbed)
+    assert state(lake) == undisturbed(lake, shop, FIRST)
 
 
 def test_two_nights_at_once_in_two_processes_lose_nothing(
-    lake: Lakehouse, shop: Settings, config: Path, tmp_path: Path
+    lake: Lakehouse, shop: Settings, config: Path
 ) -> None:
     """Delta on a local disk guards commits inside one JVM only: without our lock one would win."""
     with start("ingest", config, FIRST) as one, start("ingest", config, SECOND) as other:
         outputs = [process.communicate()[0] for process in (one, other)]
     assert (one.returncode, other.returncode) == (0, 0), outputs
-    in_turn = Lakehouse(lake.spark, tmp_path / "in_turn")
     later_first = arrow.partition_rows(lake.root, BRONZE_FILES)
     nights = [SECOND, FIRST] if (str(FIRST),) not in later_first else [FIRST, SECOND]
-    for night in nights:
-        ingest.run(in_turn, shop, run_date=night)
-    assert state(lake) == state(in_turn)
+    assert state(lake) == undisturbed(lake, shop, *nights)

@@ -1,6 +1,8 @@
 from datetime import date
 
+import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
 from pyspark.sql import functions as F
 
 from lakehouse.errors import DataError
@@ -80,6 +82,14 @@ def test_a_created_table_carries_its_documentation(lake: Lakehouse) -> None:
     ]
     lake.create(SILVER_ITEMS)
     assert lake.version(SILVER_ITEMS) == 0
+
+
+def test_a_written_file_is_counted_without_statistics_of_its_columns(lake: Lakehouse) -> None:
+    rows = frame(lake.spark, SILVER_ITEMS, [{"item_id": "a"}, {"item_id": "b"}])
+    lake.replace(SILVER_ITEMS, rows, {"ingest_date": FIRST})
+    files = pa.table(DeltaTable(lake.root / SILVER_ITEMS.path).get_add_actions(flatten=True))
+    assert sum(files["num_records"].to_pylist()) == 2
+    assert [name for name in files.column_names if name.startswith(("min.", "max."))] == []
 
 
 @pytest.mark.parametrize("table", ALL_TABLES, ids=lambda table: table.full_name)

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from serving.lookup import Answer, lookup
 from serving.publishing import list_releases, publish, rollback
 from serving.records import Item, summarise
 from serving.stores import open_store
-from tests.stored_lists import item, make_release
+from tests.stored_lists import item, make_release, one_list
 
 ONE, TWO = "2024-03-01-aaaaaaaa", "2024-03-02-bbbbbbbb"
 
@@ -44,6 +45,19 @@ def test_an_unknown_user_gets_the_fallback_list(address: str) -> None:
         for stranger in ("", "nobody", "all\0ann", "x" * 10_000, "\udcff"):
             answer = lookup(store, stranger)
             assert (answer.personal, answer.items[0].title) == (False, f"title 1 of {TWO}")
+
+
+def test_an_unknown_user_gets_the_list_of_their_context_if_there_is_one(tmp_path: Path) -> None:
+    manifest, records = make_release(ONE)
+    records = sorted([*records, one_list("the north", "fallback", "store_id=north")])
+    summary = summarise(records)
+    manifest = replace(manifest, records=summary.records, checksum=summary.checksum)
+    with open_store(f"lmdb:{tmp_path}/store") as store:
+        publish(store, manifest, records, keep=5)
+        north = lookup(store, "nobody", context="store_id=north")
+        assert (north.personal, north.items[0].title) == (False, "title 1 of the north")
+        assert lookup(store, "nobody", context="store_id=moon") == lookup(store, "nobody")
+        assert lookup(store, "ann", context="store_id=north") == lookup(store, "ann")
 
 
 @pytest.mark.parametrize("name", ["fallback", "", "ALL"])

@@ -13,8 +13,9 @@ from jobs import gate, recommend
 from jobs.config import Settings
 from jobs.release import release_id
 from lakehouse import arrow
-from lakehouse.errors import DataError, DataQualityError
+from lakehouse.errors import ConfigurationError, DataError, DataQualityError
 from lakehouse.tables import RECOMMENDATIONS
+from models import context_popularity
 from models.base import BaseRecommender
 from models.reasons import reasons
 from tests.nights import COUNTS, NIGHT, POPULARITY, Event, plant, settings_in, write_lake
@@ -119,6 +120,18 @@ def test_every_user_gets_their_lists_and_a_second_run_writes_the_same(settings: 
     pd.testing.assert_frame_equal(written(settings), first)
 
 
+def test_a_model_trained_under_another_configuration_is_pointed_out(settings: Settings) -> None:
+    shorter = settings.recommend.model_copy(update={"size": 2})
+    changed = settings.model_copy(update={"recommend": shorter})
+    usual = recommend.run(settings, run_date=NIGHT)
+    report = recommend.run(changed, run_date=NIGHT)
+    assert report.warnings[len(usual.warnings) :] == (
+        "topshelf/1 was trained under another configuration, so `topshelf reproduce` will not give "
+        "these lists. Train again to have both of one piece.",
+    )
+    assert report.facts["release"] != usual.facts["release"]
+
+
 def test_features_written_since_the_training_are_not_mixed_in(settings: Settings) -> None:
     recommend.run(settings, run_date=NIGHT)
     first = written(settings)
@@ -141,6 +154,56 @@ def test_lists_of_items_that_may_not_be_sold_are_refused_and_the_table_stays(
     with pytest.raises(DataQualityError, match="not known or not sellable"):
         recommend.run(settings, run_date=NIGHT)
     pd.testing.assert_frame_equal(written(settings), first)
+
+
+def changed(settings: Settings, **recommend_fields: object) -> Settings:
+    section = settings.recommend.model_copy(update=recommend_fields)
+    return settings.model_copy(update={"recommend": section})
+
+
+def test_new_items_get_their_share_of_what_is_new_to_the_user(tmp_path: Path) -> None:
+    settings = changed(settings_in(tmp_path), size=2, new_item_share=0.5, new_item_days=7)
+    events = [
+        Event("ann", "milk", 10),
+        *(Event("bob", item, day) for day, item in enumerate("abc", 3)),
+    ]
+    items = {item: {"sellable": True, "days_since_first": 9} for item in ("milk", "a", "b", "c")}
+    items["c"]["days_since_first"] = 7
+    write_lake(settings, events, items)
+    plant(settings, {"all": COUNTS, "discover": POPULARITY})
+    gate.run(settings, run_date=NIGHT)
+    report = recommend.run(settings, run_date=NIGHT)
+    rows = written(settings)
+    found = rows[(rows["list"] == "discover") & (rows["user_id"] == "ann")]
+    assert found[["item_id", "source", "reason"]].to_numpy().tolist() == [
+        ["a", "popularity", "Popular right now"],
+        ["c", "exploration", "New in the range"],
+    ]
+    assert report.facts["sources"]["discover"] == {"popularity": 0.6667, "exploration": 0.3333}
+
+
+def test_strangers_have_a_list_by_context(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(context_popularity, "MINIMUM_USERS", 1)
+    settings = changed(settings_in(tmp_path, size=2), contexts=("store_id",))
+    events = [
+        Event("ann", "milk", 1, "north"),
+        Event("bob", "eggs", 2, "south"),
+        Event("bob", "wine", 1, "south"),
+    ]
+    write_lake(settings, events, {"milk": {}, "eggs": {}, "wine": {"sellable": False}})
+    plant(settings, {"all": COUNTS, "discover": POPULARITY})
+    gate.run(settings, run_date=NIGHT)
+    recommend.run(settings, run_date=NIGHT)
+    rows = written(settings)
+    fallback = rows[rows["list"] == "fallback"]
+    assert fallback[["user_id", "rank", "item_id", "score", "reason"]].to_numpy().tolist() == [
+        ["", 1, "milk", decayed(30, 1), "Popular right now"],
+        ["", 2, "eggs", decayed(30, 2), "Popular right now"],
+        ["store_id=north", 1, "milk", 0.5 ** (1 / 30), "Popular right now"],
+        ["store_id=south", 1, "eggs", 0.5 ** (2 / 30), "Popular right now"],
+    ]
+    with pytest.raises(ConfigurationError, match=r"names \['mood'\].*there are \[\]"):
+        recommend.run(changed(settings, contexts=("mood",)), run_date=NIGHT)
 
 
 def test_a_night_that_has_not_passed_the_gate_gets_no_lists(tmp_path: Path) -> None:

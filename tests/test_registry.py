@@ -1,7 +1,6 @@
 """MLflow for real, on SQLite: what survives a kill, what an unreachable database costs."""
 
 import json
-import multiprocessing
 import os
 import signal
 import sqlite3
@@ -21,12 +20,14 @@ from lakehouse.errors import DataError, InfrastructureError
 from models import registry as registry_module
 from models.context import Context
 from models.decayed_counts import DecayedCounts
+from models.ease import Ease
 from models.evidence import EVIDENCE_FOLDER, Evidence
 from models.interactions import Interactions
 from models.popularity import Popularity
 from models.published import PUBLISHED_FOLDER, Published
 from models.recipe import Recipe
 from models.registry import CHALLENGER, CHAMPION, ModelVersion, Provenance, Registry
+from tests.killing import forked
 from tests.nights import NIGHT, settings_in
 
 SOURCE = Provenance(NIGHT, {"silver.interactions": 3}, "a1b2", 42)
@@ -48,7 +49,8 @@ def published() -> Published:
         }
     )
     context = Context.build(Interactions.from_frame(events), as_of=NIGHT)
-    return Published({"all": DecayedCounts().fit(context), "discover": Popularity().fit(context)})
+    methods = {"all": DecayedCounts().fit(context), "discover": Popularity().fit(context)}
+    return Published(methods, Ease().fit(context))
 
 
 def evidence() -> Evidence:
@@ -59,6 +61,7 @@ def evidence() -> Evidence:
             name: {"popularity": np.array([0.5, 0.0]), "decayed_counts": np.array([1.0, 0.5])}
             for name in ("all", "discover")
         },
+        active_days={name: np.array([3, 8]) for name in ("all", "discover")},
     )
 
 
@@ -102,6 +105,7 @@ def test_a_version_comes_back_as_it_was_registered(registry: Registry, tmp_path:
     kept = Evidence.load(folder / EVIDENCE_FOLDER)
     assert (kept.recipes, kept.choice) == (evidence().recipes, evidence().choice)
     np.testing.assert_array_equal(kept.ndcg["all"]["decayed_counts"], [1.0, 0.5])
+    np.testing.assert_array_equal(kept.active_days["discover"], [3, 8])
     assert not [path for path in folder.rglob("*") if path.suffix in (".pkl", ".pickle")]
 
 
@@ -169,13 +173,7 @@ def test_a_damaged_model_is_not_loaded(registry: Registry, tmp_path: Path) -> No
 def test_a_killed_run_leaves_no_model_under_an_alias_and_a_second_run_is_whole(
     settings: Settings, tmp_path: Path, killed_at: str, versions: int
 ) -> None:
-    # A fork server imports MLflow once for all the processes that are killed.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["models.registry"])
-    process = context.Process(
-        target=_train_and_die, args=(settings, tmp_path / "killed", killed_at)
-    )
-    process.start()
+    process = forked(_train_and_die, settings, tmp_path / "killed", killed_at)
     process.join()
     assert process.exitcode == -signal.SIGKILL
 

@@ -5,11 +5,16 @@ import shutil
 from datetime import date, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from features.item_features import catalogue_in_force
 from jobs import clean, ingest
 from jobs.config import Settings, load
+from lakehouse.errors import DataError
 from lakehouse.lake import Lakehouse
+from lakehouse.sources import SourceMapping
 from lakehouse.tables import SILVER_INTERACTIONS, SILVER_ITEMS, SILVER_USERS
 from tests.rows import rows_of
 
@@ -29,6 +34,38 @@ def take_in(lake: Lakehouse, settings: Settings, night: date) -> dict[str, int]:
     """Ingest and clean a night; the rows of the clean step."""
     ingest.run(lake, settings, run_date=night)
     return dict(clean.run(lake, settings, run_date=night).rows)
+
+
+def land_rows(path: Path, source: SourceMapping, *rows: dict[str, str]) -> None:
+    """Write rows as Parquet with all the columns of the mapping, ``1`` where a row has none."""
+    columns = dict.fromkeys([*source.mapped_source_columns, *source.other_columns], "1")
+    path.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.Table.from_pylist([columns | row for row in rows]), path)
+
+
+def test_a_new_catalogue_arrives_under_a_new_name(lake, tmp_path, monkeypatch):
+    settings = settings_for("complete_journey", tmp_path, monkeypatch)
+    landing = settings.paths.landing
+    transactions, products, demographics = settings.sources
+    soap, bread = {"product_id": "7", "product_type": "SOAP"}, {"product_id": "1"}
+    time = {"transaction_timestamp": "2017-01-01 10:00:00"}
+    land_rows(landing / "transactions" / "2017-01-01.parquet", transactions, time)
+    land_rows(landing / "demographics.parquet", demographics, {})
+    land_rows(landing / "products.parquet", products, soap, bread | {"product_type": "BREAD"})
+    assert take_in(lake, settings, date(2017, 1, 2))["silver.items"] == 2
+
+    renamed = bread | {"product_type": "WHITE BREAD"}
+    land_rows(landing / "products.parquet", products, renamed)
+    with pytest.raises(DataError, match=r"products\.parquet has other content .* new name"):
+        ingest.run(lake, settings, run_date=date(2017, 1, 3))
+    (landing / "products.parquet").rename(landing / "products-2017-01-02.parquet")
+    land_rows(landing / "products.parquet", products, soap, bread | {"product_type": "BREAD"})
+    assert take_in(lake, settings, date(2017, 1, 3))["silver.items"] == 1
+    catalogue = catalogue_in_force(lake.read(SILVER_ITEMS)).select("item_id", "title")
+    assert rows_of(catalogue) == [
+        {"item_id": "1", "title": "WHITE BREAD"},
+        {"item_id": "7", "title": "SOAP"},
+    ]
 
 
 def test_movielens_with_headers(lake, tmp_path, monkeypatch):

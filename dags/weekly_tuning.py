@@ -1,0 +1,35 @@
+"""A weekly search for better parameters, which proposes and never changes anything.
+
+Parsing this file must stay cheap: it imports Airflow and the shared operators, never a job.
+"""
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, CronTriggerTimetable
+
+from topshelf_tasks import default_args, plain_step, run_date_param
+
+with DAG(
+    dag_id="weekly_tuning",
+    description="Try other parameters on past weeks and propose the best.",
+    doc_md="""
+### Weekly tuning
+
+Tries other parameters of the method that fills the lists, on days before the test window of the
+night that ran on the same date, and writes `.topshelf/runs/DATE/proposal.toml`, which is in MLflow
+too (experiment `nightly_tuning`). Nothing uses the proposal: a person who likes it copies it into
+the configuration, and the gate judges the next night.
+
+* **Run date**: the run's logical date in UTC, or `run_date` in the trigger form; that night must
+  have built its features.
+* **Killed or retried**: the search goes on where it stopped.
+""",
+    schedule=CronTriggerTimetable("0 6 * * 0", timezone="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=6),
+    params={"run_date": run_date_param()},
+    tags=["recommendations", "weekly"],
+    default_args=default_args(),
+) as dag:
+    plain_step("tune", doc="Search better parameters and propose them; nothing is promoted.")

@@ -1,0 +1,54 @@
+"""A list for somebody whom no night knows yet, from a few items of theirs."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from jobs.config import Settings
+from jobs.lookup import plain
+from jobs.night import read_gold
+from jobs.train import open_registry
+from lakehouse.errors import ConfigurationError, DataError
+from lakehouse.tables import ITEM_FEATURES
+from models.published import PUBLISHED_FOLDER, Published
+
+
+def recommend(settings: Settings, history: str) -> RenderableType:
+    """What the champion would list for a newcomer who took the items of ``history``.
+
+    ``history`` holds item ids separated by commas. Nothing is written. Raises
+    ``ConfigurationError`` where it names no item, ``DataError`` where no version serves or none of
+    the items is known, and ``InfrastructureError`` where MLflow fails.
+    """
+    items = list(dict.fromkeys(part for part in re.split(r"[,\s]+", history) if part))
+    if not items:
+        raise ConfigurationError("--history names no item; give item ids, such as 123,456.")
+    registry = open_registry(settings)
+    champion = registry.champion()
+    if champion is None:
+        raise DataError(
+            "no model serves yet: run `topshelf train` and `topshelf gate` for a night first."
+        )
+    source = champion.provenance
+    published = Published.load(registry.folder(champion) / PUBLISHED_FOLDER)
+    rows = published.rows_for(items, settings.recommend.size)
+    gold = read_gold(
+        settings.paths.lake, ITEM_FEATURES, source.table_versions, source.run_date, source.run_date
+    )
+    titles = gold.set_index("item_id")["title"].dropna().to_dict()
+    known = [item for item in items if item in set(published.item_ids)]
+    table = Table("#", "product", "score", "from", box=None, header_style="bold")
+    for row in rows.itertuples(index=False):
+        name = _named(str(row.item_id), titles)
+        table.add_row(str(row.rank), plain(name), f"{row.score:.4g}", plain(str(row.source)))
+    head = f"after {', '.join(_named(item, titles) for item in known)}"
+    footer = f"model {champion.label}; {len(items) - len(known)} of the items given are unknown"
+    return Group(plain(head), table, Text(footer, style="dim"))
+
+
+def _named(item_id: str, titles: Mapping[Any, Any]) -> str:
+    return f"{titles[item_id]} ({item_id})" if item_id in titles else item_id
