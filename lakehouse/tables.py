@@ -461,8 +461,8 @@ RECOMMENDATIONS: Final = Table(
         Column(
             "list",
             "string",
-            "`all`, `discover` (new to the user), or `fallback` (unknown users; user_id is empty, or "
-            "what is known of them, e.g. `store_id=367`).",
+            "`all`, `discover` (new to the user), or `fallback` (unknown users; user_id is empty "
+            "or what is known of them, e.g. `store_id=367`).",
             allowed=LISTS,
         ),
         _USER_ID,

@@ -279,7 +279,7 @@ def _sources(task: str) -> dict[str, Source]:
         }
     return {
         "similar_users": Source(UserKnn(), candidates=100, depth=200),
-        "goes_with": Source(Ease(), candidates=60, depth=200),
+        "goes_with": Source(Ease(catalogue=2000), candidates=60, depth=200),
         "in_type": Source(CategoryPopularity(), candidates=50, depth=200),
         "popular": Source(Popularity(), candidates=60, depth=200),
         "popular_lately": Source(Popularity(popularity_half_life_days=7), candidates=40, depth=200),
