@@ -41,7 +41,7 @@ mlflow: setup ## Start MLflow's UI on loopback (PORT_MLFLOW=5000)
 	@$(RUN) mlflow ui --host 127.0.0.1 --port $(PORT_MLFLOW) --workers 1 --backend-store-uri sqlite:///.topshelf/mlflow/mlflow.db
 
 bench: setup ## Run the benchmarks and print their tables
-	@for file in benchmarks/*.py; do $(RUN) python $$file; done
+	@for file in benchmarks/*.py; do $(RUN) python $$file || exit 1; done
 
 quality: setup ## Measure every method on four dates of the demo's data (docs/quality.md; 10 minutes)
 	@$(RUN) topshelf quality

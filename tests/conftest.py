@@ -18,6 +18,7 @@ FOR_FEW_ROWS = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Two processes share the tests: all that need Spark go to one of them, a file to either."""
     for item in items:
