@@ -1,4 +1,4 @@
-"""Fixtures that several test modules share: one Spark session per test run, a lake per test."""
+"""Fixtures that several test modules share: a Spark session per test process, a lake per test."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,14 +16,6 @@ FOR_FEW_ROWS = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.shuffle.partitions": "1",
 }
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two processes share the tests: all that need Spark go to one of them, a file to either."""
-    for item in items:
-        needs_spark = "spark" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("spark" if needs_spark else item.path.name))
 
 
 @pytest.fixture(scope="session")
