@@ -40,7 +40,8 @@ def recommend(settings: Settings, history: str) -> RenderableType:
         settings.paths.lake, ITEM_FEATURES, source.table_versions, source.run_date, source.run_date
     )
     titles = gold.set_index("item_id")["title"].dropna().to_dict()
-    known = [item for item in items if item in set(published.item_ids)]
+    catalogue = set(published.item_ids)
+    known = [item for item in items if item in catalogue]
     table = Table("#", "product", "score", "from", box=None, header_style="bold")
     for row in rows.itertuples(index=False):
         name = _named(str(row.item_id), titles)

@@ -1,15 +1,18 @@
 """What a model may know on a night; whatever is not in here cannot leak."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from lakehouse.errors import DataError
+from lakehouse.tables import ITEM_CONTENT_COLUMNS
 from models.interactions import Ids, Interactions, day_number
+
+CATALOGUE_COLUMNS: Final = (*ITEM_CONTENT_COLUMNS, "tags")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +75,24 @@ class Context:
             user_attributes=align(user_attributes, interactions.user_ids, "user_id"),
             item_features=items,
             sellable=sellable,
+        )
+
+    def earlier(self, night: date) -> Self:
+        """What was known on an earlier night.
+
+        Users' features and items' measures are of this night, so that only the users' own
+        attributes and what the catalogue says of items go along. What was sellable then is what
+        had been sold.
+        """
+        events = self.interactions.before(night)
+        content = [name for name in CATALOGUE_COLUMNS if name in self.item_features]
+        return replace(
+            self,
+            interactions=events,
+            as_of=night,
+            user_features=pd.DataFrame(index=self.user_features.index),
+            item_features=self.item_features[content],
+            sellable=np.bincount(events.item, minlength=events.items) > 0,
         )
 
 

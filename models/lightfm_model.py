@@ -19,7 +19,7 @@ here:
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -28,15 +28,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from lakehouse.errors import ConfigurationError, DataError
-from models import storage
-from models.base import BaseRecommender
 from models.content import OneHot, one_hot, quantile_bands, with_identity
 from models.context import Context
 from models.evaluation import Protocol, Task, evaluate, task
+from models.factors import Factors, Floats
 from models.interactions import UNKNOWN, Indices, Interactions, day_number
-from models.topn import Ranked, top_n_dense
+from models.topn import Ranked
 
-Floats = NDArray[np.float32]
 OnEpoch = Callable[[int, dict[str, float]], None]
 
 LOSSES = ("warp", "bpr", "logistic", "warp-kos")
@@ -71,7 +69,7 @@ class _Training:
 
 
 @dataclass(kw_only=True, eq=False)
-class HybridLightFM(BaseRecommender):
+class HybridLightFM(Factors):
     """LightFM; without ``user_columns``, ``user_bands`` and ``item_columns`` the pure one.
 
     ``user_columns`` are attributes of users, ``user_bands`` numeric user features cut into
@@ -110,8 +108,6 @@ class HybridLightFM(BaseRecommender):
     threads: int = 1
     curve: tuple[dict[str, float], ...] = field(init=False, default=())
     best_epoch: int = field(init=False, default=0)
-    _user_vectors: Floats = field(init=False, repr=False)
-    _item_vectors: Floats = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         # JSON gives lists.
@@ -277,22 +273,9 @@ class HybridLightFM(BaseRecommender):
         allowed: NDArray[np.bool_],
         exclude: sparse.csr_array | None,
     ) -> Ranked:
-        ranked = top_n_dense(
-            self._user_vectors[users],
-            self._item_vectors,
-            n,
-            allowed=allowed & self._item_vectors.any(axis=1),
-            exclude=exclude,
-        )
+        ranked = super()._rank(users, n, allowed, exclude)
         ranked.item[~self._user_vectors[users].any(axis=1)] = UNKNOWN
         return ranked
-
-    def _arrays(self) -> dict[str, NDArray[Any]]:
-        return {"user_vectors": self._user_vectors, "item_vectors": self._item_vectors}
-
-    def _restore(self, arrays: storage.Arrays) -> None:
-        self._user_vectors = arrays["user_vectors"]
-        self._item_vectors = arrays["item_vectors"]
 
 
 def _one_epoch(model: LightFM, data: _Training, threads: int) -> None:

@@ -8,21 +8,16 @@ given up.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
 from typing import Final, TypeAlias
 
-import numpy as np
 import optuna
-import pandas as pd
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from lakehouse.errors import DataError
-from lakehouse.tables import ITEM_CONTENT_COLUMNS
 from models.backtest import Origin
-from models.context import Context
 from models.evaluation import Evaluation, evaluate
 from models.published import PERSONAL_LISTS
 from models.recipe import Recipe
@@ -80,8 +75,8 @@ class Found:
 def windows(nights: Nights, count: int) -> tuple[Origin, ...]:
     """The validation window and up to ``count - 1`` before it, as long, the newest first.
 
-    No event of the test window is in them. On the older ones the catalogue and the users' own
-    attributes are known, but not the features, which are of a later night. Windows without anybody
+    No event of the test window is in them. The older ones know what ``Context.earlier`` lets them
+    know. Windows without anybody
     to be judged by are left out; raises ``DataError`` where that is the newest.
     """
     sealed = replace(nights, interactions=nights.interactions.before(nights.test.as_of))
@@ -91,7 +86,7 @@ def windows(nights: Nights, count: int) -> tuple[Origin, ...]:
         later = found[-1].nights
         sealed = Nights(
             interactions=later.interactions.before(later.validation.as_of),
-            validation=_earlier(later.validation, later.validation.as_of - length),
+            validation=later.validation.earlier(later.validation.as_of - length),
             test=later.validation,
             today=later.test,
         )
@@ -184,17 +179,3 @@ def _made(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 
 def _rounded(ranges: Mapping[str, Range], values: Mapping[str, Number]) -> dict[str, Number]:
     return {key: place.rounded(values[key]) for key, place in ranges.items()}
-
-
-def _earlier(context: Context, night: date) -> Context:
-    """What was known on an earlier night; what was sellable then is what had been sold."""
-    events = context.interactions.before(night)
-    content = [name for name in (*ITEM_CONTENT_COLUMNS, "tags") if name in context.item_features]
-    return replace(
-        context,
-        interactions=events,
-        as_of=night,
-        user_features=pd.DataFrame(index=context.user_features.index),
-        item_features=context.item_features[content],
-        sellable=np.bincount(events.item, minlength=events.items) > 0,
-    )

@@ -101,7 +101,7 @@ class TwoStage(BaseRecommender):
             raise ConfigurationError(f"two_stage: without names {unknown}; groups are {GROUPS}")
 
     def _learn(self, context: Context) -> None:
-        past = [_at(context, night) for night in self._training_nights(context)]
+        past = [context.earlier(night) for night in self._training_nights(context)]
         described = [_memory.described(night, self.label_days) for night in (*past, context)]
 
         def learn_task(task: str) -> sparse.csr_array:
@@ -340,20 +340,6 @@ def _fingerprint(context: Context, label_days: int) -> str:
             codes = pd.util.hash_array(context.item_features[column].astype(str).to_numpy(object))
             digest.update(codes.data)
     return digest.hexdigest()
-
-
-def _at(context: Context, night: date) -> Context:
-    """What was known on an earlier night; of the features only the catalogue's columns may be used.
-
-    What was sellable then is what had been sold.
-    """
-    events = context.interactions.before(night)
-    return replace(
-        context,
-        interactions=events,
-        as_of=night,
-        sellable=np.bincount(events.item, minlength=events.items) > 0,
-    )
 
 
 def _together(parts: list[_Examples]) -> _Examples:
