@@ -139,8 +139,9 @@ def feature_values(values: pd.DataFrame, title: str) -> Figure:
             axes.barh(place + shift, rows[what], 0.36, xerr=reach, color=colour, label=what)
         axes.set_yticks(place, [str(name) for name in rows["group"]])
         axes.axvline(0, color="0.4", linewidth=0.8)
-        axes.legend(frameon=False, loc="lower right")
         axes.set(title=f"List {list_name!r}", xlabel="NDCG@10 lost, test window")
+    # Below the panels, as bars may reach every corner of one.
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     figure.suptitle(title)
     return _finished(figure)
 
