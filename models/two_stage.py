@@ -9,11 +9,13 @@ Two boosters score each candidate, one trained on a logistic loss and one on Lam
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from hashlib import sha256
+from itertools import pairwise
 from threading import Lock
 from typing import Any, ClassVar, Final, Self
 
@@ -26,7 +28,7 @@ from scipy import sparse
 from lakehouse.errors import ConfigurationError
 from models import storage
 from models.base import BaseRecommender
-from models.candidates import RELATIVE, Source, candidates
+from models.candidates import RELATIVE, Candidates, Source, candidates
 from models.category_popularity import CategoryPopularity
 from models.context import Context
 from models.decayed_counts import DecayedCounts
@@ -37,30 +39,76 @@ from models.knn import UserKnn
 from models.popularity import Popularity
 from models.ranking_features import NightFeatures
 from models.topn import Ranked, top_n_sparse
-from models.totals import distinct
+from models.totals import distinct, group_starts
 
 TASKS: Final = ("all", "discover")
 OBJECTIVES: Final = ("binary", "lambdarank")
-MEMORY_NIGHTS: Final = 6
+# A fit's own night and three past ones; the next fit of a training shares all but one of them.
+MEMORY_NIGHTS: Final = 4
+BLOCK_USERS: Final = 128
+
+# Rows of candidates, and what is known of each.
+_Block = tuple[slice, pd.DataFrame]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Described:
-    """Candidates of one night and task, sorted by user, a row of ``features`` for each."""
+class _Night:
+    """By task, everybody's candidates as of one night, and what it takes to describe them.
 
-    user: Indices
-    item: Indices
-    features: pd.DataFrame
+    All descriptions are many times as large, so that they are made when and while they are needed.
+    """
+
+    candidates: dict[str, Candidates]
+    features: NightFeatures
+
+    @classmethod
+    def of(cls, context: Context, label_days: int) -> Self:
+        """The candidates of everybody with events."""
+        users = distinct(context.interactions.user).astype(np.int32)
+        return cls(
+            {
+                task: candidates(_sources(task), context, users, new_only=task == "discover")
+                for task in TASKS
+            },
+            NightFeatures.of(context, rebuy_days=label_days),
+        )
+
+    def names(self, task: str) -> list[str]:
+        """The columns of ``described``."""
+        found = self.candidates[task]
+        return [*found.scores, *self.features.describe(found.user[:1], found.item[:1])]
+
+    def described(self, task: str) -> Iterator[_Block]:
+        """All that is known of the candidates, ``BLOCK_USERS`` users at a time."""
+        found = self.candidates[task]
+        starts = group_starts(found.user // BLOCK_USERS).tolist()
+        for start, end in pairwise([0, *starts[1:], len(found.user)]):
+            rows = slice(start, end)
+            scores = found.scores.iloc[rows].reset_index(drop=True)
+            known = self.features.describe(found.user[rows], found.item[rows])
+            yield rows, pd.concat([scores, known], axis=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Examples:
-    """Candidates with what became of them; ``group`` counts each user-night's rows in order."""
+    """The ``chosen`` candidates of a past night with what became of them.
 
-    features: pd.DataFrame
+    ``group`` counts each user's rows in order.
+    """
+
+    night: _Night
+    chosen: NDArray[np.bool_]
     taken: NDArray[np.bool_]
     weight: NDArray[np.float64]
     group: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Binned:
+    """Examples as LightGBM learns from them, and the weights of a loss that does not compare."""
+
+    rows: lgb.Dataset
+    weight: NDArray[np.float64]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -102,18 +150,19 @@ class TwoStage(BaseRecommender):
 
     def _learn(self, context: Context) -> None:
         past = [context.earlier(night) for night in self._training_nights(context)]
-        described = [_memory.described(night, self.label_days) for night in (*past, context)]
+        nights = [_memory.night(night, self.label_days) for night in (*past, context)]
 
         def learn_task(task: str) -> sparse.csr_array:
-            *earlier, now = [night[task] for night in described]
+            *earlier, now = nights
             examples = [
-                self._examples(night.as_of, candidates, context.interactions)
-                for night, candidates in zip(past, earlier, strict=True)
+                self._examples(task, known.as_of, night, context.interactions)
+                for known, night in zip(past, earlier, strict=True)
             ]
             learnable = [part for part in examples if part.taken.any()]
             if learnable:
-                self._train(task, _together(learnable))
-            return self._first(now, self._score(task, now), context)
+                self._train(task, self._binned(task, learnable))
+            found = now.candidates[task]
+            return self._first(found, self._score(task, found, now.described(task)))
 
         with ThreadPoolExecutor(self.threads) as pool:
             self._ranked = dict(zip(TASKS, pool.map(learn_task, TASKS), strict=True))
@@ -126,29 +175,36 @@ class TwoStage(BaseRecommender):
         """
         other = copy(self)
         other._ranked = {}
-        for task, described in _memory.described(context, self.label_days).items():
-            features = described.features.copy()
+        night = _memory.night(context, self.label_days)
+        for task, found in night.candidates.items():
+            features = pd.concat([block for _, block in night.described(task)], ignore_index=True)
             dealt = members(group, features.columns)
             order = np.random.default_rng([seed, TASKS.index(task)]).permutation(len(features))
             features[dealt] = features[dealt].to_numpy()[order]
-            asked = replace(described, features=features)
-            other._ranked[task] = self._first(asked, self._score(task, asked), context)
+            score = self._score(task, found, [(slice(len(features)), features)])
+            other._ranked[task] = self._first(found, score)
         return other
 
-    def _score(self, task: str, described: _Described) -> NDArray[np.float64]:
+    def _score(
+        self, task: str, found: Candidates, described: Iterable[_Block]
+    ) -> NDArray[np.float64]:
         """The candidates' scores by both boosters of ``task``, or by their sources without any."""
         boosters = self._boosters_of(task)
         if not boosters:
-            relative = described.features.filter(like=RELATIVE)
-            return relative.fillna(0).mean(axis=1).to_numpy(dtype=np.float64)
-        score = np.zeros(len(described.user))
-        for booster in boosters:
-            raw = np.asarray(
-                booster.predict(described.features[booster.feature_name()], raw_score=True)
-            )
-            score += raw / (raw.std() or 1.0)
+            relative = [
+                block.filter(like=RELATIVE).fillna(0).mean(axis=1) for _, block in described
+            ]
+            return np.concatenate(relative, dtype=np.float64)
+        raw = np.empty((len(boosters), len(found.user)))
+        for rows, block in described:
+            for place, booster in enumerate(boosters):
+                features = block[booster.feature_name()].to_numpy(dtype=np.float32)
+                raw[place, rows] = booster.predict(features, raw_score=True)
+        score = np.zeros(len(found.user))
+        for of_booster in raw:
+            score += of_booster / (of_booster.std() or 1.0)
         buyers = np.bincount(self.known.seen.indices, minlength=len(self.item_ids))
-        return score - self.popularity_penalty * np.log1p(buyers[described.item])
+        return score - self.popularity_penalty * np.log1p(buyers[found.item])
 
     def _boosters_of(self, task: str) -> list[lgb.Booster]:
         texts = [text for name, text in self._boosters.items() if name.startswith(f"{task}_")]
@@ -162,31 +218,54 @@ class TwoStage(BaseRecommender):
         )
         return [night for night in nights if day_number(night) > first]
 
-    def _examples(self, night: date, described: _Described, events: Interactions) -> _Examples:
-        later = events.between(night, night + timedelta(days=self.label_days))
+    def _examples(self, task: str, as_of: date, night: _Night, events: Interactions) -> _Examples:
+        found = night.candidates[task]
+        later = events.between(as_of, as_of + timedelta(days=self.label_days))
         items = events.items
         taken_later = distinct(later.user.astype(np.int64) * items + later.item)
-        key = described.user.astype(np.int64) * items + described.item
+        key = found.user.astype(np.int64) * items + found.item
         taken = np.isin(key, taken_later, assume_unique=True)
         is_active = np.zeros(events.users, dtype=np.bool_)
         is_active[later.user] = True
-        active = is_active[described.user]
-        random = np.random.default_rng([self.seed, day_number(night)])
+        active = is_active[found.user]
+        random = np.random.default_rng([self.seed, day_number(as_of)])
         not_taken = np.count_nonzero(active & ~taken)
         chosen = active & (taken | (random.random(len(key)) * not_taken < self.negatives))
-        user, taken = described.user[chosen], taken[chosen]
+        user, taken = found.user[chosen], taken[chosen]
         positives = np.bincount(user, weights=taken, minlength=events.users)
         return _Examples(
-            features=described.features[chosen],
+            night=night,
+            chosen=chosen,
             taken=taken,
             # A user with many purchases is not to drown out the others.
             weight=1 / np.sqrt(np.maximum(positives, 1))[user],
             group=np.unique(user, return_counts=True)[1],
         )
 
-    def _train(self, task: str, examples: _Examples) -> None:
-        """A booster per objective; both share the binned examples, which take long to make."""
-        parameters = {
+    def _binned(self, task: str, examples: list[_Examples]) -> _Binned:
+        """All nights' examples together; bins take a quarter of the memory of their features."""
+        names = [
+            name for name in examples[0].night.names(task) if group_of(name) not in self.without
+        ]
+        taken = np.concatenate([part.taken for part in examples])
+        features = np.empty((len(taken), len(names)), dtype=np.float32)
+        end = 0
+        for part in examples:
+            for rows, block in part.night.described(task):
+                chosen = block.loc[part.chosen[rows], names]
+                start, end = end, end + len(chosen)
+                features[start:end] = chosen
+        binned = lgb.Dataset(
+            features,
+            label=taken.astype(np.float32),
+            group=np.concatenate([part.group for part in examples]),
+            feature_name=names,
+            params=self._lightgbm_parameters(),
+        ).construct()
+        return _Binned(binned, np.concatenate([part.weight for part in examples]))
+
+    def _lightgbm_parameters(self) -> dict[str, Any]:
+        return {
             "learning_rate": self.learning_rate,
             "num_leaves": self.leaves,
             "min_data_in_leaf": 100,
@@ -200,33 +279,27 @@ class TwoStage(BaseRecommender):
             "num_threads": 1,
             "verbosity": -1,
         }
-        known = [str(name) for name in examples.features if group_of(str(name)) not in self.without]
-        rows = lgb.Dataset(
-            examples.features[known],
-            label=examples.taken.astype(np.float32),
-            group=examples.group,
-            params=parameters,
-        ).construct()
+
+    def _train(self, task: str, binned: _Binned) -> None:
+        """A booster per objective; both share the binned examples, which take long to make."""
+        rows, weight = binned.rows, binned.weight
         for objective in OBJECTIVES:
             # LambdaRank compares within a user, so that nobody drowns out anybody.
             weighs = objective == "binary"
-            rows.set_weight(examples.weight if weighs else np.ones(len(examples.weight)))
-            booster = lgb.train(
-                {**parameters, "objective": objective}, rows, num_boost_round=self.rounds
-            )
+            rows.set_weight(weight if weighs else np.ones(len(weight)))
+            parameters = {**self._lightgbm_parameters(), "objective": objective}
+            booster = lgb.train(parameters, rows, num_boost_round=self.rounds)
             self._boosters[f"{task}_{objective}"] = booster.model_to_string()
 
-    def _first(
-        self, described: _Described, score: NDArray[np.float64], context: Context
-    ) -> sparse.csr_array:
+    def _first(self, found: Candidates, score: NDArray[np.float64]) -> sparse.csr_array:
         """Each user's first ``keep`` candidates, users x items."""
-        order = np.lexsort((described.item, -score, described.user))
-        user = described.user[order]
+        order = np.lexsort((found.item, -score, found.user))
+        user = found.user[order]
         rank = np.arange(len(user)) - np.searchsorted(user, user)
         kept = order[rank < self.keep]
         return sparse.csr_array(
-            (score[kept], (described.user[kept], described.item[kept])),
-            shape=(context.interactions.users, context.interactions.items),
+            (score[kept], (found.user[kept], found.item[kept])),
+            shape=(len(self.user_ids), len(self.item_ids)),
         )
 
     def _rank(
@@ -287,40 +360,28 @@ def _sources(task: str) -> dict[str, Source]:
 
 
 class _Memory:
-    """The last nights described, by the content that they depend on.
+    """The nights last asked for, by the content that they depend on.
 
     One training fits the same nights for its validation, its test and its last model.
     """
 
     def __init__(self) -> None:
-        self._nights: OrderedDict[str, dict[str, _Described]] = OrderedDict()
+        self._nights: OrderedDict[str, _Night] = OrderedDict()
         self._lock = Lock()
 
-    def described(self, context: Context, label_days: int) -> dict[str, _Described]:
-        """By task, the candidates of everybody with events and what is known of them."""
+    def night(self, context: Context, label_days: int) -> _Night:
+        """The night of ``context``, from memory if it is there."""
         key = _fingerprint(context, label_days)
         with self._lock:
             if key not in self._nights:
-                self._nights[key] = _described(context, label_days)
+                self._nights[key] = _Night.of(context, label_days)
                 while len(self._nights) > MEMORY_NIGHTS:
                     self._nights.popitem(last=False)
+            self._nights.move_to_end(key)
             return self._nights[key]
 
 
 _memory = _Memory()
-
-
-def _described(context: Context, label_days: int) -> dict[str, _Described]:
-    users = distinct(context.interactions.user).astype(np.int32)
-    night = NightFeatures.of(context, rebuy_days=label_days)
-    described = {}
-    for task in TASKS:
-        found = candidates(_sources(task), context, users, new_only=task == "discover")
-        features = pd.concat([found.scores, night.describe(found.user, found.item)], axis=1)
-        # One block of memory, so that selecting rows and binning them need no further copies.
-        block = pd.DataFrame(features.to_numpy(dtype=np.float32), columns=features.columns)
-        described[task] = _Described(found.user, found.item, block)
-    return described
 
 
 def _fingerprint(context: Context, label_days: int) -> str:
@@ -340,12 +401,3 @@ def _fingerprint(context: Context, label_days: int) -> str:
             codes = pd.util.hash_array(context.item_features[column].astype(str).to_numpy(object))
             digest.update(codes.data)
     return digest.hexdigest()
-
-
-def _together(parts: list[_Examples]) -> _Examples:
-    return _Examples(
-        features=pd.concat([part.features for part in parts], ignore_index=True),
-        taken=np.concatenate([part.taken for part in parts]),
-        weight=np.concatenate([part.weight for part in parts]),
-        group=np.concatenate([part.group for part in parts]),
-    )

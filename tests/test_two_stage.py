@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from models import two_stage
 from models.candidates import Source, candidates
 from models.category_popularity import CategoryPopularity
 from models.context import Context
@@ -212,3 +213,28 @@ def test_the_number_of_threads_changes_nothing():
         one.recommend(everyone, 10, new_only=False).item,
         two.recommend(everyone, 10, new_only=False).item,
     )
+
+
+def test_describing_users_in_other_blocks_changes_nothing(monkeypatch):
+    one, other = (fitted_in_blocks(monkeypatch, users_at_once) for users_at_once in (1, shop.USERS))
+    shuffled = [model.shuffled(shop.context(), "user", seed=1) for model in (one, other)]
+    everyone = np.arange(shop.USERS, dtype=np.int32)
+    for left, right in ((one, other), shuffled):
+        for new_only in (False, True):
+            lists, others = (
+                model.recommend(everyone, 10, new_only=new_only) for model in (left, right)
+            )
+            np.testing.assert_array_equal(lists.item, others.item)
+            np.testing.assert_array_equal(lists.score, others.score)
+
+
+def fitted_in_blocks(monkeypatch, users: int) -> TwoStage:
+    monkeypatch.setattr(two_stage, "BLOCK_USERS", users)
+    return TwoStage(label_days=20, nights=2, rounds=20).fit(shop.context())
+
+
+def test_who_has_taken_everything_gets_nothing_new():
+    known = context(("a", "x", 1, 1.0, 1.0), ("a", "y", 2, 1.0, 1.0), ("a", "z", 1, 1.0, 1.0))
+    model = TwoStage(label_days=30).fit(known)
+    lists = model.recommend(np.array([0], np.int32), 2, new_only=True)
+    assert lists.item.tolist() == [[UNKNOWN, UNKNOWN]]
