@@ -63,17 +63,17 @@ def comparison(
         return _data_uri(figure)
 
 
-def curve(values: Sequence[float], *, x_label: str, y_label: str) -> str:
-    """A line over 1, 2, 3, ... with its best point marked."""
+def curve(values: Sequence[float], *, first: int, x_label: str, y_label: str) -> str:
+    """A line over ``first``, ``first + 1``, ... with its best point marked."""
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH_INCHES, 2.2))
         ax = figure.add_subplot()
-        steps = range(1, len(values) + 1)
-        best = max(steps, key=lambda step: values[step - 1])
+        steps = range(first, first + len(values))
+        best = max(steps, key=lambda step: values[step - first])
         ax.plot(steps, values, color=EMPHASIS, marker="o", markersize=4)
         ax.annotate(
-            f"best: {values[best - 1]:.4f}",
-            (best, values[best - 1]),
+            f"best: {values[best - first]:.4f}",
+            (best, values[best - first]),
             textcoords="offset points",
             xytext=(0, 8),
             ha="center",

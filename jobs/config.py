@@ -130,6 +130,9 @@ class Train(_Section):
     max_epochs: int = Field(default=15, ge=1, description="LightFM passes over the data at most.")
     patience: int = Field(default=2, ge=1, description="Stop after so many epochs without a gain.")
     learning_rate: float = Field(default=0.1, gt=0, description="LightFM (Adagrad) learning rate.")
+    warm_start: bool = Field(
+        default=False, description="LightFM goes on from the last night trained with this."
+    )
     ranker_nights: int = Field(
         default=3, ge=1, description="Past nights, `test_days` apart, that the ranker learns from."
     )

@@ -58,7 +58,7 @@ def render(night: Overview, data_docs: str) -> str:
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     seconds = {name: spent for name, spent in night.seconds.items() if name != STEP}
     rows = layer_rows(night)
-    curve = [point[METRIC] for point in night.curve]
+    curve = {int(point["epoch"]): point[METRIC] for point in night.curve}
     return page.from_string(template).render(
         night=night,
         data_docs=data_docs,
@@ -70,7 +70,11 @@ def render(night: Overview, data_docs: str) -> str:
         metrics_chart=charts.comparison(by_method(night, METRIC), night.methods, ".4f")
         if night.metrics
         else None,
-        curve_chart=charts.curve(curve, x_label="epoch", y_label=METRIC) if curve else None,
+        curve_chart=charts.curve(
+            [*curve.values()], first=min(curve), x_label="epoch", y_label=METRIC
+        )
+        if curve
+        else None,
         seconds_chart=charts.bars(seconds, number_format=".1f", unit=" s"),
     )
 

@@ -13,15 +13,16 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from jobs import warm_start
 from jobs.config import Settings
 from jobs.night import read_gold
 from jobs.recipes import recipes
 from jobs.recommend import served_lists
-from jobs.train import read_nights
+from jobs.train import open_registry, read_nights
 from lakehouse.errors import ConfigurationError, DataError
 from lakehouse.tables import ITEM_FEATURES, LISTS, USER_FEATURES
 from models.registry import Provenance
-from models.training import train
+from models.training import NO_STATES, States, train
 from serving.publishing import verify
 from serving.records import decode, key, list_of
 from serving.releases import Manifest
@@ -51,8 +52,9 @@ def reproduce(settings: Settings, release: str) -> RenderableType:
     """Train and rank again; a table of how each list agrees.
 
     Raises ``DataError`` where the store has no such release, where one thread gives other lists
-    than those published, or where the lake no longer holds the pinned versions, and
-    ``ConfigurationError`` where the settings are not those of the release.
+    than those published, or where the lake no longer holds the pinned versions or MLflow the run
+    that training started from, and ``ConfigurationError`` where the settings are not those of the
+    release.
     """
     manifest, published = _published(settings, release)
     _require_same_inputs(settings, manifest)
@@ -132,7 +134,7 @@ def _make(settings: Settings, manifest: Manifest) -> Items:
     """Every list that a run of the release's night gives."""
     versions, night = manifest.table_versions, manifest.run_date
     nights = read_nights(settings, versions, run_date=night)
-    trained = train(recipes(settings), nights)
+    trained = train(recipes(settings), nights, earlier=_earlier(settings, manifest))
     users, items = (
         read_gold(settings.paths.lake, table, versions, night, night)
         for table in (USER_FEATURES, ITEM_FEATURES)
@@ -144,6 +146,13 @@ def _make(settings: Settings, manifest: Manifest) -> Items:
         key(list_name, user): tuple(item_id for _, _, item_id in items)
         for (list_name, user), items in groupby(places, key=itemgetter(0, 1))
     }
+
+
+def _earlier(settings: Settings, manifest: Manifest) -> States:
+    """What the release's training started from."""
+    if not settings.train.warm_start:
+        return NO_STATES
+    return warm_start.of_version(open_registry(settings), manifest.model_version).states
 
 
 def _jaccard(one: tuple[str, ...], other: tuple[str, ...]) -> float:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from jobs import warm_start
 from jobs.config import Settings
 from jobs.job_report import JobReport
 from jobs.night import TableVersions, newest_versions, read_night
@@ -28,7 +29,15 @@ from models.published import PUBLISHED_FOLDER
 from models.registry import ModelVersion, Provenance, Registry, TrackedRun, metric_name
 from models.reliability import by_score
 from models.segments import activity
-from models.training import PRIMARY_METRIC, Evaluations, Nights, OnEpoch, Trained, train
+from models.training import (
+    NO_STATES,
+    PRIMARY_METRIC,
+    Evaluations,
+    Nights,
+    OnEpoch,
+    Trained,
+    train,
+)
 from models.two_stage import TwoStage
 
 logger = logging.getLogger(__name__)
@@ -50,9 +59,18 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
         with registry.run(f"{settings.mlflow.experiment} {run_date}", source) as log:
             started = time.perf_counter()
             _log_inputs(log, settings, versions)
+            start = warm_start.of_night(registry, run_date) if settings.train.warm_start else None
             nights = read_nights(settings, versions, run_date=run_date)
-            trained = train(recipes(settings), nights, on_epoch=_epoch_logger(log))
+            trained = train(
+                recipes(settings),
+                nights,
+                on_epoch=_epoch_logger(log),
+                earlier=start.states if start else NO_STATES,
+            )
             _log_results(log, trained)
+            if start and trained.states:
+                log.tags({warm_start.RUN_TAG: start.run_id})
+                warm_start.keep(log, trained.states)
             _log_plots(log, trained, nights, f"Night of {run_date}")
             log.metrics({"seconds": time.perf_counter() - started})
             version = _register(log, trained, source)
@@ -66,6 +84,7 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
             "table_versions": dict(versions),
             "configuration": source.configuration,
             "seed": source.seed,
+            "warm_start_run": start.run_id if start else None,
             "methods": dict(trained.choice),
             "parameters": {name: dict(values) for name, values in trained.learnt.items()},
             "curve": [dict(point) for point in trained.curve],
@@ -144,7 +163,8 @@ def _log_plots(log: TrackedRun, trained: Trained, nights: Nights, title: str) ->
     choice, measures = trained.choice, _metrics(trained.test)
     if trained.curve:
         ndcg = [point[PRIMARY_METRIC] for point in trained.curve]
-        log.figure("learning_curve.png", plots.learning_curve(ndcg, title))
+        first = int(trained.curve[0]["epoch"])
+        log.figure("learning_curve.png", plots.learning_curve(ndcg, title, first))
     log.figure("methods.png", plots.methods(measures, choice, title))
     log.figure("coverage.png", plots.recall_against_coverage(measures, choice, title))
 

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from models import storage
 from models.base import BaseRecommender
-from models.interactions import Indices
+from models.interactions import UNKNOWN, Indices
 from models.topn import Ranked, top_n_dense
 
 Floats = NDArray[np.float32]
@@ -29,13 +29,16 @@ class Factors(BaseRecommender):
         allowed: NDArray[np.bool_],
         exclude: sparse.csr_array | None,
     ) -> Ranked:
-        return top_n_dense(
-            self._user_vectors[users],
+        vectors = self._user_vectors[users]
+        ranked = top_n_dense(
+            vectors,
             self._item_vectors,
             n,
             allowed=allowed & self._item_vectors.any(axis=1),
             exclude=exclude,
         )
+        ranked.item[~vectors.any(axis=1)] = UNKNOWN
+        return ranked
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         return {"user_vectors": self._user_vectors, "item_vectors": self._item_vectors}

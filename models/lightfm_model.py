@@ -14,12 +14,16 @@ here:
   belongs to the score.
 - WARP k-OS ignores sample weights, so that the two are refused together.
 - The number of passes over the data is chosen on a validation window.
+- A night can go on from an earlier night's fit, whose rows are carried over by name
+  (``models.lightfm_state``), as long as that fit saw nothing that this one may not see.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from datetime import date
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -32,14 +36,18 @@ from models.content import OneHot, one_hot, quantile_bands, with_identity
 from models.context import Context
 from models.evaluation import Protocol, Task, evaluate, task
 from models.factors import Factors, Floats
-from models.interactions import UNKNOWN, Indices, Interactions, day_number
-from models.topn import Ranked
+from models.interactions import Ids, Indices, Interactions, day_number
+from models.lightfm_state import LightFMState
+
+logger = logging.getLogger(__name__)
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 
 LOSSES = ("warp", "bpr", "logistic", "warp-kos")
 USER_BANDS = 5
 METRIC = "ndcg@10"
+# What has to be equal for a row to mean the same in two fits.
+SHARED = ("loss", "components", "user_columns", "user_bands", "item_columns", "feature_share")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,10 +56,12 @@ class _Side:
 
     ``train`` has a row per trained one: its identity, then its attributes, summing to 1.
     ``everyone`` has the same columns and a row for all of the vocabulary, where those not trained
-    on have no identity but attributes alone.
+    on have no identity but attributes alone. ``names`` says of each column what it stands for:
+    ``=id`` an identity, ``column=value`` an attribute.
     """
 
     trained: Indices
+    names: Ids
     train: sparse.csr_matrix
     everyone: sparse.csr_matrix
 
@@ -66,6 +76,11 @@ class _Training:
     weights: sparse.coo_matrix | None
     buyers: NDArray[np.int64]
     prior: NDArray[np.float64]
+
+    @property
+    def names(self) -> dict[str, Ids]:
+        """What each column of users' and items' attributes stands for."""
+        return {"user": self.users.names, "item": self.items.names}
 
 
 @dataclass(kw_only=True, eq=False)
@@ -108,6 +123,8 @@ class HybridLightFM(Factors):
     threads: int = 1
     curve: tuple[dict[str, float], ...] = field(init=False, default=())
     best_epoch: int = field(init=False, default=0)
+    started_from: date | None = field(init=False, default=None)
+    state: LightFMState | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
         # JSON gives lists.
@@ -130,24 +147,80 @@ class HybridLightFM(Factors):
         hybrid = self.user_columns or self.user_bands or self.item_columns
         return self.kind if hybrid else "lightfm"
 
+    def fit(self, context: Context, *, start: LightFMState | None = None) -> Self:
+        """Learn from ``context``, going on from ``start`` if that is given and fits.
+
+        Raises ``ConfigurationError`` where ``start`` knows more than ``context`` may, and
+        ``DataError`` where there is no event. ``state`` and ``started_from`` are not saved.
+        """
+        self._begin(context)
+        self._train(context, start=start)
+        return self
+
     def fit_with_validation(
-        self, context: Context, validation: Interactions, on_epoch: OnEpoch | None = None
+        self,
+        context: Context,
+        validation: Interactions,
+        on_epoch: OnEpoch | None = None,
+        *,
+        start: LightFMState | None = None,
     ) -> Self:
-        """Learn, and keep the pass after which the lists for ``validation`` are best.
+        """As ``fit``, and keep the pass after which the lists for ``validation`` are best.
 
         ``validation`` holds events from ``context.as_of`` on, over the same vocabularies. After
-        each pass ``on_epoch`` gets its number and its measures; they stay in ``curve``.
+        each pass ``on_epoch`` gets its number and its measures; they stay in ``curve``, from pass 0
+        on where the fit goes on from ``start``.
         """
         judged = task(self.validation_protocol, context, validation)
         self._begin(context)
-        self._train(context, judged, on_epoch)
+        self._train(context, judged=judged, on_epoch=on_epoch, start=start)
         return self
 
     def _learn(self, context: Context) -> None:
-        self._train(context, None, None)
+        self._train(context)
 
-    def _train(self, context: Context, judged: Task | None, on_epoch: OnEpoch | None) -> None:
+    def _train(
+        self,
+        context: Context,
+        *,
+        judged: Task | None = None,
+        on_epoch: OnEpoch | None = None,
+        start: LightFMState | None = None,
+    ) -> None:
         data = self._training(context)
+        model = self._initialised(context, data, start)
+        curve: list[dict[str, float]] = []
+        best: tuple[Floats, Floats, LightFMState] | None = None
+        highest = 0.0
+        # Who goes on from a fit may be best off with what that one knew.
+        for epoch in range(0 if self.started_from else 1, self.max_epochs + 1):
+            started = time.perf_counter()
+            _passes(model, data, self.threads, min(epoch, 1))
+            seconds = time.perf_counter() - started
+            if judged is None:
+                continue
+            self._set_vectors(model, data)
+            measures = {METRIC: evaluate(self, judged).metrics[METRIC], "seconds": seconds}
+            curve.append({"epoch": float(epoch), **measures})
+            if on_epoch is not None:
+                on_epoch(epoch, measures)
+            if best is None or measures[METRIC] > highest:
+                self.best_epoch, highest = epoch, measures[METRIC]
+                best = self._user_vectors, self._item_vectors, self._state(model, data, context)
+            elif epoch - self.best_epoch >= self.patience:
+                break
+        self.curve = tuple(curve)
+        if best is None:
+            self.best_epoch = self.max_epochs
+            self._set_vectors(model, data)
+            self.state = self._state(model, data, context)
+        else:
+            self._user_vectors, self._item_vectors, self.state = best
+
+    def _initialised(
+        self, context: Context, data: _Training, start: LightFMState | None
+    ) -> LightFM:
+        """The library's model before the first pass, its rows those of ``start`` where known."""
         model = LightFM(
             no_components=self.components,
             loss=self.loss,
@@ -157,30 +230,32 @@ class HybridLightFM(Factors):
             item_alpha=self.regularisation,
             random_state=self.seed,
         )
-        curve: list[dict[str, float]] = []
-        best: tuple[Floats, Floats] | None = None
-        self.best_epoch = 0
-        for epoch in range(1, self.max_epochs + 1):
-            started = time.perf_counter()
-            _one_epoch(model, data, self.threads)
-            seconds = time.perf_counter() - started
-            if judged is None:
-                continue
-            self._set_vectors(model, data)
-            measures = {METRIC: evaluate(self, judged).metrics[METRIC], "seconds": seconds}
-            curve.append({"epoch": float(epoch), **measures})
-            if on_epoch is not None:
-                on_epoch(epoch, measures)
-            if best is None or measures[METRIC] > curve[self.best_epoch - 1][METRIC]:
-                self.best_epoch, best = epoch, (self._user_vectors, self._item_vectors)
-            elif epoch - self.best_epoch >= self.patience:
-                break
-        self.curve = tuple(curve)
-        if best is None:
-            self.best_epoch = self.max_epochs
-            self._set_vectors(model, data)
-        else:
-            self._user_vectors, self._item_vectors = best
+        _passes(model, data, self.threads, 0)
+        self.started_from = None
+        if start is not None:
+            start.require_not_after(context.as_of)
+            if differing := self._differing(start):
+                logger.warning("%s starts cold: %s", self.name, differing)
+            else:
+                start.carry_over(model, data.names)
+                self.started_from = start.as_of
+        return model
+
+    def _recipe(self) -> dict[str, Any]:
+        """The parameters that a fit and the one that it starts from have to share, as in JSON."""
+        values = {name: getattr(self, name) for name in SHARED}
+        return {n: list(v) if isinstance(v, tuple) else v for n, v in values.items()}
+
+    def _differing(self, start: LightFMState) -> str:
+        """What keeps rows of ``start`` from meaning the same here; empty where nothing does."""
+        return ", ".join(
+            f"{name} is {value!r}, was {start.recipe.get(name)!r}"
+            for name, value in self._recipe().items()
+            if value != start.recipe.get(name)
+        )
+
+    def _state(self, model: LightFM, data: _Training, context: Context) -> LightFMState:
+        return LightFMState.of(model, context.as_of, self._recipe(), data.names)
 
     def _training(self, context: Context) -> _Training:
         events = context.interactions
@@ -207,8 +282,10 @@ class HybridLightFM(Factors):
         )
         weights = self._sample_weights(day_number(context.as_of) - latest["day"].to_numpy())
         return _Training(
-            users=self._side(self._user_attributes(context), users),
-            items=self._side(one_hot(context.item_features, self.item_columns), items),
+            users=self._side(self._user_attributes(context), users, events.user_ids),
+            items=self._side(
+                one_hot(context.item_features, self.item_columns), items, events.item_ids
+            ),
             pairs=pairs,
             weights=None
             if weights is None
@@ -225,18 +302,18 @@ class HybridLightFM(Factors):
         )
         return one_hot(table, [*columns, *bands])
 
-    def _side(self, attributes: OneHot, trained: Indices) -> _Side:
+    def _side(self, attributes: OneHot, trained: Indices, ids: Ids) -> _Side:
         matrix = attributes.matrix
         common = np.bincount(matrix[trained].indices, minlength=matrix.shape[1])
-        features = with_identity(
-            matrix[:, np.flatnonzero(common >= self.minimum_rows)], self.feature_share
-        )
+        kept = np.flatnonzero(common >= self.minimum_rows)
+        features = with_identity(matrix[:, kept], self.feature_share)
         columns = np.concatenate([trained, np.arange(matrix.shape[0], features.shape[1])])
         everyone = sparse.csr_matrix(features[:, columns], dtype=np.float32)
         train = everyone[trained]
         if not np.allclose(train.sum(axis=1), 1, atol=1e-5):
             raise RuntimeError("LightFM's attribute rows must sum to 1")
-        return _Side(trained, train, everyone)
+        names = [*(f"={own}" for own in ids[trained]), *(attributes.names[place] for place in kept)]
+        return _Side(trained, np.array(names, dtype=object), train, everyone)
 
     def _sample_weights(self, age: NDArray[np.int64]) -> Floats | None:
         """``age`` in days; the newest pair weighs 1, none more."""
@@ -266,19 +343,9 @@ class HybridLightFM(Factors):
             [users.everyone @ model.user_embeddings, np.diff(users.everyone.indptr) > 0]
         ).astype(np.float32)
 
-    def _rank(
-        self,
-        users: Indices,
-        n: int,
-        allowed: NDArray[np.bool_],
-        exclude: sparse.csr_array | None,
-    ) -> Ranked:
-        ranked = super()._rank(users, n, allowed, exclude)
-        ranked.item[~self._user_vectors[users].any(axis=1)] = UNKNOWN
-        return ranked
 
-
-def _one_epoch(model: LightFM, data: _Training, threads: int) -> None:
+def _passes(model: LightFM, data: _Training, threads: int, epochs: int) -> None:
+    """Pass over the data; the first call, even with 0 ``epochs``, draws the initial vectors."""
     try:
         # The library sums infinities of either sign to find them, and raises.
         with np.errstate(invalid="ignore"):
@@ -287,6 +354,7 @@ def _one_epoch(model: LightFM, data: _Training, threads: int) -> None:
                 user_features=data.users.train,
                 item_features=data.items.train,
                 sample_weight=data.weights,
+                epochs=epochs,
                 num_threads=threads,
             )
     except ValueError as error:

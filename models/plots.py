@@ -21,12 +21,15 @@ CHOSEN = "#1b6ca8"
 OTHER = "#b8c4ce"
 
 
-def learning_curve(ndcg: Sequence[float], title: str) -> Figure:
-    """NDCG@10 on the validation window after each epoch; the best one, which is kept, is marked."""
+def learning_curve(ndcg: Sequence[float], title: str, first: int = 1) -> Figure:
+    """NDCG@10 on the validation window after each epoch from ``first`` on.
+
+    The best one, which is kept, is marked.
+    """
     figure = _figure()
     axes = figure.subplots()
-    epochs = range(1, len(ndcg) + 1)
-    best = max(epochs, key=lambda epoch: ndcg[epoch - 1])
+    epochs = range(first, first + len(ndcg))
+    best = max(epochs, key=lambda epoch: ndcg[epoch - first])
     axes.plot(epochs, ndcg, marker="o", color=CHOSEN)
     axes.axvline(best, color="0.6", linestyle=":", label=f"kept: epoch {best}")
     axes.set(title=title, xlabel="Epoch", ylabel="NDCG@10, validation window")

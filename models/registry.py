@@ -56,6 +56,7 @@ REFUSED: Final = "refused"
 DECISION_TAG: Final = "decision"
 TOOK_OVER_FROM_TAG: Final = "champion.from"
 LONGEST_TAG: Final = 4000
+RUNS_AT_ONCE: Final = 100
 
 Action: TypeAlias = Literal["promoted", "demoted"]
 
@@ -203,6 +204,11 @@ class TrackedRun:
         """Log a text file."""
         with self._registry.reporting():
             mlflow.log_text(text, file)
+
+    def folder(self, folder: Path, name: str) -> None:
+        """Log a folder's files below ``name``."""
+        with self._registry.reporting():
+            mlflow.log_artifacts(str(folder), name)
 
     def register(self, folder: Path, provenance: Provenance) -> ModelVersion:
         """Store the folders in ``folder`` as a new version, and make it the challenger."""
@@ -411,6 +417,45 @@ class Registry:
         with self.reporting():
             local = mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.number}")
         return Path(local) / "artifacts"
+
+    def newest_run(self, tag: str, *, before: date) -> str | None:
+        """The finished run that has ``tag``, of the last night before a run date, made last."""
+        pages: str | None = ""
+        with self.reporting():
+            while pages is not None:
+                found = self.client.search_runs(
+                    [self._experiment_id],
+                    filter_string=f"attributes.status = 'FINISHED' and tags.{tag} != ''",
+                    order_by=[f"tags.{RUN_DATE_TAG} DESC", "attributes.start_time DESC"],
+                    max_results=RUNS_AT_ONCE,
+                    page_token=pages or None,
+                )
+                for run in found:
+                    if date.fromisoformat(run.data.tags[RUN_DATE_TAG]) < before:
+                        return str(run.info.run_id)
+                pages = found.token or None
+        return None
+
+    def run_tags(self, run_id: str) -> Mapping[str, str]:
+        """The tags of a run."""
+        with self.reporting():
+            return dict(self.client.get_run(run_id).data.tags)
+
+    def download(self, run_id: str, folder: str, into: Path) -> Path:
+        """Copy a folder of a run's files; raises ``DataError`` where it is gone."""
+        with self.reporting():
+            try:
+                found = self.client.list_artifacts(run_id, folder)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                found = []
+            if not found:
+                raise DataError(
+                    f"MLflow's run {run_id} or its files {folder}/ are gone. Bring them back; "
+                    "what was made from them cannot be made again without."
+                )
+            return Path(self.client.download_artifacts(run_id, folder, str(into)))
 
     def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
         """Set tags of a version."""

@@ -21,6 +21,7 @@ from models.evaluation import Evaluation, Task, active_days, evaluate, task
 from models.evidence import Evidence
 from models.interactions import Interactions
 from models.lightfm_model import HybridLightFM
+from models.lightfm_state import LightFMState, newest
 from models.methods import HEURISTICS
 from models.published import PERSONAL_LISTS, Published
 from models.recipe import Recipe
@@ -31,6 +32,9 @@ METHODS_AT_ONCE: Final = 2
 
 Evaluations = Mapping[str, Mapping[str, Evaluation]]
 OnEpoch = Callable[[int, dict[str, float]], None]
+# By method, what its fits of one night have learnt.
+States = Mapping[str, Sequence[LightFMState]]
+NO_STATES: Final[States] = {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +52,7 @@ class Trained:
     """The outcome: models to publish, and the measures of every method by list and method.
 
     ``active_days`` counts each user's days with an event before the test window; ``places`` holds
-    what became of the chosen methods' lists in it.
+    what became of the chosen methods' lists in it; a later night may start from ``states``.
     """
 
     published: Published
@@ -60,6 +64,7 @@ class Trained:
     curve: Sequence[Mapping[str, float]]
     active_days: NDArray[np.int64]
     places: Mapping[str, Places]
+    states: States
 
     def evidence(self) -> Evidence:
         """What the gate needs to know."""
@@ -88,8 +93,14 @@ class _Tried:
     test: Mapping[str, Evaluation]
 
 
-def train(recipes: Sequence[Recipe], nights: Nights, *, on_epoch: OnEpoch | None = None) -> Trained:
-    """Fit, choose, measure and fit again.
+def train(
+    recipes: Sequence[Recipe],
+    nights: Nights,
+    *,
+    on_epoch: OnEpoch | None = None,
+    earlier: States = NO_STATES,
+) -> Trained:
+    """Fit, choose, measure and fit again; LightFM goes on from the states of an ``earlier`` night.
 
     Methods are tried ``METHODS_AT_ONCE``, each in a thread, which does not change any result:
     LightFM and LightGBM leave the interpreter to others while they work. ``on_epoch`` is told, in
@@ -100,8 +111,8 @@ def train(recipes: Sequence[Recipe], nights: Nights, *, on_epoch: OnEpoch | None
     test_tasks = _tasks(nights.interactions, nights.test, nights.today)
 
     def tried(recipe: Recipe) -> _Tried:
-        tuned = tune(recipe, nights, on_epoch)
-        judged = refit(tuned, nights.test)
+        tuned = tune(recipe, nights, on_epoch, earlier)
+        judged = refit(tuned, nights.test, earlier)
         return _Tried(
             recipe, tuned, judged, _evaluate(tuned, validation_tasks), _evaluate(judged, test_tasks)
         )
@@ -113,7 +124,9 @@ def train(recipes: Sequence[Recipe], nights: Nights, *, on_epoch: OnEpoch | None
     choice = {
         name: _choose(tuned, validation[name], validation_tasks[name]) for name in PERSONAL_LISTS
     }
-    final = {name: refit(tuned[name], nights.today) for name in sorted(set(choice.values()))}
+    final = {
+        name: refit(tuned[name], nights.today, earlier) for name in sorted(set(choice.values()))
+    }
     return Trained(
         published=Published(
             {name: final[choice[name]] for name in PERSONAL_LISTS}, Ease().fit(nights.today)
@@ -129,6 +142,11 @@ def train(recipes: Sequence[Recipe], nights: Nights, *, on_epoch: OnEpoch | None
             name: places_of(methods[choice[name]].judged, test_tasks[name])
             for name in PERSONAL_LISTS
         },
+        states={
+            name: fits
+            for name, one in methods.items()
+            if (fits := _states(one.tuned, one.judged, final.get(name)))
+        },
     )
 
 
@@ -138,18 +156,33 @@ def judge(recipe: Recipe, nights: Nights, list_name: str) -> Evaluation:
     return evaluate(model, _tasks(nights.interactions, nights.test, nights.today)[list_name])
 
 
-def tune(recipe: Recipe, nights: Nights, on_epoch: OnEpoch | None) -> BaseRecommender:
-    """The recipe fitted up to the validation window, which says when to stop if passes count."""
+def tune(
+    recipe: Recipe, nights: Nights, on_epoch: OnEpoch | None, earlier: States = NO_STATES
+) -> BaseRecommender:
+    """The recipe fitted up to the validation window, which says when to stop if passes count.
+
+    LightFM starts from the newest of the states ``earlier`` that knows nothing of the window.
+    """
     model = recipe.build()
     if isinstance(model, HybridLightFM):
-        window = nights.interactions.between(nights.validation.as_of, nights.test.as_of)
-        return model.fit_with_validation(nights.validation, window, on_epoch)
+        night = nights.validation
+        window = nights.interactions.between(night.as_of, nights.test.as_of)
+        start = newest(earlier.get(model.name, ()), night.as_of)
+        return model.fit_with_validation(night, window, on_epoch, start=start)
     return model.fit(nights.validation)
 
 
-def refit(tuned: BaseRecommender, context: Context) -> BaseRecommender:
-    """The same method, with what tuning taught about its parameters, fitted on ``context``."""
-    return Recipe(tuned.kind, _learnt_parameters(tuned)).build().fit(context)
+def refit(tuned: BaseRecommender, context: Context, earlier: States = NO_STATES) -> BaseRecommender:
+    """The same method, with what tuning taught about its parameters, fitted on ``context``.
+
+    The number of passes holds for a start like that of ``tuned``, cold or from ``earlier`` states.
+    """
+    model = Recipe(tuned.kind, _learnt_parameters(tuned)).build()
+    if isinstance(model, HybridLightFM) and isinstance(tuned, HybridLightFM):
+        warm = tuned.started_from is not None
+        start = newest(earlier.get(model.name, ()), context.as_of) if warm else None
+        return model.fit(context, start=start)
+    return model.fit(context)
 
 
 def _choose(
@@ -166,6 +199,14 @@ def _learnt_parameters(tuned: BaseRecommender) -> dict[str, Any]:
     if isinstance(tuned, HybridLightFM):
         return {**tuned.parameters, "max_epochs": tuned.best_epoch}
     return tuned.parameters
+
+
+def _states(*fitted: BaseRecommender | None) -> list[LightFMState]:
+    return [
+        model.state
+        for model in fitted
+        if isinstance(model, HybridLightFM) and model.state is not None
+    ]
 
 
 def _tasks(interactions: Interactions, start: Context, end: Context) -> dict[str, Task]:

@@ -200,6 +200,14 @@ def shop() -> tuple[list[Event], dict[str, dict[str, Any]]]:
     return events, {item: {"sellable": True, "category": item.split("-")[0]} for item in items}
 
 
+def busy_shop() -> tuple[list[Event], dict[str, dict[str, Any]]]:
+    """The same with guests who take whatever is new, so that LightFM knows its buyers."""
+    events, items = shop()
+    guests = (f"guest-{number}" for number in range(6))
+    events += [Event(guest, f"new-{new}", 20 + new) for guest in guests for new in range(4)]
+    return events, items
+
+
 def _day(event: Event) -> date:
     return NIGHT - timedelta(days=event.days_ago)
 

@@ -1,11 +1,18 @@
+import re
+from datetime import date, timedelta
+
 import numpy as np
+import pandas as pd
 import pytest
 from lightfm import LightFM
 
 from lakehouse.errors import ConfigurationError, DataError
+from models.context import Context
 from models.evaluation import evaluate, task
-from models.interactions import day_number
+from models.interactions import Interactions, day_number
 from models.lightfm_model import HybridLightFM
+from models.lightfm_state import PARTS, LightFMState, newest
+from models.popularity import Popularity
 from tests import shop
 
 HYBRID = {
@@ -195,3 +202,127 @@ def test_items_of_few_buyers_have_no_identity():
     assert data.items.trained.tolist() == np.flatnonzero(buyers >= few).tolist()
     impossible = HybridLightFM(minimum_buyers=shop.USERS)._training(context)
     assert impossible.items.trained.tolist() == np.flatnonzero(buyers == buyers.max()).tolist()
+
+
+LATER = date(2024, 1, 9)
+WARM = {"components": 3, "minimum_buyers": 1, "minimum_rows": 1, "item_columns": ["brand"]}
+
+
+def small_night(as_of: date, pairs: str, brands: dict[str, str]) -> Context:
+    """Purchases on the day before, written as user and item, e.g. ``ax by``."""
+    frame = pd.DataFrame([tuple(pair) for pair in pairs.split()], columns=["user_id", "item_id"])
+    frame = frame.assign(
+        event_date=pd.Timestamp(as_of) - pd.Timedelta(days=1), quantity=1.0, value=1.0
+    )
+    items = pd.DataFrame({"item_id": list(brands), "brand": list(brands.values())})
+    return Context.build(Interactions.from_frame(frame), as_of=as_of, item_features=items)
+
+
+def last_night() -> Context:
+    return small_night(date(2024, 1, 8), "bx by cy cz dx dz", {"x": "P", "y": "N", "z": "Q"})
+
+
+def rows(state: LightFMState, side: str) -> dict[str, list[float]]:
+    """Everything that is kept of each name, as one row."""
+    parts = [state.arrays[f"{side}_{part}"] for part in PARTS]
+    kept = np.column_stack([part.reshape(len(state.names[side]), -1) for part in parts])
+    return dict(zip(state.names[side], kept.tolist(), strict=True))
+
+
+def test_rows_are_carried_over_by_name():
+    old = HybridLightFM(**WARM).fit(last_night()).state
+    # User b and item x left, a and e, w and y's new brand came: every place has changed.
+    tonight = small_night(LATER, "ay aw cw cz dz ey", {"w": "P", "y": "Q", "z": "O"})
+    unpassed = {**WARM, "max_epochs": 0}
+    new = HybridLightFM(**unpassed).fit(tonight, start=old).state
+    drawn = HybridLightFM(**unpassed).fit(tonight).state
+    for side, carried, fresh in (
+        ("user", {"=c", "=d"}, {"=a", "=e"}),
+        ("item", {"=y", "=z", "brand=P", "brand=Q"}, {"=w", "brand=O"}),
+    ):
+        before, first, after = (rows(state, side) for state in (old, drawn, new))
+        assert set(after) == carried | fresh
+        for name in carried:
+            assert after[name] == before[name] != first[name]
+        for name in fresh:
+            assert after[name] == first[name]
+            assert after[name][3:] == [1, 1, 1, 0, 1], "gradient sums, bias and its sum"
+
+
+def test_a_fit_that_goes_on_without_a_pass_gives_the_same_lists():
+    context = shop.context()
+    old = HybridLightFM(**HYBRID).fit(context)
+    new = HybridLightFM(**{**HYBRID, "max_epochs": 0}).fit(context, start=old.state)
+    users = np.arange(shop.USERS, dtype=np.int32)
+    one, other = (model.recommend(users, 10, new_only=True) for model in (old, new))
+    np.testing.assert_array_equal(one.item, other.item)
+    np.testing.assert_array_equal(one.score, other.score)
+    assert (old.started_from, new.started_from) == (None, shop.AS_OF)
+
+
+def test_who_goes_on_may_keep_what_was_known():
+    context, learnt = shop.context(), {**HYBRID, "max_epochs": 30}
+    old = HybridLightFM(**learnt).fit_with_validation(context, window())
+    new = HybridLightFM(**learnt).fit_with_validation(context, window(), start=old.state)
+    kept = max(point["ndcg@10"] for point in old.curve)
+    assert [point["epoch"] for point in new.curve[:2]] == [0, 1]
+    assert new.curve[0]["ndcg@10"] == kept
+    assert new.best_epoch == int(np.argmax([point["ndcg@10"] for point in new.curve]))
+    assert evaluate(new, task("discover", context, window())).metrics["ndcg@10"] >= kept
+
+
+def test_a_fit_may_not_start_from_one_that_knows_more():
+    state = HybridLightFM(**PLAIN).fit(shop.context()).state
+    day = shop.AS_OF - timedelta(days=1)
+    earlier, events = shop.context().earlier(day), shop.interactions().between(day, shop.AS_OF)
+    message = f"before {day} may not start from one on events before {shop.AS_OF}"
+    with pytest.raises(ConfigurationError, match=message):
+        HybridLightFM(**PLAIN).fit(earlier, start=state)
+    with pytest.raises(ConfigurationError, match=message):
+        HybridLightFM(**PLAIN).fit_with_validation(earlier, events, start=state)
+
+
+def test_the_newest_state_of_those_allowed_is_chosen():
+    days = [shop.AS_OF - timedelta(days=back) for back in (30, 60, 0)]
+    states = [LightFMState(day, {}, {}, {}) for day in days]
+    for back, chosen in ((61, None), (60, days[1]), (31, days[1]), (30, days[0]), (0, days[2])):
+        found = newest(states, shop.AS_OF - timedelta(days=back))
+        assert (found and found.as_of) == chosen
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"components": 4}, "components is 4, was 3"),
+        ({"loss": "warp"}, "loss is 'warp', was 'bpr'"),
+        ({"item_columns": []}, r"item_columns is \[\], was \['brand'\]"),
+    ],
+)
+def test_another_recipe_starts_cold_and_says_why(changed, reason, caplog):
+    state = HybridLightFM(**WARM).fit(last_night()).state
+    model = HybridLightFM(**{**WARM, **changed}).fit(last_night(), start=state)
+    cold = HybridLightFM(**{**WARM, **changed}).fit(last_night())
+    assert model.started_from is None
+    np.testing.assert_array_equal(model._user_vectors, cold._user_vectors)
+    (message,) = caplog.messages
+    assert re.search(f"lightfm starts cold: {reason}", message)
+
+
+def test_a_saved_state_is_the_same_start(tmp_path):
+    state = HybridLightFM(**HYBRID).fit(shop.context()).state
+    state.save(tmp_path)
+    loaded = LightFMState.load(tmp_path)
+    assert (loaded.as_of, loaded.recipe) == (state.as_of, state.recipe)
+    for side in ("user", "item"):
+        assert rows(loaded, side) == rows(state, side)
+    from_both = [
+        HybridLightFM(**HYBRID).fit(shop.context(), start=start) for start in (state, loaded)
+    ]
+    assert [model.started_from for model in from_both] == [shop.AS_OF] * 2
+    np.testing.assert_array_equal(*(model._item_vectors for model in from_both))
+
+
+def test_another_model_is_no_state(tmp_path):
+    Popularity().fit(shop.context()).save(tmp_path)
+    with pytest.raises(DataError, match="a model of kind 'popularity', not 'lightfm_state'"):
+        LightFMState.load(tmp_path)

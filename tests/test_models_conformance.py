@@ -198,6 +198,19 @@ class PersonalConformance(Conformance):
         assert matching.mean() > 0.9
 
 
+class FactorsConformance(PersonalConformance):
+    """Of methods that know people by a vector; who has none is not ranked by an arbitrary order."""
+
+    def test_somebody_of_whom_nothing_is_known_gets_what_is_popular(self, context):
+        nameless = replace(context, user_attributes=context.user_attributes[[]])
+        cold = np.array([shop.COLD_USER], np.int32)
+        for new_only in (False, True):
+            lists = self.build().fit(nameless).recommend(cold, 10, new_only=new_only)
+            expected = Popularity().fit(nameless).recommend(cold, 10, new_only=new_only)
+            assert lists.item.tolist() == expected.item.tolist()
+            assert [lists.source_names[code] for code in lists.source[0]] == ["popularity"] * 10
+
+
 class TestPopularity(Conformance):
     kind = "popularity"
 
@@ -221,7 +234,7 @@ class TestEase(PersonalConformance):
     parameters: ClassVar = {"catalogue": 40, "regularisation": 10.0}
 
 
-class TestImplicitAls(PersonalConformance):
+class TestImplicitAls(FactorsConformance):
     kind = "implicit_als"
     parameters: ClassVar = {"factors": 4}
 
@@ -231,12 +244,12 @@ class TestContentBased(PersonalConformance):
     parameters: ClassVar = {"dimensions": 8}
 
 
-class TestPureLightFM(PersonalConformance):
+class TestPureLightFM(FactorsConformance):
     kind = "hybrid_lightfm"
     parameters: ClassVar = {"components": 8, "max_epochs": 50}
 
 
-class TestHybridLightFM(PersonalConformance):
+class TestHybridLightFM(FactorsConformance):
     kind = "hybrid_lightfm"
     parameters: ClassVar = {
         "components": 8,

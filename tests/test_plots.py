@@ -65,3 +65,5 @@ def test_the_learning_curve_marks_the_epoch_kept() -> None:
     axes = plots.learning_curve([0.1, 0.3, 0.2], "t").axes[0]
     assert list(axes.lines[0].get_ydata()) == [0.1, 0.3, 0.2]
     assert axes.lines[1].get_xdata()[0] == 2
+    warm = plots.learning_curve([0.3, 0.1], "t", first=0).axes[0]
+    assert (list(warm.lines[0].get_xdata()), warm.lines[1].get_xdata()[0]) == ([0, 1], 0)

@@ -6,7 +6,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 
 import mlflow
@@ -210,6 +211,37 @@ def test_a_night_without_a_version_is_named(registry: Registry, tmp_path: Path) 
     train(registry, tmp_path / "model")
     with pytest.raises(DataError, match="2024-03-01 has passed the gate"):
         registry.passed(NIGHT)
+
+
+def test_the_newest_run_is_of_the_last_night_before_and_has_ended_well(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_module, "RUNS_AT_ONCE", 2)
+
+    def logged(days: int, *, tag: bool = True) -> str:
+        source = replace(SOURCE, run_date=NIGHT + timedelta(days=days))
+        with registry.run("nightly", source) as run:
+            run.tags({"kept": "x"} if tag else {})
+        return run.run_id
+
+    logged(1)
+    older, late = logged(-2), logged(3)
+    newest, untagged = logged(1), logged(2, tag=False)
+    with pytest.raises(ZeroDivisionError), registry.run("nightly", SOURCE) as failed:
+        failed.tags({"kept": f"{1 / 0}"})
+    registry.client.set_tag(failed.run_id, "kept", "x")
+
+    found = {
+        days: registry.newest_run("kept", before=NIGHT + timedelta(days=days))
+        for days in (-2, -1, 0, 1, 2, 3, 4)
+    }
+    assert found == {-2: None, -1: older, 0: older, 1: older, 2: newest, 3: newest, 4: late}
+    assert untagged not in found.values()
+
+
+def test_a_run_that_is_gone_is_named(registry: Registry, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="run 0a0a or its files states/ are gone"):
+        registry.download("0a0a", "states", tmp_path)
 
 
 def test_a_read_only_database_is_found_out_at_the_start(settings: Settings) -> None:

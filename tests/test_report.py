@@ -28,7 +28,7 @@ def night() -> Overview:
             "all": {"popular": MEASURES | {"ndcg@10": 0.125}, "counts": MEASURES},
             "discover": {"popular": MEASURES, "counts": MEASURES | {"ndcg@10": 0.375}},
         },
-        curve=[{"ndcg@10": 0.1}, {"ndcg@10": 0.2}],
+        curve=[{"epoch": 1, "ndcg@10": 0.1}, {"epoch": 2, "ndcg@10": 0.2}],
     )
     return Overview(
         run_date=NIGHT,

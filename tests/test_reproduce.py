@@ -1,21 +1,24 @@
 """A release made again: identical from the same inputs, refused from others, nothing written."""
 
 import hashlib
+import shutil
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from rich.console import Console, RenderableType
 
-from jobs import gate, publish, recommend, train
+from jobs import gate, publish, recommend, train, warm_start
 from jobs.config import Settings
 from jobs.job_report import write_report
 from jobs.reproduce import Agreement, compare, reproduce, show
+from jobs.train import open_registry
 from lakehouse.errors import ConfigurationError, DataError
 from serving.publishing import publish as publish_records
 from serving.records import Item, encode, key, summarise
 from serving.stores import open_store
-from tests.nights import NIGHT, Event, settings_in, shop, write_lake
+from tests.nights import NIGHT, Event, busy_shop, settings_in, shop, write_lake
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +74,31 @@ def test_what_was_written_to_the_lake_since_does_not_matter(
     events, items = shop()
     write_lake(settings, [*events, Event("user-00", "own-11-0", 2)], items)
     assert "identical" in text(reproduce(settings, release))
+
+
+def test_a_night_that_went_on_from_another_is_made_again_from_the_same_run(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, train={"warm_start": "true", "methods": '["hybrid_lightfm"]'})
+    night = NIGHT + timedelta(days=1)
+    for day in (NIGHT, night):
+        write_lake(settings, *busy_shop(), night=day)
+    start = train.run(settings, run_date=NIGHT).facts["run_id"]
+    train.run(settings, run_date=night)
+    registry = open_registry(settings)
+    # The gate wants a heuristic beside it, and on so few users prefers that.
+    registry.judge(registry.challenger(night), passed=True, reasons=[], figures={}, text="passed")
+    for step in (recommend, publish):
+        write_report(step.run(settings, run_date=night), settings.paths.runs)
+    with open_store(settings.serving.store) as store:
+        (release,) = store.manifests()
+    # Trained later, so that it is not what the release started from.
+    later = train.run(settings, run_date=NIGHT).facts["run_id"]
+    assert "identical" in text(reproduce(settings, release))
+
+    shutil.rmtree(settings.mlflow.artifacts / str(later) / "artifacts" / warm_start.FOLDER)
+    assert "identical" in text(reproduce(settings, release))
+    shutil.rmtree(settings.mlflow.artifacts / str(start) / "artifacts" / warm_start.FOLDER)
+    with pytest.raises(DataError, match=f"run {start} or its files lightfm_state/ are gone"):
+        reproduce(settings, release)
 
 
 def test_an_unknown_release_is_named(settings: Settings) -> None:

@@ -1,20 +1,28 @@
 """Training a small night for real: choice, figures, what MLflow shows, and what stops it."""
 
 import hashlib
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
-from jobs import gate, train
+from jobs import gate, train, warm_start
 from jobs.config import Settings
 from jobs.job_report import JobReport
-from jobs.train import open_registry
+from jobs.night import newest_versions
+from jobs.recipes import recipe
+from jobs.train import open_registry, read_nights
 from lakehouse.errors import DataError, InfrastructureError
+from models.base import BaseRecommender
+from models.lightfm_model import HybridLightFM
 from models.registry import ModelVersion, Registry
-from tests.nights import NIGHT, Event, settings_in, shop, write_lake
+from models.training import refit, tune
+from models.training import train as train_methods
+from tests.nights import NIGHT, Event, busy_shop, settings_in, shop, write_lake
 
 METHODS = ["decayed_counts", "hybrid_lightfm", "popularity", "two_stage"]
+WARM = {"warm_start": "true", "methods": '["hybrid_lightfm"]'}
+NEXT = NIGHT + timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +170,61 @@ def test_mlflow_is_reached_before_any_data_is_read(tmp_path: Path) -> None:
     with pytest.raises(InfrastructureError, match="not a database"):
         train.run(settings, run_date=NIGHT - timedelta(days=1))
     assert not settings.paths.lake.exists()
+
+
+@pytest.fixture(scope="module")
+def warm_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    settings = settings_in(tmp_path_factory.mktemp("warm"), train=WARM)
+    for night in (NIGHT, NEXT):
+        write_lake(settings, *busy_shop(), night=night)
+    return settings
+
+
+def test_a_night_goes_on_from_the_last_night_before_it(warm_settings: Settings) -> None:
+    def trained(night: date) -> tuple[str, str]:
+        facts = train.run(warm_settings, run_date=night).facts
+        return str(facts["run_id"]), str(facts["warm_start_run"])
+
+    registry = open_registry(warm_settings)
+    first, before_first = trained(NIGHT)
+    second, before_second = trained(NEXT)
+    version = registry.challenger(NEXT)
+    again, before_again = trained(NIGHT)
+    assert before_first == before_again == warm_start.COLD
+    assert before_second == first
+    assert registry.run_tags(second)[warm_start.RUN_TAG] == first
+
+    registry.client.set_terminated(again, "FAILED")
+    assert trained(NEXT)[1] == first
+    assert digests(registry, version) == digests(registry, registry.challenger(NEXT))
+
+    kept = registry.client.list_artifacts(first, f"{warm_start.FOLDER}/hybrid_lightfm")
+    assert [Path(fit.path).name for fit in kept] == ["2024-02-16", "2024-02-23", "2024-03-01"]
+
+
+def test_without_warm_start_a_night_leaves_nothing_to_start_from(
+    settings: Settings, report: JobReport
+) -> None:
+    assert report.facts["warm_start_run"] is None
+    registry, run = open_registry(settings), str(report.facts["run_id"])
+    assert registry.client.list_artifacts(run, warm_start.FOLDER) == []
+    assert warm_start.RUN_TAG not in registry.run_tags(run)
+
+
+def test_each_fit_starts_from_the_newest_that_knew_no_more(warm_settings: Settings) -> None:
+    lightfm = recipe("hybrid_lightfm", warm_settings)
+    versions = newest_versions(warm_settings.paths.lake)
+    old, new = (read_nights(warm_settings, versions, run_date=day) for day in (NIGHT, NEXT))
+    states = train_methods([lightfm], old).states
+
+    def started(model: BaseRecommender) -> date | None:
+        assert isinstance(model, HybridLightFM)
+        return model.started_from
+
+    tuned = tune(lightfm, new, None, states)
+    assert started(tuned) == old.validation.as_of
+    assert started(refit(tuned, new.test, states)) == old.test.as_of
+    assert started(refit(tuned, new.today, states)) == old.today.as_of
+    # Passes counted from a cold start are none to go on with.
+    cold = tune(lightfm, old, None, train_methods([lightfm], new).states)
+    assert started(cold) is started(refit(cold, new.today, states)) is None
