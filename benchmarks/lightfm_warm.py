@@ -24,7 +24,8 @@ from jobs.shop_data import ShopData, read_shop
 from models.bootstrap import paired_bootstrap
 from models.evaluation import evaluate, task
 from models.lightfm_model import METRIC, HybridLightFM
-from models.training import NO_STATES, Nights, States, refit, tune
+from models.origin import Nights
+from models.trial import NO_STATES, States, refit, tune
 
 METHOD: Final = "hybrid_lightfm"
 FIRST_NIGHT, LAST_NIGHT = date(2017, 10, 11), date(2017, 11, 1)

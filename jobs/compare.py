@@ -13,13 +13,15 @@ from jobs.experiments import experiment
 from jobs.recipes import recipe
 from jobs.resources import Cost, measured
 from jobs.train import read_nights
-from models.backtest import Origin, Outcome, backtest, best_simple, gain, ranking
+from models.backtest import backtest, best_simple, gain, ranking
 from models.bootstrap import Difference
+from models.choice import PRIMARY_METRIC
 from models.evaluation import Evaluation
+from models.origin import Origin
 from models.published import PERSONAL_LISTS
 from models.recipe import Recipe
 from models.registry import TrackedRun, metric_name
-from models.training import PRIMARY_METRIC
+from models.trial import Outcome
 
 logger = logging.getLogger(__name__)
 

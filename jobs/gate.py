@@ -21,6 +21,8 @@ from lakehouse.errors import ConfigurationError, DataError
 from lakehouse.locks import process_lock
 from models.base import Lists
 from models.bootstrap import Difference, paired_bootstrap
+from models.choice import PRIMARY_METRIC
+from models.evaluation import Protocol
 from models.evidence import EVIDENCE_FOLDER, Evidence
 from models.gate import (
     PLACES,
@@ -40,7 +42,7 @@ from models.popularity import Popularity
 from models.published import PERSONAL_LISTS, PUBLISHED_FOLDER, Published
 from models.recipe import Recipe
 from models.registry import CHAMPION, ModelVersion, Provenance, Registry, metric_name
-from models.training import PRIMARY_METRIC, judge
+from models.training import judge
 
 CHECKED_STEPS: Final = ("ingest", "clean", "features")
 
@@ -256,7 +258,7 @@ def _mean(values: Values) -> float:
 
 
 def _ndcg(
-    evidence: Evidence, recipe: Recipe, list_name: str, settings: Settings, source: Provenance
+    evidence: Evidence, recipe: Recipe, list_name: Protocol, settings: Settings, source: Provenance
 ) -> Values:
     """Users' NDCG@10 of ``recipe`` on the challenger's test window, refitted only if need be."""
     method = evidence.method_with(recipe)

@@ -15,6 +15,7 @@ from jobs.config import Settings
 from jobs.train import models_lock, open_registry
 from lakehouse.errors import ConfigurationError, DataError
 from lakehouse.locks import process_lock
+from models.choice import PRIMARY_METRIC
 from models.decisions import Decision, Recorded, record, recorded
 from models.published import PERSONAL_LISTS
 from models.registry import (
@@ -25,7 +26,6 @@ from models.registry import (
     Registry,
     metric_name,
 )
-from models.training import PRIMARY_METRIC
 
 NOBODY = "-"
 

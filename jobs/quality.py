@@ -26,11 +26,13 @@ from jobs.resources import Cost, measured
 from jobs.shop_data import ShopData, read_shop
 from lakehouse.errors import ConfigurationError
 from models import segments
-from models.backtest import Cut, Origin, Outcome, backtest, choices, published
+from models.backtest import backtest, published
+from models.choice import PRIMARY_METRIC
 from models.evaluation import PROTOCOLS, by_segment
 from models.interactions import UNKNOWN, Ids, Indices
+from models.origin import Cut, Origin
 from models.published import PERSONAL_LISTS
-from models.training import PRIMARY_METRIC
+from models.trial import Outcome, choices
 
 logger = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from jobs.quality_results import PUBLISHED, CutResult, Run
+from jobs.quality_results import PUBLISHED, CutResult, Run, overall, overall_gain
 from models.backtest import best_simple, ranking
 from models.bootstrap import Difference
+from models.choice import PRIMARY_METRIC
 from models.evaluation import COLD_ITEM_DAYS, COLD_USER_DAYS, PROTOCOLS, Protocol
-from models.training import PRIMARY_METRIC
 
 COLUMNS: Final = ("map@10", "recall@10", "coverage@10", "novelty@10")
 # A mean over fewer users is mostly chance.
@@ -52,6 +52,7 @@ def page(results: Sequence[CutResult], about: Run) -> str:
         "",
         *_protocol(results, about),
         *_targets(results, about.seed),
+        *_overall(results, about.seed),
     ]
     for result in reversed(results):
         lines += [f"## Cut {result.cut.start}", "", _choice(result), ""]
@@ -150,6 +151,24 @@ def _targets(results: Sequence[CutResult], seed: int) -> Iterator[str]:
         "The best simple method is the best of all but LightFM and two stages, chosen in hindsight "
         "on the very window."
     )
+    yield ""
+
+
+def _overall(results: Sequence[CutResult], seed: int) -> Iterator[str]:
+    yield "## All cuts together"
+    yield ""
+    yield (
+        "NDCG@10 of `published` less that of a method. A user judged at several cuts counts once, "
+        "with the mean of their differences, so that few cold users at each cut are more together; "
+        "the means over all users differ a little from the means of the cuts."
+    )
+    yield ""
+    yield from _head("method", *(PROTOCOL_TITLES[protocol] for protocol in PROTOCOLS), left=1)
+    for method in overall(results, "all"):
+        if method == PUBLISHED:
+            continue
+        gains = [overall_gain(results, protocol, method, seed) for protocol in PROTOCOLS]
+        yield _row(method, *(f"{_difference(gain)} ({users:,} users)" for gain, users in gains))
     yield ""
 
 

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from jobs.resources import Cost
-from models.backtest import LIST_OF, Cut, Outcome, gain, ranking
-from models.bootstrap import Difference
+from models.backtest import LIST_OF, gain, ranking
+from models.bootstrap import Difference, paired_bootstrap
+from models.choice import PRIMARY_METRIC
 from models.evaluation import PROTOCOLS, Protocol
+from models.origin import Cut
 from models.recipe import Recipe
-from models.training import PRIMARY_METRIC
+from models.trial import Outcome
 
 PUBLISHED: Final = "published"
 
@@ -55,6 +58,35 @@ class CutResult:
     def gain(self, protocol: Protocol, method: str, seed: int) -> Difference:
         """NDCG@10 of ``published`` less that of ``method``."""
         return gain(self.outcomes[PUBLISHED], self.outcomes[method], protocol, seed)
+
+
+def overall(results: Sequence[CutResult], protocol: Protocol) -> list[str]:
+    """The methods judged at every cut by their mean NDCG@10 over the cuts, the best first."""
+    everywhere = set.intersection(*(set(result.outcomes) for result in results))
+    return sorted(
+        everywhere,
+        key=lambda method: (
+            -sum(result.metric(protocol, method) for result in results),
+            method,
+        ),
+    )
+
+
+def overall_gain(
+    results: Sequence[CutResult], protocol: Protocol, method: str, seed: int
+) -> tuple[Difference, int]:
+    """NDCG@10 of ``published`` less that of ``method`` over all cuts, and the number of users.
+
+    A user's windows are not independent of each other: each user counts once, with the mean over
+    the cuts where they are judged, and users are drawn.
+    """
+    gains = []
+    for result in results:
+        ours, theirs = (result.outcomes[name].test[protocol] for name in (PUBLISHED, method))
+        difference = ours.per_user[PRIMARY_METRIC] - theirs.per_user[PRIMARY_METRIC]
+        gains.append(pd.Series(difference, index=ours.users))
+    of_user = np.asarray(pd.concat(gains).groupby(level=0).mean(), dtype=np.float64)
+    return paired_bootstrap(of_user, np.zeros(len(of_user)), seed=seed), len(of_user)
 
 
 def as_json(

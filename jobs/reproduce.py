@@ -22,7 +22,8 @@ from jobs.train import open_registry, read_nights
 from lakehouse.errors import ConfigurationError, DataError
 from lakehouse.tables import ITEM_FEATURES, LISTS, USER_FEATURES
 from models.registry import Provenance
-from models.training import NO_STATES, States, train
+from models.training import train
+from models.trial import NO_STATES, States
 from serving.publishing import verify
 from serving.records import decode, key, list_of
 from serving.releases import Manifest

@@ -23,21 +23,16 @@ from lakehouse.locks import process_lock
 from lakehouse.tables import ALL_TABLES
 from lakehouse.windows import Windows
 from models import plots
+from models.choice import PRIMARY_METRIC
 from models.evaluation import by_segment
 from models.evidence import EVIDENCE_FOLDER
+from models.origin import Nights
 from models.published import PUBLISHED_FOLDER
 from models.registry import ModelVersion, Provenance, Registry, TrackedRun, metric_name
 from models.reliability import by_score
 from models.segments import activity
-from models.training import (
-    NO_STATES,
-    PRIMARY_METRIC,
-    Evaluations,
-    Nights,
-    OnEpoch,
-    Trained,
-    train,
-)
+from models.training import Evaluations, Trained, train
+from models.trial import NO_STATES, OnEpoch
 from models.two_stage import TwoStage
 
 logger = logging.getLogger(__name__)

@@ -13,13 +13,13 @@ from jobs.job_report import JobReport, write_report, write_text_atomically
 from jobs.recipes import recipe
 from jobs.resources import measured
 from jobs.train import read_nights
-from models.backtest import Origin
 from models.bootstrap import Difference, paired_bootstrap
+from models.choice import PRIMARY_METRIC
 from models.evaluation import Evaluation
+from models.origin import Origin
 from models.published import PERSONAL_LISTS
 from models.recipe import Recipe
 from models.registry import Provenance, Registry, metric_name
-from models.training import PRIMARY_METRIC
 from models.tuning import (
     AS_NOW,
     Evaluations,

@@ -8,7 +8,7 @@ from typing import Final
 
 from models.lightfm_state import LightFMState
 from models.registry import Registry, TrackedRun
-from models.training import States
+from models.trial import States
 
 RUN_TAG: Final = "warm_start_run"
 COLD: Final = "none"

@@ -19,6 +19,7 @@ WIDTH = 9.0
 FEATURES = 20
 CHOSEN = "#1b6ca8"
 OTHER = "#b8c4ce"
+NO_OWN_PLACES = "popularity filled every place"
 
 
 def learning_curve(ndcg: Sequence[float], title: str, first: int = 1) -> Figure:
@@ -97,19 +98,23 @@ def reliability(
 ) -> Figure:
     """A panel per list: share of hits among the places by tenth of the published method's score.
 
-    A score that orders well rises; it is no probability, so there is no diagonal to meet.
+    A score that orders well rises; it is no probability, so there is no diagonal to meet. Where
+    popularity filled every place there are no bars, and the panel says so.
     """
     figure = _figure()
     for axes, (list_name, rows) in _panels(figure, tenths):
         axes.bar(rows["tenth"], rows["hit_rate"], color=CHOSEN)
-        axes.axhline(
-            np.average(rows["hit_rate"], weights=rows["places"]),
-            color="0.4",
-            linestyle=":",
-            label="all places",
-        )
         axes.set_xticks(list(rows["tenth"]))
-        axes.legend(frameon=False, loc="upper left")
+        if len(rows):
+            axes.axhline(
+                np.average(rows["hit_rate"], weights=rows["places"]),
+                color="0.4",
+                linestyle=":",
+                label="all places",
+            )
+            axes.legend(frameon=False, loc="upper left")
+        else:
+            axes.text(0.5, 0.5, NO_OWN_PLACES, ha="center", transform=axes.transAxes)
         axes.set(
             title=f"List {list_name!r}: {choice[list_name]}",
             xlabel="Listed places by score, tenth 1 the lowest",

@@ -6,10 +6,10 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
 from models import metrics
-from models.base import BaseRecommender
-from models.evaluation import Task
+from models.base import Lists
 
 TENTHS: Final = 10
 
@@ -25,18 +25,18 @@ class Places:
     hit: NDArray[np.bool_]
 
 
-def places_of(model: BaseRecommender, task: Task, *, n: int = 10) -> Places:
-    """The first ``n`` places of the task's lists."""
-    lists = model.recommend(task.users, n, new_only=task.new_only, among=task.among)
+def places_of(lists: Lists, relevant: sparse.csr_array) -> Places:
+    """The places of ``lists``; ``relevant`` (users x items) stores the hits of the same users."""
     own = lists.source == 0
-    hits = metrics.hits_of(lists.item, task.relevant)
+    hits = metrics.hits_of(lists.item, relevant)
     return Places(lists.score[own], hits[own])
 
 
 def by_score(places: Places) -> pd.DataFrame:
     """The places in ten equally large groups by score, the lowest first.
 
-    Columns ``tenth`` (from 1), ``places``, ``score`` (mean) and ``hit_rate`` (share of hits).
+    Columns ``tenth`` (from 1), ``places``, ``score`` (mean) and ``hit_rate`` (share of hits). No
+    row where the method filled no place itself.
     """
     order = np.argsort(places.score, kind="stable")
     groups = [group for group in np.array_split(order, TENTHS) if len(group)]
@@ -47,4 +47,4 @@ def by_score(places: Places) -> pd.DataFrame:
             "score": [float(places.score[group].mean()) for group in groups],
             "hit_rate": [float(places.hit[group].mean()) for group in groups],
         }
-    )
+    ).astype({"tenth": int, "places": int, "score": float, "hit_rate": float})

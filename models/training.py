@@ -1,10 +1,10 @@
 """One night's training: which method fills which list, and how all of them did.
 
 Methods are chosen on the validation window, reported on the test window, and fitted anew on
-everything for publishing. No window's events take part in what is decided or learnt before it.
+everything for publishing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,39 +12,31 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lakehouse.errors import DataError
 from models.base import BaseRecommender
-from models.choice import choose, is_sane
-from models.context import Context
+from models.choice import PRIMARY_METRIC
 from models.ease import Ease
-from models.evaluation import Evaluation, Task, active_days, evaluate, task
+from models.evaluation import Evaluation, Protocol, active_days
 from models.evidence import Evidence
-from models.interactions import Interactions
 from models.lightfm_model import HybridLightFM
-from models.lightfm_state import LightFMState, newest
-from models.methods import HEURISTICS
+from models.lightfm_state import LightFMState
+from models.origin import Nights, Origin
 from models.published import PERSONAL_LISTS, Published
 from models.recipe import Recipe
 from models.reliability import Places, places_of
+from models.trial import (
+    NO_STATES,
+    OnEpoch,
+    States,
+    Tried,
+    choices,
+    learnt_parameters,
+    refit,
+    try_out,
+)
 
-PRIMARY_METRIC: Final = "ndcg@10"
 METHODS_AT_ONCE: Final = 2
 
 Evaluations = Mapping[str, Mapping[str, Evaluation]]
-OnEpoch = Callable[[int, dict[str, float]], None]
-# By method, what its fits of one night have learnt.
-States = Mapping[str, Sequence[LightFMState]]
-NO_STATES: Final[States] = {}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Nights:
-    """What was known at the start of the validation window, of the test window, and today."""
-
-    interactions: Interactions
-    validation: Context
-    test: Context
-    today: Context
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,17 +74,6 @@ class Trained:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Tried:
-    """A method fitted before each of both windows, with its measures by list in each."""
-
-    recipe: Recipe
-    tuned: BaseRecommender
-    judged: BaseRecommender
-    validation: Mapping[str, Evaluation]
-    test: Mapping[str, Evaluation]
-
-
 def train(
     recipes: Sequence[Recipe],
     nights: Nights,
@@ -107,39 +88,33 @@ def train(
     such a thread, of each pass over the data during early stopping. Raises ``DataError`` where a
     window or the history before it has nothing to learn from or be judged by.
     """
-    validation_tasks = _tasks(nights.interactions, nights.validation, nights.test)
-    test_tasks = _tasks(nights.interactions, nights.test, nights.today)
+    origin = Origin.of(nights, PERSONAL_LISTS)
 
-    def tried(recipe: Recipe) -> _Tried:
-        tuned = tune(recipe, nights, on_epoch, earlier)
-        judged = refit(tuned, nights.test, earlier)
-        return _Tried(
-            recipe, tuned, judged, _evaluate(tuned, validation_tasks), _evaluate(judged, test_tasks)
-        )
+    def tried(recipe: Recipe) -> Tried:
+        return try_out(recipe, origin, on_epoch=on_epoch, earlier=earlier)
 
     with ThreadPoolExecutor(METHODS_AT_ONCE) as pool:
         methods = {one.tuned.name: one for one in pool.map(tried, recipes)}
-    tuned = {name: one.tuned for name, one in methods.items()}
-    validation = _by_list({name: one.validation for name, one in methods.items()})
-    choice = {
-        name: _choose(tuned, validation[name], validation_tasks[name]) for name in PERSONAL_LISTS
-    }
+    outcomes = {name: one.outcome for name, one in methods.items()}
+    choice = choices(outcomes, list(outcomes))
     final = {
-        name: refit(tuned[name], nights.today, earlier) for name in sorted(set(choice.values()))
+        name: refit(methods[name].tuned, nights.today, earlier)
+        for name in sorted(set(choice.values()))
     }
+    tuned = [one.tuned for one in methods.values()]
     return Trained(
         published=Published(
             {name: final[choice[name]] for name in PERSONAL_LISTS}, Ease().fit(nights.today)
         ),
         recipes={name: one.recipe for name, one in methods.items()},
         choice=choice,
-        validation=validation,
-        test=_by_list({name: one.test for name, one in methods.items()}),
-        learnt={name: _learnt_parameters(model) for name, model in tuned.items()},
-        curve=next((m.curve for m in tuned.values() if isinstance(m, HybridLightFM)), ()),
+        validation=_by_list({name: one.validation for name, one in outcomes.items()}),
+        test=_by_list({name: one.test for name, one in outcomes.items()}),
+        learnt={model.name: learnt_parameters(model) for model in tuned},
+        curve=next((model.curve for model in tuned if isinstance(model, HybridLightFM)), ()),
         active_days=active_days(nights.test.interactions),
         places={
-            name: places_of(methods[choice[name]].judged, test_tasks[name])
+            name: places_of(methods[choice[name]].lists[name], origin.test[name].relevant)
             for name in PERSONAL_LISTS
         },
         states={
@@ -150,55 +125,9 @@ def train(
     )
 
 
-def judge(recipe: Recipe, nights: Nights, list_name: str) -> Evaluation:
+def judge(recipe: Recipe, nights: Nights, list_name: Protocol) -> Evaluation:
     """The measures of one recipe on the test window, as ``train`` would report them."""
-    model = refit(tune(recipe, nights, None), nights.test)
-    return evaluate(model, _tasks(nights.interactions, nights.test, nights.today)[list_name])
-
-
-def tune(
-    recipe: Recipe, nights: Nights, on_epoch: OnEpoch | None, earlier: States = NO_STATES
-) -> BaseRecommender:
-    """The recipe fitted up to the validation window, which says when to stop if passes count.
-
-    LightFM starts from the newest of the states ``earlier`` that knows nothing of the window.
-    """
-    model = recipe.build()
-    if isinstance(model, HybridLightFM):
-        night = nights.validation
-        window = nights.interactions.between(night.as_of, nights.test.as_of)
-        start = newest(earlier.get(model.name, ()), night.as_of)
-        return model.fit_with_validation(night, window, on_epoch, start=start)
-    return model.fit(nights.validation)
-
-
-def refit(tuned: BaseRecommender, context: Context, earlier: States = NO_STATES) -> BaseRecommender:
-    """The same method, with what tuning taught about its parameters, fitted on ``context``.
-
-    The number of passes holds for a start like that of ``tuned``, cold or from ``earlier`` states.
-    """
-    model = Recipe(tuned.kind, _learnt_parameters(tuned)).build()
-    if isinstance(model, HybridLightFM) and isinstance(tuned, HybridLightFM):
-        warm = tuned.started_from is not None
-        start = newest(earlier.get(model.name, ()), context.as_of) if warm else None
-        return model.fit(context, start=start)
-    return model.fit(context)
-
-
-def _choose(
-    models: Mapping[str, BaseRecommender], evaluations: Mapping[str, Evaluation], task: Task
-) -> str:
-    return choose(
-        {name: evaluation.per_user[PRIMARY_METRIC] for name, evaluation in evaluations.items()},
-        heuristics=frozenset(name for name, model in models.items() if model.kind in HEURISTICS),
-        is_usable=lambda name: is_sane(models[name], task),
-    )
-
-
-def _learnt_parameters(tuned: BaseRecommender) -> dict[str, Any]:
-    if isinstance(tuned, HybridLightFM):
-        return {**tuned.parameters, "max_epochs": tuned.best_epoch}
-    return tuned.parameters
+    return try_out(recipe, Origin.of(nights, [list_name], lists=())).outcome.test[list_name]
 
 
 def _states(*fitted: BaseRecommender | None) -> list[LightFMState]:
@@ -209,23 +138,7 @@ def _states(*fitted: BaseRecommender | None) -> list[LightFMState]:
     ]
 
 
-def _tasks(interactions: Interactions, start: Context, end: Context) -> dict[str, Task]:
-    window = interactions.between(start.as_of, end.as_of)
-    for what, events in (("before", start.interactions), ("from", window)):
-        if not len(events):
-            raise DataError(
-                f"no events {what} {start.as_of}, so that the window {start.as_of} to {end.as_of} "
-                "has nothing to learn from or to be judged by. Ingest more nights, or shorten "
-                "`[train] test_days` and `validation_days`."
-            )
-    return {name: task(name, start, window) for name in PERSONAL_LISTS}
-
-
-def _evaluate(model: BaseRecommender, tasks: Mapping[str, Task]) -> dict[str, Evaluation]:
-    return {list_name: evaluate(model, task) for list_name, task in tasks.items()}
-
-
-def _by_list(by_method: Mapping[str, Mapping[str, Evaluation]]) -> Evaluations:
+def _by_list(by_method: Mapping[str, Mapping[Protocol, Evaluation]]) -> Evaluations:
     return {
         list_name: {name: by_list[list_name] for name, by_list in by_method.items()}
         for list_name in PERSONAL_LISTS

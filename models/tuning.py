@@ -17,11 +17,12 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from lakehouse.errors import DataError
-from models.backtest import Origin
+from models.choice import PRIMARY_METRIC
 from models.evaluation import Evaluation, evaluate
+from models.origin import Nights, Origin
 from models.published import PERSONAL_LISTS
 from models.recipe import Recipe
-from models.training import PRIMARY_METRIC, Nights, tune
+from models.trial import tune
 
 Number: TypeAlias = "int | float"
 Parameters: TypeAlias = Mapping[str, Number]
@@ -76,8 +77,8 @@ def windows(nights: Nights, count: int) -> tuple[Origin, ...]:
     """The validation window and up to ``count - 1`` before it, as long, the newest first.
 
     No event of the test window is in them. The older ones know what ``Context.earlier`` lets them
-    know. Windows without anybody
-    to be judged by are left out; raises ``DataError`` where that is the newest.
+    know. Windows without anybody to be judged by are left out; raises ``DataError`` where that is
+    the newest.
     """
     sealed = replace(nights, interactions=nights.interactions.before(nights.test.as_of))
     found = [Origin.of(sealed, ())]

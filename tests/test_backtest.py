@@ -6,12 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.backtest import Cut, Origin, Outcome, backtest, choices, published
+from models.backtest import backtest, published
 from models.context import Context
 from models.evaluation import PROTOCOLS, Evaluation
 from models.interactions import Interactions
+from models.origin import Cut, Origin
 from models.recipe import Recipe
 from models.segments import activity, favourite
+from models.training import judge
+from models.trial import Outcome, choices, try_out
 
 CUT = Cut(date(2024, 2, 1), date(2024, 3, 1), date(2024, 3, 11))
 
@@ -92,6 +95,17 @@ def test_other_methods_are_judged_on_the_test_window_only():
     outcome = backtest(Recipe("decayed_counts", {}), origin(shop()), competes=False)
     assert (outcome.validation, outcome.sane) == ({}, {})
     assert set(outcome.test) == set(PROTOCOLS)
+
+
+def test_what_nobody_asks_before_the_validation_window_is_not_learnt():
+    nights = origin(shop()).nights
+    recipe = Recipe("decayed_counts", {})
+    assert try_out(recipe, Origin.of(nights)).tuned.known.popularity.any()
+    alone = try_out(recipe, Origin.of(nights, ["all"], lists=()))
+    with pytest.raises(RuntimeError, match="has not been fitted"):
+        _ = alone.tuned.known
+    assert list(alone.outcome.test) == ["all"]
+    assert alone.outcome.test["all"].metrics == judge(recipe, nights, "all").metrics
 
 
 def test_what_comes_after_the_cut_changes_no_list():

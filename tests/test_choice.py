@@ -22,7 +22,7 @@ DOUBTFUL = GOOD + np.tile([0.31, -0.29], 100)
 
 
 def chosen(ndcg: dict[str, NDArray[np.float64]], unusable: tuple[str, ...] = ()) -> str:
-    return choose(ndcg, heuristics=HEURISTICS, is_usable=lambda name: name not in unusable)
+    return choose(ndcg, heuristics=HEURISTICS, usable=ndcg.keys() - set(unusable))
 
 
 def test_the_best_heuristic_wins_where_nothing_beats_it() -> None:
@@ -69,4 +69,7 @@ def test_a_model_is_sane_if_its_scores_are_numbers_that_differ(
     model = DecayedCounts().fit(context)
     if scores is not None:
         model._scores[:] = scores
-    assert is_sane(model, task("all", context, interactions.between(start, NIGHT))) == sane
+    asked = task("all", context, interactions.between(start, NIGHT))
+    lists = model.recommend(asked.users, 10, new_only=False)
+    assert is_sane(lists, asked, finite=model.is_finite()) == sane
+    assert not is_sane(lists, asked, finite=False)

@@ -200,6 +200,14 @@ def test_answering_people_loads_neither_spark_nor_models(config: Path) -> None:
     assert json.loads(done.stdout) == []
 
 
+def test_the_overview_of_commands_cuts_no_description() -> None:
+    done = runner.invoke(app, ["--help"], env={"COLUMNS": "80"})
+    commands = done.stdout.partition("Commands:\n")[2].splitlines()
+    assert len(commands) >= 20
+    # A sentence ends with one full stop, a cut description with three.
+    assert [line for line in commands if line.endswith("..") or not line.endswith(".")] == []
+
+
 def test_the_tables_documentation_is_up_to_date() -> None:
     documented = Path(__file__).parents[1] / "docs" / "tables.md"
     done = runner.invoke(app, ["tables-doc"])

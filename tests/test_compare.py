@@ -16,11 +16,13 @@ from jobs.experiments import open_experiment
 from jobs.night import newest_versions
 from jobs.resources import Cost
 from jobs.train import read_nights
-from models.backtest import Origin, Outcome, backtest
+from models.backtest import backtest
 from models.evaluation import Evaluation
+from models.origin import Origin
 from models.published import PERSONAL_LISTS
 from models.recipe import Recipe
 from models.training import train
+from models.trial import Outcome
 from tests.nights import NIGHT, settings_in, shop, write_lake
 
 

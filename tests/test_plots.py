@@ -52,6 +52,13 @@ def test_reliability_shows_hits_by_tenth_and_overall() -> None:
     assert axes.lines[0].get_ydata()[0] == pytest.approx((30 * 0.1 + 10 * 0.5) / 40)
 
 
+def test_reliability_without_a_place_of_the_method_s_own_says_so() -> None:
+    nothing = pd.DataFrame({"tenth": [], "places": [], "hit_rate": []})
+    axes = plots.reliability({"all": nothing}, CHOICE, "t").axes[0]
+    assert (len(axes.patches), len(axes.lines)) == (0, 0)
+    assert [text.get_text() for text in axes.texts] == ["popularity filled every place"]
+
+
 def test_importance_shows_the_first_twenty_features() -> None:
     shares = pd.Series(
         [0.5 - place / 100 for place in range(25)], index=[*"abcdefghijklmnopqrstuvwxy"]

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -17,13 +18,15 @@ from jobs.cli import app
 from jobs.config import Settings, load
 from jobs.quality import list_rows
 from jobs.quality_page import page
-from jobs.quality_results import CutResult, Run, as_json
+from jobs.quality_results import CutResult, Run, as_json, overall, overall_gain
 from jobs.resources import Cost
 from jobs.shop_data import read_shop
 from lakehouse.errors import ConfigurationError
-from models.backtest import Cut, Outcome, best_simple, ranking
+from models.backtest import best_simple, ranking
 from models.evaluation import PROTOCOLS, Evaluation
+from models.origin import Cut
 from models.recipe import Recipe
+from models.trial import Outcome
 from tests import shop
 
 CONFIG = Path(__file__).parents[1] / "infra" / "config" / "complete_journey.toml"
@@ -92,6 +95,33 @@ def test_a_gain_is_paired(result: CutResult) -> None:
     gain = result.gain("all", "ease", seed=1)
     assert gain.mean == pytest.approx(0.16)
     assert 0 < gain.low < 0.16 < gain.high < 0.32
+
+
+def test_a_user_of_several_cuts_counts_once(result: CutResult) -> None:
+    def at(users: list[int], ours: list[float], theirs: list[float]) -> CutResult:
+        outcomes = {
+            name: Outcome(
+                lists={},
+                test={
+                    "all": Evaluation(
+                        users=np.array(users, dtype=np.int32),
+                        metrics={"ndcg@10": float(np.mean(ndcg))},
+                        per_user={"ndcg@10": np.array(ndcg)},
+                    )
+                },
+                validation={},
+                sane={},
+            )
+            for name, ndcg in (("published", ours), ("ease", theirs))
+        }
+        return replace(result, outcomes=outcomes)
+
+    cuts = [at([1, 4], [0.5, 0.9], [0.4, 0.5]), at([4, 7], [0.5, 0.25], [0.5, 0.25])]
+    gain, users = overall_gain(cuts, "all", "ease", seed=1)
+    assert users == 3
+    # User 1 gains 0.1, user 4 the mean of 0.4 and 0, user 7 nothing.
+    assert gain.mean == pytest.approx(0.1)
+    assert overall(cuts, "all") == ["published", "ease"]
 
 
 def test_the_figures_as_json(result: CutResult) -> None:

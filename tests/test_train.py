@@ -16,8 +16,8 @@ from lakehouse.errors import DataError, InfrastructureError
 from models.base import BaseRecommender
 from models.lightfm_model import HybridLightFM
 from models.registry import ModelVersion, Registry
-from models.training import refit, tune
 from models.training import train as train_methods
+from models.trial import refit, tune
 from tests.nights import NIGHT, Event, busy_shop, settings_in, shop, write_lake
 
 METHODS = ["decayed_counts", "hybrid_lightfm", "popularity", "two_stage"]
@@ -137,6 +137,17 @@ def test_the_same_night_trained_again_is_the_same_model_and_passes_as_the_same_r
     verdict = gate.run(settings, run_date=NIGHT)
     assert verdict.facts["accepted"] is True
     assert "the champion's recipe" in str(verdict.facts["table"])
+
+
+def test_a_list_that_popularity_fills_has_no_reliability(tmp_path: Path) -> None:
+    # What has the buyers that LightFM asks for, everybody knows, and no other method competes.
+    settings = settings_in(tmp_path, train={"methods": '["hybrid_lightfm"]'})
+    write_lake(settings, *shop())
+    report = train.run(settings, run_date=NIGHT)
+    assert report.facts["methods"] == {"all": "hybrid_lightfm", "discover": "hybrid_lightfm"}
+    run_ids = [report.facts["run_id"]]
+    tenths = open_registry(settings).client.load_table("1", "reliability.json", run_ids=run_ids)
+    assert set(tenths["list"]) == {"all"}
 
 
 def test_runs_that_never_ended_are_marked(settings: Settings, report: JobReport) -> None:
