@@ -143,6 +143,10 @@ class Train(_Section):
         default=0.1, ge=0, description="Taken off a score for each factor e of an item's buyers."
     )
 
+    ranker_further_sources: tuple[Literal["lightfm", "content"], ...] = Field(
+        default=(), description="Methods that propose new items besides the usual ones."
+    )
+
     @field_validator("methods")
     @classmethod
     def _each_once(cls, methods: tuple[MethodName, ...]) -> tuple[MethodName, ...]:

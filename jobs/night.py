@@ -31,7 +31,7 @@ INPUT_TABLES: Final = (
     ITEM_FEATURES,
 )
 
-EVENT_COLUMNS: Final = ("user_id", "item_id", "event_date", "quantity", "value")
+EVENT_COLUMNS: Final = ("user_id", "item_id", "event_date", "quantity", "value", "discount")
 
 TableVersions = Mapping[str, int]
 

@@ -83,6 +83,7 @@ def recipe(name: MethodName, settings: Settings) -> Recipe:
                 "learning_rate": train.ranker_learning_rate,
                 "leaves": train.ranker_leaves,
                 "popularity_penalty": train.ranker_popularity_penalty,
+                "further_sources": list(train.ranker_further_sources),
                 **seed,
             },
         ),

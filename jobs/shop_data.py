@@ -50,6 +50,7 @@ def read_shop(settings: Settings, folder: Path) -> ShopData:
             event_date=pd.to_datetime(events["event_time"]).dt.normalize(),
             quantity=events["quantity"],
             value=events["value"],
+            discount=events["discount"],
         ),
         item_ids={*items["item_id"], *ids["item_id"]},
     )

@@ -8,6 +8,7 @@ GROUPS: Final = (
     "pair recency and frequency",
     "pair rhythm",
     "amounts and prices",
+    "promotions",
     "product type",
     "category",
     "user",
@@ -25,6 +26,7 @@ RHYTHM: Final = frozenset(
     }
 )
 AMOUNTS: Final = frozenset({"mean_units", "value_total", "unit_price", "item_unit_price"})
+PROMOTIONS: Final = ("discount_share", "price_change")
 PREFIXES: Final = (
     ("product_type_", "product type"),
     ("share_of_product_type_", "product type"),
@@ -43,6 +45,8 @@ def group_of(feature: str) -> str:
         return "pair rhythm"
     if feature in AMOUNTS:
         return "amounts and prices"
+    if any(name in feature for name in PROMOTIONS):
+        return "promotions"
     for prefix, group in PREFIXES:
         if feature.startswith(prefix):
             return group

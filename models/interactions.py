@@ -35,8 +35,9 @@ class Interactions:
     """One entry per event, over sorted vocabularies of user and item ids.
 
     ``user`` and ``item`` are positions in ``user_ids`` and ``item_ids``; ``day`` counts from
-    1970-01-01; ``value`` is NaN where the source has none. The vocabularies may hold ids without
-    events: a cut in time keeps them, so that indices mean the same on both sides of it.
+    1970-01-01; ``value``, what was paid, and ``discount``, what was taken off before, are NaN where
+    the source has none. The vocabularies may hold ids without events: a cut in time keeps them, so
+    that indices mean the same on both sides of it.
     """
 
     user_ids: Ids
@@ -46,6 +47,7 @@ class Interactions:
     day: Indices
     quantity: NDArray[np.float32]
     value: NDArray[np.float32]
+    discount: NDArray[np.float32]
 
     @classmethod
     def from_frame(
@@ -57,11 +59,13 @@ class Interactions:
     ) -> Self:
         """Read columns ``user_id``, ``item_id``, ``event_date``, ``quantity`` and ``value``.
 
+        ``discount`` is read where there is one.
         ``user_ids`` and ``item_ids`` give vocabularies (any order); without them they are the ids
         that occur. Raises ``DataError`` where an event's id is not in the vocabulary given.
         """
         user, users = _encode(events, "user_id", user_ids)
         item, items = _encode(events, "item_id", item_ids)
+        discount = events.get("discount", pd.Series(np.nan, index=events.index))
         days = pd.to_datetime(events["event_date"]).to_numpy().astype("datetime64[D]")
         return cls(
             user_ids=users,
@@ -71,6 +75,7 @@ class Interactions:
             day=days.astype(np.int64).astype(np.int32),
             quantity=events["quantity"].to_numpy(dtype=np.float32),
             value=events["value"].to_numpy(dtype=np.float32, na_value=np.nan),
+            discount=discount.to_numpy(dtype=np.float32, na_value=np.nan),
         )
 
     @property
@@ -103,6 +108,7 @@ class Interactions:
             day=self.day[chosen],
             quantity=self.quantity[chosen],
             value=self.value[chosen],
+            discount=self.discount[chosen],
         )
 
     def matrix(self, weights: NDArray[Any] | None = None) -> sparse.csr_array:

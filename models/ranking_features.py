@@ -1,6 +1,6 @@
 """What a ranker is told of a candidate on a night: pair, user, item and the user's categories."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final, Self
 
 import numpy as np
@@ -21,6 +21,7 @@ NEW_SHARE_WINDOW: Final = 60
 BUYER_WINDOWS: Final = (30, 90)
 REBUY_PRIOR: Final = 10.0
 REBUY_WINDOW: Final = 90
+PROMOTION_WINDOWS: Final = (14, 28)
 RELATIVE_TO_BEST: Final = ("decayed_30", "decayed_60", "decayed_120")
 
 
@@ -33,6 +34,12 @@ class _Days:
     age: NDArray[np.int32]
     units: NDArray[np.float64]
     value: NDArray[np.float64]
+    discount: NDArray[np.float64]
+
+    def since(self, window: int) -> "_Days":
+        """Those of the last ``window`` days."""
+        late = self.age <= window
+        return _Days(*(getattr(self, entry.name)[late] for entry in fields(self)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,16 +145,25 @@ def _days(events: Interactions, as_of_day: int) -> _Days:
         item=item[start],
         age=(as_of_day - day[start]).astype(np.int32),
         units=np.add.reduceat(events.quantity[order].astype(np.float64), start),
-        value=np.add.reduceat(np.nan_to_num(events.value[order]).astype(np.float64), start),
+        value=_summed(events.value[order], start),
+        discount=_summed(events.discount[order], start),
     )
+
+
+def _summed(amount: Floats, start: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What is not known counts as nothing."""
+    summed: NDArray[np.float64] = np.add.reduceat(np.nan_to_num(amount).astype(np.float64), start)
+    return summed
 
 
 def _add_amounts(pairs: Totals, key: Keys, days: _Days) -> None:
     start = group_starts(key)
     units, value = sums(days.units, start), sums(days.value, start)
+    discount = sums(days.discount, start)
     pairs.measures["mean_units"] = ratio(units, pairs.measures["active_days"])
     pairs.measures["value_total"] = value
     pairs.measures["unit_price"] = ratio(value, units)
+    pairs.measures["discount_share"] = ratio(discount, value + discount)
 
 
 def _group(frame: pd.DataFrame, column: str, days: _Days, users: int) -> _Groups:
@@ -189,6 +205,7 @@ def _user_measures(
         "choices_per_trip": ratio(choices, active["active_days"]),
         "value_per_trip": ratio(_count(days.user, events.users, days.value), active["active_days"]),
         "new_share": ratio(new_lately, lately),
+        "discount_share": _discount_share(days.user, events.users, days),
     }
 
 
@@ -226,15 +243,36 @@ def _item_measures(
             _count(pair_item[again], items, measures["mean_gap"][again]),
             _count(pair_item[again], items),
         ),
-        "unit_price": ratio(
-            _count(days.item, items, days.value), _count(days.item, items, days.units)
-        ),
+        "unit_price": _unit_price(days, items),
+        "discount_share": _discount_share(days.item, items, days),
+        **_promotions(days, items),
         "week_trend": ratio(week + 1, month / 4 + 1),
         "month_trend": ratio(month + 1, quarter / 3 + 1),
         "rebuy": rebuy,
         "rebuy_of_group": rebuy_of_group,
     }
     return taken | demand
+
+
+def _promotions(days: _Days, items: int) -> dict[str, Floats]:
+    """What of an item's price is taken off lately, and its price lately against its usual one."""
+    usual = _unit_price(days, items)
+    found: dict[str, Floats] = {}
+    for window in PROMOTION_WINDOWS:
+        lately = days.since(window)
+        found[f"discount_share_{window}"] = _discount_share(lately.item, items, lately)
+        found[f"price_change_{window}"] = ratio(_unit_price(lately, items), usual)
+    return found
+
+
+def _unit_price(days: _Days, items: int) -> Floats:
+    return ratio(_count(days.item, items, days.value), _count(days.item, items, days.units))
+
+
+def _discount_share(entity: Indices, size: int, days: _Days) -> Floats:
+    """Discount / (value + discount) of each user or item."""
+    discount = _count(entity, size, days.discount)
+    return ratio(discount, _count(entity, size, days.value) + discount)
 
 
 def _rebuy_rates(

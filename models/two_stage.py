@@ -9,7 +9,7 @@ Two boosters score each candidate, one trained on a logistic loss and one on Lam
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, field
@@ -28,20 +28,16 @@ from scipy import sparse
 from lakehouse.errors import ConfigurationError
 from models import storage
 from models.base import BaseRecommender
-from models.candidates import RELATIVE, Candidates, Source, candidates
-from models.category_popularity import CategoryPopularity
-from models.context import Context
-from models.decayed_counts import DecayedCounts
-from models.ease import Ease
+from models.candidates import RELATIVE, Candidates, candidates
+from models.context import CATALOGUE_COLUMNS, Context
 from models.feature_groups import GROUPS, group_of, members
 from models.interactions import Indices, Interactions, day_number
-from models.knn import UserKnn
-from models.popularity import Popularity
 from models.ranking_features import NightFeatures
-from models.topn import Ranked, top_n_sparse
+from models.sources import FURTHER_SOURCES, TASKS, offered, sources
+from models.topn import Ranked, row_of_each, stored_in, top_n_sparse
 from models.totals import distinct, group_starts
 
-TASKS: Final = ("all", "discover")
+LISTS: Final = ("all", "discover")
 OBJECTIVES: Final = ("binary", "lambdarank")
 # A fit's own night and three past ones; the next fit of a training shares all but one of them.
 MEMORY_NIGHTS: Final = 4
@@ -62,12 +58,14 @@ class _Night:
     features: NightFeatures
 
     @classmethod
-    def of(cls, context: Context, label_days: int) -> Self:
-        """The candidates of everybody with events."""
+    def of(cls, context: Context, label_days: int, further: tuple[str, ...]) -> Self:
+        """The candidates of everybody with events, by sources with those of ``further``."""
         users = distinct(context.interactions.user).astype(np.int32)
         return cls(
             {
-                task: candidates(_sources(task), context, users, new_only=task == "discover")
+                task: candidates(
+                    sources(task, further), offered(task, context), users, new_only=task != "all"
+                )
                 for task in TASKS
             },
             NightFeatures.of(context, rebuy_days=label_days),
@@ -113,7 +111,9 @@ class _Binned:
 
 @dataclass(kw_only=True, eq=False)
 class TwoStage(BaseRecommender):
-    """Two rankers: one for all items, one for items new to the user.
+    """Three rankers: of all items, of items new to the user, and of items new to everybody.
+
+    The list of items new to the user ends with those new to everybody that are not in it yet.
 
     The last of ``nights`` past nights lies ``label_days`` before the night of the fit, the others
     ``label_days`` apart before it; earlier ones without events are left out. Without any night to
@@ -122,8 +122,9 @@ class TwoStage(BaseRecommender):
     taken are learnt from, drawn by ``seed``, ``popularity_penalty * log(1 + buyers)`` is taken off
     a score so that lists cover more of the catalogue, and each user's first ``keep`` candidates are
     kept for lists.
-    ``without`` names groups of features (``models.feature_groups``) that are not learnt from.
-    Both are learnt at the same time with two ``threads``, which the result does not depend on.
+    ``without`` names groups of features (``models.feature_groups``) that are not learnt from,
+    ``further_sources`` optional ones of ``models.sources``. With two ``threads`` two rankers are
+    learnt at the same time, which does not change any result.
     """
 
     kind: ClassVar[str] = "two_stage"
@@ -137,6 +138,7 @@ class TwoStage(BaseRecommender):
     popularity_penalty: float = 0.1
     keep: int = 100
     without: tuple[str, ...] = ()
+    further_sources: tuple[str, ...] = ()
     seed: int = 42
     threads: int = 2
     _ranked: dict[str, sparse.csr_array] = field(init=False, repr=False, default_factory=dict)
@@ -147,10 +149,15 @@ class TwoStage(BaseRecommender):
         self.without = tuple(self.without)
         if unknown := sorted(set(self.without) - set(GROUPS)):
             raise ConfigurationError(f"two_stage: without names {unknown}; groups are {GROUPS}")
+        self.further_sources = tuple(self.further_sources)
+        if unknown := sorted(set(self.further_sources) - set(FURTHER_SOURCES)):
+            raise ConfigurationError(
+                f"two_stage: further_sources names {unknown}; there are {FURTHER_SOURCES}"
+            )
 
     def _learn(self, context: Context) -> None:
         past = [context.earlier(night) for night in self._training_nights(context)]
-        nights = [_memory.night(night, self.label_days) for night in (*past, context)]
+        nights = [self._night(night) for night in (*past, context)]
 
         def learn_task(task: str) -> sparse.csr_array:
             *earlier, now = nights
@@ -165,7 +172,11 @@ class TwoStage(BaseRecommender):
             return self._first(found, self._score(task, found, now.described(task)))
 
         with ThreadPoolExecutor(self.threads) as pool:
-            self._ranked = dict(zip(TASKS, pool.map(learn_task, TASKS), strict=True))
+            first = dict(zip(TASKS, pool.map(learn_task, TASKS), strict=True))
+        self._ranked = _lists(first)
+
+    def _night(self, context: Context) -> _Night:
+        return _memory.night(context, self.label_days, self.further_sources)
 
     def shuffled(self, context: Context, group: str, seed: int) -> Self:
         """The same rankers asked with the features of ``group`` dealt out anew among candidates.
@@ -173,16 +184,17 @@ class TwoStage(BaseRecommender):
         What they lose then is what they owe to the group (permutation importance, Breiman 2001).
         ``context`` is the one of the fit.
         """
-        other = copy(self)
-        other._ranked = {}
-        night = _memory.night(context, self.label_days)
+        first = {}
+        night = self._night(context)
         for task, found in night.candidates.items():
             features = pd.concat([block for _, block in night.described(task)], ignore_index=True)
             dealt = members(group, features.columns)
             order = np.random.default_rng([seed, TASKS.index(task)]).permutation(len(features))
             features[dealt] = features[dealt].to_numpy()[order]
             score = self._score(task, found, [(slice(len(features)), features)])
-            other._ranked[task] = self._first(found, score)
+            first[task] = self._first(found, score)
+        other = copy(self)
+        other._ranked = _lists(first)
         return other
 
     def _score(
@@ -328,14 +340,14 @@ class TwoStage(BaseRecommender):
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         arrays: dict[str, NDArray[Any]] = {}
-        for task, ranked in self._ranked.items():
-            arrays |= storage.pack_matrix(f"ranked_{task}", ranked)
+        for name, ranked in self._ranked.items():
+            arrays |= storage.pack_matrix(f"ranked_{name}", ranked)
         for name, text in self._boosters.items():
             arrays[f"booster_{name}"] = np.frombuffer(text.encode(), dtype=np.uint8)
         return arrays
 
     def _restore(self, arrays: storage.Arrays) -> None:
-        self._ranked = {task: storage.unpack_matrix(f"ranked_{task}", arrays) for task in TASKS}
+        self._ranked = {name: storage.unpack_matrix(f"ranked_{name}", arrays) for name in LISTS}
         self._boosters = {
             name.removeprefix("booster_"): array.tobytes().decode()
             for name, array in arrays.items()
@@ -343,20 +355,29 @@ class TwoStage(BaseRecommender):
         }
 
 
-def _sources(task: str) -> dict[str, Source]:
-    """The first stage, unfitted."""
-    if task == "all":
-        return {
-            "own": Source(DecayedCounts(half_life_days=120), candidates=60, depth=60),
-            "popular": Source(Popularity(), candidates=20, depth=20),
-        }
-    return {
-        "similar_users": Source(UserKnn(), candidates=100, depth=200),
-        "goes_with": Source(Ease(catalogue=2000), candidates=60, depth=200),
-        "in_type": Source(CategoryPopularity(), candidates=50, depth=200),
-        "popular": Source(Popularity(), candidates=60, depth=200),
-        "popular_lately": Source(Popularity(popularity_half_life_days=7), candidates=40, depth=200),
-    }
+def _lists(first: Mapping[str, sparse.csr_array]) -> dict[str, sparse.csr_array]:
+    """Each list's ranked items, from those of each task."""
+    return {"all": first["all"], "discover": _followed_by(first["discover"], first["new"])}
+
+
+def _followed_by(first: sparse.csr_array, then: sparse.csr_array) -> sparse.csr_array:
+    """``first`` and the entries of ``then`` that it lacks, lowered so that they come behind it."""
+    row, rest = row_of_each(then), ~stored_in(first, row_of_each(then), then.indices)
+    starts, ends = first.indptr[:-1], first.indptr[1:]
+    least = np.zeros(first.shape[0])
+    some = ends > starts
+    least[some] = np.minimum.reduceat(first.data, starts[some])
+    greatest = np.max(then.data, initial=0.0)
+    return sparse.csr_array(
+        (
+            np.concatenate([first.data, (then.data - greatest - 1 + least[row])[rest]]),
+            (
+                np.concatenate([row_of_each(first), row[rest]]),
+                np.concatenate([first.indices, then.indices[rest]]),
+            ),
+        ),
+        shape=first.shape,
+    )
 
 
 class _Memory:
@@ -369,12 +390,12 @@ class _Memory:
         self._nights: OrderedDict[str, _Night] = OrderedDict()
         self._lock = Lock()
 
-    def night(self, context: Context, label_days: int) -> _Night:
+    def night(self, context: Context, label_days: int, further: tuple[str, ...]) -> _Night:
         """The night of ``context``, from memory if it is there."""
-        key = _fingerprint(context, label_days)
+        key = f"{_fingerprint(context)} {label_days} {further}"
         with self._lock:
             if key not in self._nights:
-                self._nights[key] = _Night.of(context, label_days)
+                self._nights[key] = _Night.of(context, label_days, further)
                 while len(self._nights) > MEMORY_NIGHTS:
                     self._nights.popitem(last=False)
             self._nights.move_to_end(key)
@@ -384,20 +405,22 @@ class _Memory:
 _memory = _Memory()
 
 
-def _fingerprint(context: Context, label_days: int) -> str:
+def _fingerprint(context: Context) -> str:
     events = context.interactions
-    digest = sha256(f"{context.as_of} {label_days}".encode())
+    digest = sha256(f"{context.as_of}".encode())
     for array in (
         events.user,
         events.item,
         events.day,
         events.quantity,
         events.value,
+        events.discount,
         context.sellable,
     ):
         digest.update(np.ascontiguousarray(array).data)
-    for column in ("product_type", "category"):
-        if column in context.item_features:
-            codes = pd.util.hash_array(context.item_features[column].astype(str).to_numpy(object))
-            digest.update(codes.data)
+    for name in CATALOGUE_COLUMNS:
+        if name in context.item_features:
+            values = context.item_features[name].astype(str).to_numpy(object)
+            digest.update(name.encode())
+            digest.update(pd.util.hash_array(values).data)
     return digest.hexdigest()

@@ -28,6 +28,14 @@ def test_events_become_indices_into_sorted_vocabularies():
     assert built.day.tolist() == [19723, 19724, 19725, 19726]
     assert built.quantity.tolist() == [1, 2, 3, 4]
     np.testing.assert_array_equal(built.value, np.float32([1.5, np.nan, 2.5, 3.5]))
+    assert np.isnan(built.discount).all()
+
+
+def test_a_discount_is_read_where_there_is_one():
+    built = Interactions.from_frame(EVENTS.assign(discount=[0.5, None, 0.0, 1.0]))
+    np.testing.assert_array_equal(built.discount, np.float32([0.5, np.nan, 0, 1]))
+    late = built.between(date(2024, 1, 2), date(2024, 1, 4))
+    np.testing.assert_array_equal(late.discount, np.float32([np.nan, 0]))
 
 
 def test_a_given_vocabulary_keeps_ids_without_events():

@@ -7,15 +7,20 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
+from lakehouse.errors import ConfigurationError
 from models import two_stage
 from models.candidates import Source, candidates
 from models.category_popularity import CategoryPopularity
 from models.context import Context
 from models.decayed_counts import DecayedCounts
+from models.feature_groups import members
 from models.interactions import UNKNOWN, Interactions
 from models.popularity import Popularity
 from models.ranking_features import NightFeatures
+from models.sources import NEW_ITEM_DAYS, offered
+from models.topn import top_n_sparse
 from models.two_stage import TwoStage
 from tests import shop
 from tests.test_models_conformance import PersonalConformance
@@ -94,6 +99,37 @@ def test_a_candidate_is_described_by_its_history():
     missing = {"active_days": 0, "decayed_120": 0, "product_type_active_days": 0}
     assert {name: new[name] for name in missing} == missing
     assert new[["since_last", "overdue", "unit_price", "product_type_since_last"]].isna().all()
+
+
+def test_promotions_are_known_by_what_was_taken_off_lately():
+    frame = pd.DataFrame(
+        [
+            ("a", "x", 20, 1.0, 4.0, 0.0),
+            ("a", "x", 10, 1.0, 3.0, 1.0),
+            ("b", "x", 40, 2.0, 8.0, None),
+            ("b", "y", 40, 1.0, 5.0, 5.0),
+        ],
+        columns=["user_id", "item_id", "age", "quantity", "value", "discount"],
+    )
+    frame["event_date"] = pd.Timestamp(AS_OF) - pd.to_timedelta(frame["age"], unit="D")
+    known = Context.build(Interactions.from_frame(frame), as_of=AS_OF)
+    night = NightFeatures.of(known, rebuy_days=30)
+    # User a with the items x and y; b's first line says nothing of a discount, which is none.
+    rows = night.describe(np.array([0, 0], np.int32), np.array([0, 1], np.int32))
+    of_promotions = rows[members("promotions", rows.columns)]
+    expected = pd.DataFrame(
+        {
+            "discount_share": [1 / 8, np.nan],
+            "user_discount_share": [1 / 8, 1 / 8],
+            "item_discount_share": [1 / 16, 1 / 2],
+            "item_discount_share_14": [1 / 4, np.nan],
+            "item_price_change_14": [3 / 3.75, np.nan],
+            "item_discount_share_28": [1 / 8, np.nan],
+            "item_price_change_28": [3.5 / 3.75, np.nan],
+        },
+        dtype=np.float32,
+    )
+    pd.testing.assert_frame_equal(of_promotions, expected, check_exact=False, rtol=1e-6)
 
 
 def test_the_rebuy_rate_is_drawn_towards_that_of_the_type():
@@ -185,6 +221,67 @@ def test_what_is_taken_after_the_night_is_learnt_and_nothing_later():
         one.recommend(everyone, 10, new_only=True).item,
         other.recommend(everyone, 10, new_only=True).item,
     )
+
+
+def test_only_new_items_are_offered_to_the_ranker_of_new_ones():
+    night = context(
+        ("a", "x", NEW_ITEM_DAYS + 1, 1.0, 1.0),
+        ("a", "x", 1, 1.0, 1.0),
+        ("b", "y", NEW_ITEM_DAYS, 1.0, 1.0),
+    )
+    assert offered("new", night).sellable.tolist() == [False, True, False]
+    for task in ("all", "discover"):
+        assert offered(task, night).sellable.tolist() == [True, True, False]
+
+
+def test_the_list_of_items_new_to_the_user_ends_with_those_new_to_everybody():
+    first = sparse.csr_array([[3.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [0.0, -2.0, 0.0, 0.0]])
+    then = sparse.csr_array([[0.0, 5.0, 6.0, 4.0], [7.0, 0.0, 8.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    lists = two_stage._followed_by(first, then)
+    ranked = top_n_sparse(lists, 4, allowed=np.ones(4, dtype=np.bool_))
+    assert ranked.item.tolist() == [
+        [0, 1, 2, 3],
+        [2, 0, UNKNOWN, UNKNOWN],
+        [1, UNKNOWN, UNKNOWN, UNKNOWN],
+    ]
+    # The first keep their scores.
+    np.testing.assert_array_equal(ranked.score[0, :2], [3, 1])
+
+
+def test_a_new_item_reaches_those_whose_taste_it_meets():
+    """Items i36 (even) and i37 (odd) come up three weeks before the night, sold alike."""
+    events = shop.events()
+    night = pd.Timestamp(shop.AS_OF)
+    launched = events[
+        events["event_date"].between(night - pd.Timedelta(days=20), night)
+        & events["user_id"].isin([f"u{user:02}" for user in range(12)])
+    ]
+    even = launched["user_id"].str[1:].astype(int) % 2 == 0
+    launched = launched.assign(item_id=np.where(even, "i36", "i37"))
+    rest = events[~events["item_id"].isin(["i36", "i37"])]
+    known = Context.build(
+        Interactions.from_frame(
+            pd.concat([rest, launched]),
+            item_ids=[f"i{index:02}" for index in range(shop.ITEMS)],
+        ),
+        as_of=shop.AS_OF,
+        item_features=shop.item_features(),
+    )
+    model = TwoStage(label_days=20, nights=2, rounds=20).fit(known)
+    assert offered("new", known).sellable[[35, 36, 37]].tolist() == [False, True, True]
+    users = np.arange(12, 40, dtype=np.int32)
+    launches = np.isin(np.arange(shop.ITEMS), [36, 37])
+    lists = model.recommend(users, 2, new_only=True, among=launches)
+    assert lists.item[:, 0].tolist() == [36 + user % 2 for user in users]
+    assert (lists.source == 0).all()
+
+
+def test_a_further_source_is_one_more_opinion_of_each_item():
+    model = TwoStage(label_days=20, nights=2, rounds=20, further_sources=("lightfm",))
+    model.fit(shop.context())
+    assert {"lightfm_score", "lightfm_relative"} <= set(model.importance("discover").index)
+    with pytest.raises(ConfigurationError, match=r"further_sources names \['tarot'\]; there are"):
+        TwoStage(further_sources=("tarot",))
 
 
 def test_importance_is_a_share_of_both_boosters_gain():
