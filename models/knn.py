@@ -61,9 +61,12 @@ class _Neighbours(BaseRecommender):
     ) -> Ranked:
         item = np.full((len(users), n), UNKNOWN, dtype=np.int32)
         score = np.zeros((len(users), n), dtype=np.float32)
+        # Scores of items that may not be listed would be most of the work where few may.
+        right = scale_columns(self._right, allowed.astype(np.float64))
+        right.eliminate_zeros()
         for start in range(0, len(users), BLOCK_ROWS):
             rows = slice(start, start + BLOCK_ROWS)
-            scores = sparse.csr_array(self._left[users[rows]] @ self._right)
+            scores = sparse.csr_array(self._left[users[rows]] @ right)
             item[rows], score[rows] = top_n_sparse(
                 scores, n, allowed=allowed, exclude=None if exclude is None else exclude[rows]
             )

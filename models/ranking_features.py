@@ -12,7 +12,7 @@ from models.interactions import Indices, Interactions, day_number
 from models.totals import Floats, Keys, Totals, distinct, group_starts, ratio, sums, totals
 
 PAIR_HALF_LIVES: Final = (7, 14, 30, 60, 120, 240)
-PAIR_WINDOWS: Final = (7, 14, 30, 60, 90, 180)
+PAIR_WINDOWS: Final = (30, 90, 180)
 HALF_LIVES: Final = (7, 30, 120)
 WINDOWS: Final = (7, 28, 84)
 NEW_BUYER_WINDOWS: Final = (14, 30, 90)
@@ -175,10 +175,7 @@ def _group(frame: pd.DataFrame, column: str, days: _Days, users: int) -> _Groups
     horizon = int(np.max(days.age)) + 1
     active = distinct(key * horizon + days.age)
     taken = totals(
-        active // horizon,
-        (active % horizon).astype(np.int32),
-        half_lives=HALF_LIVES,
-        windows=WINDOWS,
+        active // horizon, (active % horizon).astype(np.int32), half_lives=HALF_LIVES, windows=()
     )
     pair = distinct(key * len(frame) + days.item)
     taken.measures["active_items"] = np.bincount(

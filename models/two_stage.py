@@ -118,10 +118,10 @@ class TwoStage(BaseRecommender):
     The last of ``nights`` past nights lies ``label_days`` before the night of the fit, the others
     ``label_days`` apart before it; earlier ones without events are left out. Without any night to
     learn from, candidates rank by the mean of their sources' relative scores. ``rounds``,
-    ``learning_rate`` and ``leaves`` are LightGBM's, about ``negatives`` of a night's candidates not
-    taken are learnt from, drawn by ``seed``, ``popularity_penalty * log(1 + buyers)`` is taken off
-    a score so that lists cover more of the catalogue, and each user's first ``keep`` candidates are
-    kept for lists.
+    ``learning_rate`` and ``leaves`` are LightGBM's (the third ranker has half the trees and
+    leaves), about ``negatives`` of a night's candidates not taken are learnt from, drawn by
+    ``seed``, ``popularity_penalty * log(1 + buyers)`` is taken off a score so that lists cover more
+    of the catalogue, and each user's first ``keep`` candidates are kept for lists.
     ``without`` names groups of features (``models.feature_groups``) that are not learnt from,
     ``further_sources`` optional ones of ``models.sources``. With two ``threads`` two rankers are
     learnt at the same time, which does not change any result.
@@ -130,7 +130,7 @@ class TwoStage(BaseRecommender):
     kind: ClassVar[str] = "two_stage"
 
     nights: int = 3
-    label_days: int = 30
+    label_days: int = 28
     rounds: int = 100
     learning_rate: float = 0.08
     leaves: int = 31
@@ -272,16 +272,20 @@ class TwoStage(BaseRecommender):
             label=taken.astype(np.float32),
             group=np.concatenate([part.group for part in examples]),
             feature_name=names,
-            params=self._lightgbm_parameters(),
+            params=self._lightgbm_parameters(task),
         ).construct()
         return _Binned(binned, np.concatenate([part.weight for part in examples]))
 
-    def _lightgbm_parameters(self) -> dict[str, Any]:
+    def _share(self, task: str, size: int) -> int:
+        """How many trees or leaves of ``size`` a task has: few examples bear no large model."""
+        return size // 2 + 1 if task == "new" else size
+
+    def _lightgbm_parameters(self, task: str) -> dict[str, Any]:
         return {
             "learning_rate": self.learning_rate,
-            "num_leaves": self.leaves,
+            "num_leaves": self._share(task, self.leaves),
             "min_data_in_leaf": 100,
-            "feature_fraction": 0.4,
+            "feature_fraction": 0.25,
             "lambda_l2": 10.0,
             "max_bin": 63,
             "lambdarank_truncation_level": 20,
@@ -299,8 +303,8 @@ class TwoStage(BaseRecommender):
             # LambdaRank compares within a user, so that nobody drowns out anybody.
             weighs = objective == "binary"
             rows.set_weight(weight if weighs else np.ones(len(weight)))
-            parameters = {**self._lightgbm_parameters(), "objective": objective}
-            booster = lgb.train(parameters, rows, num_boost_round=self.rounds)
+            parameters = {**self._lightgbm_parameters(task), "objective": objective}
+            booster = lgb.train(parameters, rows, num_boost_round=self._share(task, self.rounds))
             self._boosters[f"{task}_{objective}"] = booster.model_to_string()
 
     def _first(self, found: Candidates, score: NDArray[np.float64]) -> sparse.csr_array:

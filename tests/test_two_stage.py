@@ -66,7 +66,6 @@ def test_a_candidate_is_described_by_its_history():
     expected = {
         "active_days": 2,
         "decayed_30": 0.5 + 0.5 ** (1 / 3),
-        "days_in_14": 1,
         "days_in_30": 2,
         "since_first": 30,
         "since_last": 10,
