@@ -58,18 +58,19 @@ class _Night:
     features: NightFeatures
 
     @classmethod
-    def of(cls, context: Context, label_days: int, further: tuple[str, ...]) -> Self:
+    def of(cls, context: Context, label_days: int, further: tuple[str, ...], threads: int) -> Self:
         """The candidates of everybody with events, by sources with those of ``further``."""
         users = distinct(context.interactions.user).astype(np.int32)
-        return cls(
-            {
-                task: candidates(
-                    sources(task, further), offered(task, context), users, new_only=task != "all"
-                )
-                for task in TASKS
-            },
-            NightFeatures.of(context, rebuy_days=label_days),
-        )
+
+        def found(task: str) -> Candidates:
+            return candidates(
+                sources(task, further), offered(task, context), users, new_only=task != "all"
+            )
+
+        with ThreadPoolExecutor(threads) as pool:
+            by_task = pool.map(found, TASKS)
+            features = pool.submit(NightFeatures.of, context, rebuy_days=label_days)
+            return cls(dict(zip(TASKS, by_task, strict=True)), features.result())
 
     def names(self, task: str) -> list[str]:
         """The columns of ``described``."""
@@ -123,8 +124,9 @@ class TwoStage(BaseRecommender):
     ``seed``, ``popularity_penalty * log(1 + buyers)`` is taken off a score so that lists cover more
     of the catalogue, and each user's first ``keep`` candidates are kept for lists.
     ``without`` names groups of features (``models.feature_groups``) that are not learnt from,
-    ``further_sources`` optional ones of ``models.sources``. With two ``threads`` two rankers are
-    learnt at the same time, which does not change any result.
+    ``further_sources`` optional ones of ``models.sources``. With two ``threads`` two rankers'
+    candidates are collected, and two rankers learnt, at the same time, which does not change any
+    result.
     """
 
     kind: ClassVar[str] = "two_stage"
@@ -176,7 +178,7 @@ class TwoStage(BaseRecommender):
         self._ranked = _lists(first)
 
     def _night(self, context: Context) -> _Night:
-        return _memory.night(context, self.label_days, self.further_sources)
+        return _memory.night(context, self.label_days, self.further_sources, self.threads)
 
     def shuffled(self, context: Context, group: str, seed: int) -> Self:
         """The same rankers asked with the features of ``group`` dealt out anew among candidates.
@@ -394,12 +396,14 @@ class _Memory:
         self._nights: OrderedDict[str, _Night] = OrderedDict()
         self._lock = Lock()
 
-    def night(self, context: Context, label_days: int, further: tuple[str, ...]) -> _Night:
+    def night(
+        self, context: Context, label_days: int, further: tuple[str, ...], threads: int
+    ) -> _Night:
         """The night of ``context``, from memory if it is there."""
         key = f"{_fingerprint(context)} {label_days} {further}"
         with self._lock:
             if key not in self._nights:
-                self._nights[key] = _Night.of(context, label_days, further)
+                self._nights[key] = _Night.of(context, label_days, further, threads)
                 while len(self._nights) > MEMORY_NIGHTS:
                     self._nights.popitem(last=False)
             self._nights.move_to_end(key)
