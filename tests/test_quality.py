@@ -199,10 +199,10 @@ def test_a_missed_target_is_said_plainly(result: CutResult, ndcg: float, said: s
 def test_the_cuts_are_four_months_each_with_the_night_s_validation_window() -> None:
     cuts = quality.cuts(load(CONFIG))
     assert [(cut.validation_start, cut.start, cut.end) for cut in cuts] == [
-        (date(2017, 7, 31), date(2017, 9, 1), date(2017, 10, 1)),
-        (date(2017, 8, 30), date(2017, 10, 1), date(2017, 11, 1)),
-        (date(2017, 9, 30), date(2017, 11, 1), date(2017, 12, 1)),
-        (date(2017, 10, 30), date(2017, 12, 1), date(2018, 1, 2)),
+        (date(2017, 8, 4), date(2017, 9, 1), date(2017, 10, 1)),
+        (date(2017, 9, 3), date(2017, 10, 1), date(2017, 11, 1)),
+        (date(2017, 10, 4), date(2017, 11, 1), date(2017, 12, 1)),
+        (date(2017, 11, 3), date(2017, 12, 1), date(2018, 1, 2)),
     ]
     assert quality.cuts(load(CONFIG), [date(2017, 11, 1)]) == (cuts[2],)
     with pytest.raises(ConfigurationError, match="no cut at 2017-11-02; there are 2017-09-01,"):
