@@ -25,7 +25,7 @@ sales; context as of 2017-12-01 without a ``sellable`` column, so that every ite
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import timedelta
 from typing import Any, Literal
 
 import numpy as np
@@ -90,7 +90,10 @@ def task(protocol: Protocol, context: Context, window: Interactions) -> Task:
     if (window.day < day_number(context.as_of)).any():
         raise ValueError(f"the window holds events before the context's end, {context.as_of}")
     seen = _stored_as_ones(history.matrix())
-    among = _cold_items(history, context.as_of) if protocol == "cold_items" else context.sellable
+    since = context.as_of - timedelta(days=COLD_ITEM_DAYS)
+    among = (
+        history.items_without_event_before(since) if protocol == "cold_items" else context.sellable
+    )
     new_only = protocol in ("discover", "cold_items")
     counts = among[window.item]
     days = active_days(history)
@@ -200,8 +203,3 @@ def active_days(history: Interactions) -> NDArray[np.int64]:
     """Days with an event of each user."""
     days = pd.DataFrame({"user": history.user, "day": history.day}).drop_duplicates()
     return np.bincount(days["user"].to_numpy(), minlength=history.users)
-
-
-def _cold_items(history: Interactions, as_of: date) -> NDArray[np.bool_]:
-    old = history.day < day_number(as_of) - COLD_ITEM_DAYS
-    return np.asarray(np.bincount(history.item[old], minlength=history.items) == 0)

@@ -111,6 +111,11 @@ class Interactions:
             discount=self.discount[chosen],
         )
 
+    def items_without_event_before(self, day: date) -> NDArray[np.bool_]:
+        """A mask over the item vocabulary."""
+        old = self.item[self.day < day_number(day)]
+        return np.asarray(np.bincount(old, minlength=self.items) == 0)
+
     def matrix(self, weights: NDArray[Any] | None = None) -> sparse.csr_array:
         """Users x items, float64: the sum of ``weights`` (1 without) over each pair's events.
 

@@ -11,9 +11,8 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Final
-
-import numpy as np
 
 from models.candidates import Source
 from models.category_popularity import CategoryPopularity
@@ -21,7 +20,6 @@ from models.content_based import ContentBased
 from models.context import Context
 from models.decayed_counts import DecayedCounts
 from models.ease import Ease
-from models.interactions import day_number
 from models.knn import UserKnn
 from models.lightfm_model import HybridLightFM
 from models.popularity import Popularity
@@ -65,7 +63,6 @@ def offered(task: str, context: Context) -> Context:
     """``context`` with no more than the items that ``task`` chooses from ``sellable``."""
     if task != "new":
         return context
-    events = context.interactions
-    old = events.item[events.day < day_number(context.as_of) - NEW_ITEM_DAYS]
-    is_new = np.bincount(old, minlength=events.items) == 0
+    since = context.as_of - timedelta(days=NEW_ITEM_DAYS)
+    is_new = context.interactions.items_without_event_before(since)
     return replace(context, sellable=context.sellable & is_new)
