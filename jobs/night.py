@@ -77,6 +77,7 @@ def read_night(
             user_features=read_gold(lake, USER_FEATURES, versions, run_date, day),
             user_attributes=attributes,
             item_features=items[day],
+            excluded_departments=settings.features.excluded_departments,
         )
         for day in as_of
     }

@@ -98,16 +98,7 @@ class _Examples:
     night: _Night
     chosen: NDArray[np.bool_]
     taken: NDArray[np.bool_]
-    weight: NDArray[np.float64]
     group: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Binned:
-    """Examples as LightGBM learns from them, and the weights of a loss that does not compare."""
-
-    rows: lgb.Dataset
-    weight: NDArray[np.float64]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -136,7 +127,7 @@ class TwoStage(BaseRecommender):
     rounds: int = 100
     learning_rate: float = 0.08
     leaves: int = 31
-    negatives: int = 75_000
+    negatives: int = 50_000
     popularity_penalty: float = 0.1
     keep: int = 100
     without: tuple[str, ...] = ()
@@ -158,14 +149,13 @@ class TwoStage(BaseRecommender):
             )
 
     def _learn(self, context: Context) -> None:
-        past = [context.earlier(night) for night in self._training_nights(context)]
-        nights = [self._night(night) for night in (*past, context)]
+        past = self._training_nights(context)
+        *earlier, now = [self._night(context, night) for night in (*past, context.as_of)]
 
         def learn_task(task: str) -> sparse.csr_array:
-            *earlier, now = nights
             examples = [
-                self._examples(task, known.as_of, night, context.interactions)
-                for known, night in zip(past, earlier, strict=True)
+                self._examples(task, as_of, night, context.interactions)
+                for as_of, night in zip(past, earlier, strict=True)
             ]
             learnable = [part for part in examples if part.taken.any()]
             if learnable:
@@ -177,8 +167,10 @@ class TwoStage(BaseRecommender):
             first = dict(zip(TASKS, pool.map(learn_task, TASKS), strict=True))
         self._ranked = _lists(first)
 
-    def _night(self, context: Context) -> _Night:
-        return _memory.night(context, self.label_days, self.further_sources, self.threads)
+    def _night(self, context: Context, as_of: date) -> _Night:
+        """A night as the later fits see it too; ``_first`` drops what is not sellable now."""
+        known = context.earlier(as_of)
+        return _memory.night(known, self.label_days, self.further_sources, self.threads)
 
     def shuffled(self, context: Context, group: str, seed: int) -> Self:
         """The same rankers asked with the features of ``group`` dealt out anew among candidates.
@@ -187,7 +179,7 @@ class TwoStage(BaseRecommender):
         ``context`` is the one of the fit.
         """
         first = {}
-        night = self._night(context)
+        night = self._night(context, context.as_of)
         for task, found in night.candidates.items():
             features = pd.concat([block for _, block in night.described(task)], ignore_index=True)
             dealt = members(group, features.columns)
@@ -245,18 +237,14 @@ class TwoStage(BaseRecommender):
         random = np.random.default_rng([self.seed, day_number(as_of)])
         not_taken = np.count_nonzero(active & ~taken)
         chosen = active & (taken | (random.random(len(key)) * not_taken < self.negatives))
-        user, taken = found.user[chosen], taken[chosen]
-        positives = np.bincount(user, weights=taken, minlength=events.users)
         return _Examples(
             night=night,
             chosen=chosen,
-            taken=taken,
-            # A user with many purchases is not to drown out the others.
-            weight=1 / np.sqrt(np.maximum(positives, 1))[user],
-            group=np.unique(user, return_counts=True)[1],
+            taken=taken[chosen],
+            group=np.unique(found.user[chosen], return_counts=True)[1],
         )
 
-    def _binned(self, task: str, examples: list[_Examples]) -> _Binned:
+    def _binned(self, task: str, examples: list[_Examples]) -> lgb.Dataset:
         """All nights' examples together; bins take a quarter of the memory of their features."""
         names = [
             name for name in examples[0].night.names(task) if group_of(name) not in self.without
@@ -269,14 +257,13 @@ class TwoStage(BaseRecommender):
                 chosen = block.loc[part.chosen[rows], names]
                 start, end = end, end + len(chosen)
                 features[start:end] = chosen
-        binned = lgb.Dataset(
+        return lgb.Dataset(
             features,
             label=taken.astype(np.float32),
             group=np.concatenate([part.group for part in examples]),
             feature_name=names,
             params=self._lightgbm_parameters(task),
         ).construct()
-        return _Binned(binned, np.concatenate([part.weight for part in examples]))
 
     def _share(self, task: str, size: int) -> int:
         """How many trees or leaves of ``size`` a task has: few examples bear no large model."""
@@ -298,20 +285,17 @@ class TwoStage(BaseRecommender):
             "verbosity": -1,
         }
 
-    def _train(self, task: str, binned: _Binned) -> None:
+    def _train(self, task: str, binned: lgb.Dataset) -> None:
         """A booster per objective; both share the binned examples, which take long to make."""
-        rows, weight = binned.rows, binned.weight
         for objective in OBJECTIVES:
-            # LambdaRank compares within a user, so that nobody drowns out anybody.
-            weighs = objective == "binary"
-            rows.set_weight(weight if weighs else np.ones(len(weight)))
             parameters = {**self._lightgbm_parameters(task), "objective": objective}
-            booster = lgb.train(parameters, rows, num_boost_round=self._share(task, self.rounds))
+            booster = lgb.train(parameters, binned, num_boost_round=self._share(task, self.rounds))
             self._boosters[f"{task}_{objective}"] = booster.model_to_string()
 
     def _first(self, found: Candidates, score: NDArray[np.float64]) -> sparse.csr_array:
-        """Each user's first ``keep`` candidates, users x items."""
+        """Each user's first ``keep`` sellable candidates, users x items."""
         order = np.lexsort((found.item, -score, found.user))
+        order = order[self.known.sellable[found.item[order]]]
         user = found.user[order]
         rank = np.arange(len(user)) - np.searchsorted(user, user)
         kept = order[rank < self.keep]

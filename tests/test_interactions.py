@@ -97,6 +97,18 @@ def test_without_a_sellable_column_what_was_sold_before_is_sellable():
     assert built.sellable.tolist() == [True, True, False]
 
 
+def test_what_is_excluded_was_not_sellable_on_an_earlier_night_either():
+    built = Context.build(
+        Interactions.from_frame(EVENTS),
+        as_of=date(2024, 1, 3),
+        item_features=pd.DataFrame({"item_id": ["x", "y"], "department": ["FUEL", None]}),
+        excluded_departments=["FUEL"],
+    )
+    assert built.excluded.tolist() == [True, False, False]
+    assert built.sellable.tolist() == [False, True, False]
+    assert built.earlier(date(2024, 1, 2)).sellable.tolist() == [False, True, False]
+
+
 def test_a_context_refuses_events_of_its_own_day():
     events = Interactions.from_frame(EVENTS)
     known = Context.build(events, as_of=date(2024, 1, 3))
@@ -108,6 +120,7 @@ def test_a_context_refuses_events_of_its_own_day():
             known.user_attributes,
             known.item_features,
             known.sellable,
+            known.excluded,
         )
 
 

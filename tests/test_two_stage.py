@@ -291,6 +291,41 @@ def test_importance_is_a_share_of_both_boosters_gain():
         assert gains.is_monotonic_decreasing
 
 
+def test_a_night_is_described_once_as_the_present_and_as_the_past(monkeypatch):
+    monkeypatch.setattr(two_stage, "_memory", two_stage._Memory())
+    described = []
+    of = NightFeatures.of
+
+    def spy(known, **rest):
+        described.append(known.as_of)
+        return of(known, **rest)
+
+    monkeypatch.setattr(NightFeatures, "of", spy)
+    nights = [shop.AS_OF - timedelta(days=days) for days in (80, 60, 40, 20, 0)]
+    for as_of in nights[2:]:
+        known = Context.build(shop.interactions(), as_of=as_of, item_features=shop.item_features())
+        TwoStage(label_days=20, nights=2, rounds=2).fit(known)
+    assert sorted(described) == nights
+
+
+def test_excluded_items_are_no_candidates():
+    known = Context.build(
+        shop.interactions(),
+        as_of=shop.AS_OF,
+        item_features=shop.item_features(),
+        excluded_departments=["ODD"],
+    )
+    model = TwoStage(label_days=20, nights=2, rounds=2).fit(known)
+    everyone, everything = (
+        np.arange(shop.USERS, dtype=np.int32),
+        np.ones(shop.ITEMS, dtype=np.bool_),
+    )
+    for new_only in (False, True):
+        lists = model.recommend(everyone, 10, new_only=new_only, among=everything)
+        own = lists.item[(lists.source == 0) & (lists.item != UNKNOWN)]
+        assert set(own % 2) == {0}
+
+
 def test_only_candidates_are_kept_and_popularity_fills_up():
     model = TwoStage(label_days=20, nights=2, rounds=20, keep=3).fit(shop.context())
     lists = model.recommend(np.array([4], np.int32), 6, new_only=False)
