@@ -164,8 +164,9 @@ def _overall(results: Sequence[CutResult], seed: int) -> Iterator[str]:
     )
     yield ""
     yield from _head("method", *(PROTOCOL_TITLES[protocol] for protocol in PROTOCOLS), left=1)
+    chosen = {method for result in results for method in result.choice.values()}
     for method in overall(results, "all"):
-        if method == PUBLISHED:
+        if method == PUBLISHED or chosen == {method}:
             continue
         gains = [overall_gain(results, protocol, method, seed) for protocol in PROTOCOLS]
         yield _row(method, *(f"{_difference(gain)} ({users:,} users)" for gain, users in gains))

@@ -244,7 +244,11 @@ def test_a_run_that_is_gone_is_named(registry: Registry, tmp_path: Path) -> None
         registry.download("0a0a", "states", tmp_path)
 
 
-def test_a_read_only_database_is_found_out_at_the_start(settings: Settings) -> None:
+def test_a_read_only_database_is_found_out_at_the_start(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # MLflow takes the URI's path for a folder to make beside the process.
+    monkeypatch.chdir(tmp_path)
     path = settings.mlflow.tracking_uri.removeprefix("sqlite:///")
     with pytest.raises(InfrastructureError, match="readonly database"):
         Registry(
