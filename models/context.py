@@ -74,7 +74,7 @@ class Context:
         if "sellable" in items:
             sellable = items["sellable"].eq(True).to_numpy(dtype=bool, na_value=False)
         else:
-            sellable = _sold(known) & ~excluded
+            sellable = ~known.items_without_event_before(as_of) & ~excluded
         return cls(
             interactions=known,
             as_of=as_of,
@@ -100,12 +100,8 @@ class Context:
             as_of=night,
             user_features=pd.DataFrame(index=self.user_features.index),
             item_features=self.item_features[content],
-            sellable=_sold(events) & ~self.excluded,
+            sellable=~events.items_without_event_before(night) & ~self.excluded,
         )
-
-
-def _sold(events: Interactions) -> NDArray[np.bool_]:
-    return np.bincount(events.item, minlength=events.items) > 0
 
 
 def align(frame: pd.DataFrame | None, ids: Ids, key: str) -> pd.DataFrame:
