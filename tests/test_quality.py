@@ -186,6 +186,21 @@ def test_the_page_says_what_was_reached_and_what_was_missed(result: CutResult) -
 
 
 @pytest.mark.parametrize(
+    ("discover", "compared"),
+    [("ease", ["two_stage", "ease", "popularity"]), ("two_stage", ["ease", "popularity"])],
+)
+def test_what_is_published_everywhere_is_not_compared_with_itself(
+    result: CutResult, discover: str, compared: list[str]
+) -> None:
+    result = replace(result, choice={"all": "two_stage", "discover": discover})
+    about = Run(lines=1, users=1, items=1, seed=1, competing=(), recipes={}, lists=Path("lists"))
+    text = page([result], about)
+    overall_rows = text.split("## All cuts together")[1].split("## Cut")[0].splitlines()
+    rows = [line.split(" | ")[0] for line in overall_rows if line.startswith("| ")]
+    assert rows == ["| method", *(f"| {method}" for method in compared)]
+
+
+@pytest.mark.parametrize(
     ("ndcg", "said"),
     [(0.4, "**missed** by 0.0500"), (0.45, "met"), (0.47, "met, and the aim")],
 )
