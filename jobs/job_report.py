@@ -1,17 +1,29 @@
-"""What a step did, as one JSON file per run date and step."""
+"""What a step did, or why it failed, as one JSON file per run date and step.
+
+<runs>/<run date>/<step>.json           the report of the step's newest success
+<runs>/<run date>/<step>.failed.json    why its newest run failed; gone once it succeeds
+
+Every file is replaced whole: a reader sees the old one or the new one.
+"""
 
 import json
 import os
 import tempfile
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
+
+from lakehouse.errors import TopshelfError
 
 JsonValue: TypeAlias = (
     "str | int | float | bool | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 )
+
+FAILED: Final = ".failed.json"
+EXIT_UNFORESEEN: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,20 @@ class JobReport:
     facts: Mapping[str, JsonValue] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class StepFailure:
+    """Why a step failed: one sentence and, where there is more to say, further lines.
+
+    ``exit_code`` is the process's; ``None`` where the record of the failure is damaged.
+    """
+
+    step: str
+    run_date: date
+    exit_code: int | None
+    reason: str
+    details: tuple[str, ...] = ()
 
 
 def report_path(runs: Path, run_date: date, step: str) -> Path:
@@ -58,6 +84,63 @@ def read_report(runs: Path, run_date: date, step: str) -> JobReport | None:
         warnings=tuple(content["warnings"]),
         seconds=content["seconds"],
     )
+
+
+def failure_of(error: Exception, step: str, run_date: date) -> StepFailure:
+    """The record of ``error``.
+
+    A foreseen error is told in its own words. Of any other only the type and the places are kept:
+    its message may hold what people did, and its traceback is in the step's log.
+    """
+    if isinstance(error, TopshelfError):
+        reason, *details = str(error).splitlines() or [type(error).__name__]
+        return StepFailure(step, run_date, error.exit_code, reason, tuple(map(str.strip, details)))
+    places = (
+        f"{Path(frame.filename).name}, line {frame.lineno}, in {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)
+    )
+    return StepFailure(
+        step,
+        run_date,
+        EXIT_UNFORESEEN,
+        f"an error that nobody foresaw, {type(error).__name__}; its log has the traceback.",
+        tuple(places),
+    )
+
+
+def write_failure(failure: StepFailure, runs: Path) -> Path:
+    """Write the record whole or not at all, replacing an earlier one; return its path."""
+    path = _failure_path(runs, failure.run_date, failure.step)
+    content = asdict(failure) | {"run_date": failure.run_date.isoformat()}
+    write_text_atomically(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
+    return path
+
+
+def read_failures(runs: Path, run_date: date) -> dict[str, StepFailure]:
+    """The failed steps of a night, by name; a damaged record is a failure of unknown cause."""
+    paths = sorted((runs / run_date.isoformat()).glob(f"[!.]*{FAILED}"))
+    steps = {path.name.removesuffix(FAILED): path for path in paths}
+    return {step: _read_failure(path, step, run_date) for step, path in steps.items()}
+
+
+def clear_failure(runs: Path, run_date: date, step: str) -> None:
+    """Forget an earlier failure of the step, if there was one."""
+    _failure_path(runs, run_date, step).unlink(missing_ok=True)
+
+
+def _failure_path(runs: Path, run_date: date, step: str) -> Path:
+    return runs / run_date.isoformat() / f"{step}{FAILED}"
+
+
+def _read_failure(path: Path, step: str, run_date: date) -> StepFailure:
+    try:
+        content = json.loads(path.read_bytes())
+        return StepFailure(
+            step, run_date, content["exit_code"], content["reason"], tuple(content["details"])
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        reason = f"failed, but {path}, which says why, is damaged ({error}); see the step's log."
+        return StepFailure(step, run_date, None, reason)
 
 
 def write_text_atomically(path: Path, text: str) -> None:

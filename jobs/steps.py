@@ -1,15 +1,20 @@
 """The steps of a night, in order, and how one is run; a step is loaded when it runs."""
 
+import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from jobs.job_report import JobReport, clear_failure, failure_of, write_failure, write_report
 
 if TYPE_CHECKING:
     from jobs.config import Settings
-    from jobs.job_report import JobReport
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +39,36 @@ STEPS: Final = (
 )
 
 
-def run_step(step: Step, settings: "Settings", run_date: date) -> "JobReport":
-    """Run one step, Spark's start and end included in its seconds, and write its report."""
+def run_step(step: Step, settings: "Settings", run_date: date) -> JobReport:
+    """Run one step, Spark's start and end included in its seconds, and write its report.
+
+    Whatever it raises is recorded beside the reports first, for the report of the night.
+    """
     started = time.perf_counter()
-    if step.uses_spark:
-        report = _run_with_spark(step, settings, run_date)
-    else:
-        report = import_module(step.module).run(settings, run_date=run_date)
-    measured: JobReport = replace(report, seconds=round(time.perf_counter() - started, 2))
-    import_module("jobs.job_report").write_report(measured, settings.paths.runs)
+    runs = settings.paths.runs
+    try:
+        if step.uses_spark:
+            report = _run_with_spark(step, settings, run_date)
+        else:
+            report = import_module(step.module).run(settings, run_date=run_date)
+        measured = replace(report, seconds=round(time.perf_counter() - started, 2))
+        clear_failure(runs, run_date, step.name)
+        write_report(measured, runs)
+    except Exception as error:
+        _record(error, step, runs, run_date)
+        raise
     return measured
 
 
-def _run_with_spark(step: Step, settings: "Settings", run_date: date) -> "JobReport":
+def _record(error: Exception, step: Step, runs: Path, run_date: date) -> None:
+    """Keep why the step failed; a disk that takes no record must not hide the failure itself."""
+    try:
+        write_failure(failure_of(error, step.name, run_date), runs)
+    except OSError as unwritable:
+        logger.warning("topshelf %s: its failure was not recorded: %s", step.name, unwritable)
+
+
+def _run_with_spark(step: Step, settings: "Settings", run_date: date) -> JobReport:
     """Start Spark, and load the step with Great Expectations meanwhile: both take seconds."""
     spark_session = import_module("lakehouse.session").spark_session
     lakehouse = import_module("lakehouse.lake").Lakehouse

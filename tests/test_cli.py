@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.cli import app
-from jobs.job_report import JobReport, read_report
+from jobs.job_report import JobReport, StepFailure, read_failures, read_report
 from jobs.tables_doc import tables_doc
 from lakehouse.errors import (
     ConfigurationError,
@@ -101,7 +101,9 @@ def test_a_foreseen_error_gives_its_exit_code_and_one_line(
     assert done.exit_code == code
     assert done.stderr == f"topshelf train: {error}\n"
     assert done.stdout == ""
-    assert not (config.parent / "runs").exists()
+    night, runs = date(2024, 1, 2), config.parent / "runs"
+    assert read_failures(runs, night) == {"train": StepFailure("train", night, code, str(error))}
+    assert read_report(runs, night, "train") is None
 
 
 def test_one_detail_joins_the_last_line(config: Path, step: type) -> None:
@@ -125,6 +127,28 @@ def test_an_unforeseen_error_keeps_its_traceback(config: Path, step: type) -> No
     done = runner.invoke(app, ["train", *NIGHT, "--config", str(config)])
     assert done.exit_code == 1
     assert done.exception is step.result
+    (failure,) = read_failures(config.parent / "runs", date(2024, 1, 2)).values()
+    assert failure.exit_code == 1
+    assert failure.reason == "an error that nobody foresaw, KeyError; its log has the traceback."
+    assert failure.details[-1].endswith(", in run")
+    assert "a bug" not in repr(failure)
+
+
+def test_a_step_that_succeeds_at_last_takes_its_failure_back(config: Path, step: type) -> None:
+    call = ["train", *NIGHT, "--config", str(config)]
+    step.result = DataError("wrong data")
+    runner.invoke(app, call)
+    step.result = JobReport("train", date(2024, 1, 2))
+    assert runner.invoke(app, call).exit_code == 0
+    assert read_failures(config.parent / "runs", date(2024, 1, 2)) == {}
+
+
+def test_a_failure_that_cannot_be_recorded_hides_nothing(config: Path, step: type) -> None:
+    (config.parent / "runs").write_text("a file where the folder should be")
+    step.result = DataError("wrong data")
+    done = runner.invoke(app, ["train", *NIGHT, "--config", str(config)])
+    assert done.exit_code == 3
+    assert done.stderr.endswith("topshelf train: wrong data\n")
 
 
 @pytest.mark.parametrize(("accepted", "code"), [(True, 0), (False, 99)])
