@@ -16,13 +16,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, Self, cast
-from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from lakehouse.errors import ConfigurationError, InfrastructureError
+from lakehouse.errors import InfrastructureError
 from serving.records import DamagedReleaseError, Record, summarise
 from serving.releases import Manifest, Pointer
 from serving.stores import Reading, differs_from_manifest, no_current_release
@@ -101,9 +100,12 @@ end
 class RedisStore:
     """A Redis database; see ``serving.stores.Store``."""
 
-    def __init__(self, url: str) -> None:
-        """Use the database at ``url``, which may hold a password; nothing connects yet."""
-        self._name = _without_password(url)
+    def __init__(self, url: str, name: str) -> None:
+        """Use the database at ``url``, which may hold a password that ``name`` leaves out.
+
+        Nothing connects yet.
+        """
+        self._name = name
         self._token: str | None = None
         self._client = redis.Redis.from_url(
             url,
@@ -301,16 +303,3 @@ def _lease_milliseconds() -> int:
 
 def _parse_pointer(stored: bytes | None) -> Pointer:
     return Pointer() if stored is None else Pointer.from_json(stored)
-
-
-def _without_password(url: str) -> str:
-    """The address for people; raises ``ConfigurationError`` for one that is not valid."""
-    try:
-        parts = urlsplit(url)
-        host, port, database = parts.hostname or "localhost", parts.port or 6379, parts.path[1:]
-        return f"{parts.scheme}://{host}:{port}/{int(database or 0)}"
-    except ValueError:
-        raise ConfigurationError(
-            "serving.store is no valid Redis address; it must be "
-            "`redis://[USER:PASSWORD@]HOST:PORT/DB`, special characters percent-encoded."
-        ) from None

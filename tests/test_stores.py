@@ -23,7 +23,7 @@ from serving.publishing import publish, rollback, verify
 from serving.records import DamagedReleaseError, decode, key, summarise
 from serving.redis_store import RedisStore
 from serving.releases import Pointer
-from serving.stores import Store, open_store
+from serving.stores import Store, open_store, public_address
 from tests.redis_server import RedisServer
 from tests.store_processes import MANY_USERS, Dying, release_with_many_users, start
 from tests.stored_lists import item, make_release
@@ -532,13 +532,57 @@ class TestRedis(StoreConformance):
 
 
 @pytest.mark.parametrize(
-    "address",
-    ["", "lmdb:", "lmdb", "file:x", "redis://h:port/0", "redis://h:1/one", "redis://:pass@[::1/0"],
+    ("address", "reason"),
+    [
+        *[(text, "must be `lmdb:PATH` or") for text in ("", "file:x", "s3cret", "u:s3cret@h:1")],
+        *[(text, "has no valid path") for text in ("lmdb", "lmdb:", "lmdb://s3cret/x", "lmdb:a\0")],
+        *[
+            (f"redis:{rest}", "is no valid Redis address")
+            for rest in (
+                "",
+                "h:1/0",
+                "//",
+                "///0",
+                "//h:port/0",
+                "//h:0/0",
+                "//h:65536/0",
+                "//h:1/one",
+                "//h:1/-1",
+                "//h:1/1/2",
+                "//h:1/ 1",
+                "//:s3cret@[::1/0",
+                "//:s3cret/0@h:1/0",
+                "//:12/s3cret@h:1/0",
+                "//:s3cret#0@h:1/0",
+            )
+        ],
+        ("redis://:s3cret@h:1/0?foo=1", "has options after"),
+        ("rediss://:s3cret@h:1/0#1", "has options after"),
+    ],
 )
-def test_a_wrong_address_is_a_configuration_error_without_the_password(address: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"serving.store") as caught:
-        open_store(address)
-    assert "pass@" not in str(caught.value)
+def test_a_wrong_address_is_a_configuration_error_that_quotes_nothing(
+    address: str, reason: str
+) -> None:
+    for reading in (public_address, open_store):
+        with pytest.raises(ConfigurationError, match=f"^serving.store {reason}") as caught:
+            reading(address)
+        assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("lmdb:.topshelf/store", "lmdb:.topshelf/store"),
+        ("lmdb:///srv/store", "lmdb:/srv/store"),
+        ("redis://h", "redis://h:6379/0"),
+        ("redis://user:s3cret%2F@h:7000/3", "redis://h:7000/3"),
+        ("rediss://:s3@cret@[::1]:1/", "rediss://[::1]:1/0"),
+    ],
+)
+def test_an_address_is_shown_without_user_and_password(address: str, shown: str) -> None:
+    assert public_address(address) == shown
+    with open_store(address) as store:
+        assert store.name == shown
 
 
 def flip(file: Path, place: int) -> None:
