@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from models.base import BaseRecommender
 from models.choice import PRIMARY_METRIC
@@ -93,7 +94,8 @@ def train(
     def tried(recipe: Recipe) -> Tried:
         return try_out(recipe, origin, on_epoch=on_epoch, earlier=earlier)
 
-    with ThreadPoolExecutor(METHODS_AT_ONCE) as pool:
+    # BLAS's threads are one global of the process: set before threads start, not in one of them.
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(METHODS_AT_ONCE) as pool:
         methods = {one.tuned.name: one for one in pool.map(tried, recipes)}
     outcomes = {name: one.outcome for name, one in methods.items()}
     choice = choices(outcomes, list(outcomes))

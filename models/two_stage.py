@@ -9,7 +9,7 @@ Two boosters score each candidate, one trained on a logistic loss and one on Lam
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, field
@@ -19,7 +19,6 @@ from itertools import pairwise
 from threading import Lock
 from typing import Any, ClassVar, Final, Self
 
-import lightgbm as lgb
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -28,6 +27,7 @@ from scipy import sparse
 from lakehouse.errors import ConfigurationError
 from models import storage
 from models.base import BaseRecommender
+from models.boosters import Booster, Dataset, binned, learn
 from models.candidates import RELATIVE, Candidates, candidates
 from models.context import CATALOGUE_COLUMNS, Context
 from models.feature_groups import GROUPS, group_of, members
@@ -152,20 +152,27 @@ class TwoStage(BaseRecommender):
         past = self._training_nights(context)
         *earlier, now = [self._night(context, night) for night in (*past, context.as_of)]
 
-        def learn_task(task: str) -> sparse.csr_array:
+        def learn_task(task: str) -> tuple[dict[str, str], sparse.csr_array]:
             examples = [
                 self._examples(task, as_of, night, context.interactions)
                 for as_of, night in zip(past, earlier, strict=True)
             ]
             learnable = [part for part in examples if part.taken.any()]
-            if learnable:
-                self._train(task, self._binned(task, learnable))
+            learnt = self._train(task, learnable) if learnable else {}
             found = now.candidates[task]
-            return self._first(found, self._score(task, found, now.described(task)))
+            score = self._score(
+                found, now.described(task), [Booster(text) for text in learnt.values()]
+            )
+            return learnt, self._first(found, score)
 
         with ThreadPoolExecutor(self.threads) as pool:
-            first = dict(zip(TASKS, pool.map(learn_task, TASKS), strict=True))
-        self._ranked = _lists(first)
+            by_task = dict(zip(TASKS, pool.map(learn_task, TASKS), strict=True))
+        self._boosters = {
+            f"{task}_{objective}": text
+            for task, (learnt, _) in by_task.items()
+            for objective, text in learnt.items()
+        }
+        self._ranked = _lists({task: first for task, (_, first) in by_task.items()})
 
     def _night(self, context: Context, as_of: date) -> _Night:
         """A night as the later fits see it too; ``_first`` drops what is not sellable now."""
@@ -185,17 +192,17 @@ class TwoStage(BaseRecommender):
             dealt = members(group, features.columns)
             order = np.random.default_rng([seed, TASKS.index(task)]).permutation(len(features))
             features[dealt] = features[dealt].to_numpy()[order]
-            score = self._score(task, found, [(slice(len(features)), features)])
+            described = [(slice(len(features)), features)]
+            score = self._score(found, described, self._boosters_of(task))
             first[task] = self._first(found, score)
         other = copy(self)
         other._ranked = _lists(first)
         return other
 
     def _score(
-        self, task: str, found: Candidates, described: Iterable[_Block]
+        self, found: Candidates, described: Iterable[_Block], boosters: Sequence[Booster]
     ) -> NDArray[np.float64]:
-        """The candidates' scores by both boosters of ``task``, or by their sources without any."""
-        boosters = self._boosters_of(task)
+        """The candidates' scores by all ``boosters``, or by their sources without any."""
         if not boosters:
             relative = [
                 block.filter(like=RELATIVE).fillna(0).mean(axis=1) for _, block in described
@@ -204,17 +211,17 @@ class TwoStage(BaseRecommender):
         raw = np.empty((len(boosters), len(found.user)))
         for rows, block in described:
             for place, booster in enumerate(boosters):
-                features = block[booster.feature_name()].to_numpy(dtype=np.float32)
-                raw[place, rows] = booster.predict(features, raw_score=True)
+                raw[place, rows] = booster.scores(block)
         score = np.zeros(len(found.user))
         for of_booster in raw:
             score += of_booster / (of_booster.std() or 1.0)
         buyers = np.bincount(self.known.seen.indices, minlength=len(self.item_ids))
         return score - self.popularity_penalty * np.log1p(buyers[found.item])
 
-    def _boosters_of(self, task: str) -> list[lgb.Booster]:
-        texts = [text for name, text in self._boosters.items() if name.startswith(f"{task}_")]
-        return [lgb.Booster(model_str=text) for text in texts]
+    def _boosters_of(self, task: str) -> list[Booster]:
+        return [
+            Booster(text) for name, text in self._boosters.items() if name.startswith(f"{task}_")
+        ]
 
     def _training_nights(self, context: Context) -> list[date]:
         first = int(np.min(context.interactions.day))
@@ -244,7 +251,17 @@ class TwoStage(BaseRecommender):
             group=np.unique(found.user[chosen], return_counts=True)[1],
         )
 
-    def _binned(self, task: str, examples: list[_Examples]) -> lgb.Dataset:
+    def _train(self, task: str, examples: list[_Examples]) -> dict[str, str]:
+        """A booster per objective; both share the binned examples, which take long to make."""
+        shared = self._binned(task, examples)
+        parameters = self._lightgbm_parameters(task)
+        rounds = self._share(task, self.rounds)
+        return {
+            objective: learn(shared, {**parameters, "objective": objective}, rounds)
+            for objective in OBJECTIVES
+        }
+
+    def _binned(self, task: str, examples: list[_Examples]) -> Dataset:
         """All nights' examples together; bins take a quarter of the memory of their features."""
         names = [
             name for name in examples[0].night.names(task) if group_of(name) not in self.without
@@ -257,13 +274,13 @@ class TwoStage(BaseRecommender):
                 chosen = block.loc[part.chosen[rows], names]
                 start, end = end, end + len(chosen)
                 features[start:end] = chosen
-        return lgb.Dataset(
+        return binned(
             features,
+            names=names,
             label=taken.astype(np.float32),
             group=np.concatenate([part.group for part in examples]),
-            feature_name=names,
-            params=self._lightgbm_parameters(task),
-        ).construct()
+            parameters=self._lightgbm_parameters(task),
+        )
 
     def _share(self, task: str, size: int) -> int:
         """How many trees or leaves of ``size`` a task has: few examples bear no large model."""
@@ -279,18 +296,7 @@ class TwoStage(BaseRecommender):
             "max_bin": 63,
             "lambdarank_truncation_level": 20,
             "seed": self.seed,
-            "deterministic": True,
-            "force_row_wise": True,
-            "num_threads": 1,
-            "verbosity": -1,
         }
-
-    def _train(self, task: str, binned: lgb.Dataset) -> None:
-        """A booster per objective; both share the binned examples, which take long to make."""
-        for objective in OBJECTIVES:
-            parameters = {**self._lightgbm_parameters(task), "objective": objective}
-            booster = lgb.train(parameters, binned, num_boost_round=self._share(task, self.rounds))
-            self._boosters[f"{task}_{objective}"] = booster.model_to_string()
 
     def _first(self, found: Candidates, score: NDArray[np.float64]) -> sparse.csr_array:
         """Each user's first ``keep`` sellable candidates, users x items."""
@@ -322,10 +328,7 @@ class TwoStage(BaseRecommender):
         gains = pd.Series(dtype=np.float64)
         boosters = self._boosters_of(task)
         for booster in boosters:
-            gain = pd.Series(
-                booster.feature_importance("gain"), index=booster.feature_name(), dtype=np.float64
-            )
-            gains = gains.add(gain / gain.sum(), fill_value=0)
+            gains = gains.add(booster.gain(), fill_value=0)
         return (gains / max(len(boosters), 1)).sort_values(ascending=False, kind="stable")
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
