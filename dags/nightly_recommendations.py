@@ -59,7 +59,8 @@ with DAG(
 Processes everything before the run date and publishes one release of recommendations.
 
 * **Run date**: the run's logical date in UTC, or `run_date` in the trigger form. A night may be run
-  again at any time: each step replaces its own night's partition and nothing else.
+  again at any time: each step replaces its own night's partition and nothing else. A date after
+  today (UTC) fails at the first task; it is not retried.
 * **A task fails**: its log ends with `topshelf STEP: reason`. Wrong calls and wrong data are not
   retried; mend them and clear the task. Infrastructure failures are retried with growing delays.
 * **The gate refuses**: `gate` is skipped with what follows, the run succeeds, and the former

@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
@@ -50,6 +50,7 @@ app = typer.Typer(
 RunDate = Annotated[
     str, typer.Option("--run-date", metavar="YYYY-MM-DD", help="Night to process, in UTC.")
 ]
+Future = Annotated[bool, typer.Option("--future", help="Allow a run date after today (UTC).")]
 ConfigFile = Annotated[
     Path,
     typer.Option("--config", envvar="TOPSHELF_CONFIG", help="Configuration file (TOML)."),
@@ -104,6 +105,23 @@ def _parse_date(text: str, option: str = "--run-date") -> date:
         raise ConfigurationError(f"{option} {text!r} is no date; give YYYY-MM-DD.") from error
 
 
+def _night(text: str, *, future: bool) -> date:
+    """The run date; one after today is refused unless the caller says that they mean it."""
+    run_date, today = _parse_date(text), _today()
+    if run_date > today and not future:
+        raise ConfigurationError(
+            f"--run-date {run_date} is after today, {today} (UTC, by this machine's clock). Such a "
+            "night would take in files of the nights before it, and serve until it has come. "
+            "Correct the date, or the clock; --future runs it all the same."
+        )
+    return run_date
+
+
+def _today() -> date:
+    """The only look at the wall clock: a step depends on its run date alone."""
+    return datetime.now(UTC).date()
+
+
 def _load(config: Path) -> "Settings":
     settings: Settings = import_module("jobs.config").load(config)
     return settings
@@ -116,17 +134,17 @@ def _show(command: str, report: "JobReport") -> None:
     print(f"topshelf {command}: {rows or 'done'} ({report.seconds:.1f} s)", flush=True)
 
 
-def _run(step: Step, config: Path, run_date: str) -> "JobReport":
-    report = run_step(step, _load(config), _parse_date(run_date))
+def _run(step: Step, config: Path, run_date: date) -> "JobReport":
+    report = run_step(step, _load(config), run_date)
     _show(step.name, report)
     return report
 
 
 def _add_step(step: Step) -> None:
     @app.command(step.name, help=step.doc)
-    def command(run_date: RunDate, config: ConfigFile) -> None:
+    def command(run_date: RunDate, config: ConfigFile, *, future: Future = False) -> None:
         with _explaining(step.name):
-            report = _run(step, config, run_date)
+            report = _run(step, config, _night(run_date, future=future))
             if step.name == "gate" and not report.facts["accepted"]:
                 print("topshelf gate: refused; the former release goes on being served", flush=True)
                 raise typer.Exit(EXIT_REFUSED)
@@ -140,17 +158,26 @@ def _add_recommend(step: Step) -> None:
             str | None, typer.Option(metavar="YYYY-MM-DD", help="Night to process, in UTC.")
         ] = None,
         history: Annotated[
-            str | None,
-            typer.Option(metavar="ITEM,ITEM", help="Only print a list for who took these items."),
+            list[str] | None,
+            typer.Option(metavar="ITEM", help="Only print a list for who took it (repeatable)."),
         ] = None,
+        history_file: Annotated[
+            Path | None,
+            typer.Option(metavar="FILE", help="The same, an item id a line; - reads from stdin."),
+        ] = None,
+        *,
+        future: Future = False,
     ) -> None:
         with _explaining(step.name):
-            if run_date is not None and history is None:
-                _run(step, config, run_date)
-            elif history is not None and run_date is None:
-                _print(import_module("jobs.newcomer").recommend(_load(config), history))
+            is_newcomer = bool(history) or history_file is not None
+            if run_date is not None and not is_newcomer:
+                _run(step, config, _night(run_date, future=future))
+            elif is_newcomer and run_date is None:
+                newcomer = import_module("jobs.newcomer")
+                lines = [] if history_file is None else newcomer.read_history(history_file)
+                _print(newcomer.recommend(_load(config), [*(history or ()), *lines]))
             else:
-                raise ConfigurationError("give either --run-date or --history.")
+                raise ConfigurationError("give either --run-date, or --history or --history-file.")
 
 
 for _step in STEPS:
@@ -213,7 +240,9 @@ def rollback(
 
 
 @app.command()
-def compare(run_date: RunDate, config: ConfigFile, methods: Methods = None) -> None:
+def compare(
+    run_date: RunDate, config: ConfigFile, methods: Methods = None, *, future: Future = False
+) -> None:
     """Train several methods on a night and print how they did.
 
     NDCG@10 on the test window with the gain over the best simple method, coverage, time and memory.
@@ -223,14 +252,14 @@ def compare(run_date: RunDate, config: ConfigFile, methods: Methods = None) -> N
         _print(
             import_module("jobs.compare").run(
                 _load(config),
-                run_date=_parse_date(run_date),
+                run_date=_night(run_date, future=future),
                 methods=import_module("jobs.recipes").chosen_methods(methods),
             )
         )
 
 
 @app.command("feature-value")
-def feature_value(run_date: RunDate, config: ConfigFile) -> None:
+def feature_value(run_date: RunDate, config: ConfigFile, *, future: Future = False) -> None:
     """Measure what the ranker's groups of features are worth.
 
     NDCG@10 lost where a group is shuffled among the candidates, and where the rankers are trained
@@ -238,7 +267,9 @@ def feature_value(run_date: RunDate, config: ConfigFile) -> None:
     """
     with _explaining("feature-value"):
         _print(
-            import_module("jobs.feature_value").run(_load(config), run_date=_parse_date(run_date))
+            import_module("jobs.feature_value").run(
+                _load(config), run_date=_night(run_date, future=future)
+            )
         )
 
 
@@ -248,6 +279,8 @@ def tune(
     config: ConfigFile,
     method: Annotated[str, typer.Option(help="Method whose parameters are tried.")] = "two_stage",
     trials: Annotated[int, typer.Option(min=1, help="Trials that the search shall have.")] = 20,
+    *,
+    future: Future = False,
 ) -> None:
     """Search better parameters for a method and propose them.
 
@@ -261,7 +294,7 @@ def tune(
                 f"--method {method!r} cannot be tuned; give one of {', '.join(job.TUNABLE)}."
             )
         report = job.run(
-            _load(config), run_date=_parse_date(run_date), method=method, trials=trials
+            _load(config), run_date=_night(run_date, future=future), method=method, trials=trials
         )
         _show("tune", report)
         print(Path(str(report.facts["proposal"])).read_text(), end="")

@@ -1,8 +1,9 @@
 """A list for somebody whom no night knows yet, from a few items of theirs."""
 
-import re
-from collections.abc import Mapping
-from typing import Any
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -16,17 +17,36 @@ from lakehouse.errors import ConfigurationError, DataError
 from lakehouse.tables import ITEM_FEATURES
 from models.published import PUBLISHED_FOLDER, Published
 
+STDIN: Final = Path("-")
 
-def recommend(settings: Settings, history: str) -> RenderableType:
+
+def read_history(path: Path) -> list[str]:
+    """The item ids of a file in UTF-8, one a line; ``-`` is standard input.
+
+    Raises ``ConfigurationError`` where the file cannot be read.
+    """
+    try:
+        content = sys.stdin.buffer.read() if path == STDIN else path.read_bytes()
+        return content.decode("utf-8-sig").split("\n")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigurationError(
+            f"--history-file {path} cannot be read: {reason}. Give a file with an item id a line."
+        ) from error
+
+
+def recommend(settings: Settings, history: Sequence[str]) -> RenderableType:
     """What the champion would list for a newcomer who took the items of ``history``.
 
-    ``history`` holds item ids separated by commas. Nothing is written. Raises
-    ``ConfigurationError`` where it names no item, ``DataError`` where no version serves or none of
-    the items is known, and ``InfrastructureError`` where MLflow fails.
+    White space around an id does not count. Nothing is written. Raises ``ConfigurationError`` where
+    ``history`` names no item, ``DataError`` where no version serves or none of the items is known,
+    and ``InfrastructureError`` where MLflow fails.
     """
-    items = list(dict.fromkeys(part for part in re.split(r"[,\s]+", history) if part))
+    items = list(dict.fromkeys(item.strip() for item in history if item.strip()))
     if not items:
-        raise ConfigurationError("--history names no item; give item ids, such as 123,456.")
+        raise ConfigurationError(
+            "--history and --history-file name no item; give item ids, such as --history 123."
+        )
     registry = open_registry(settings)
     champion = registry.champion()
     if champion is None:

@@ -83,8 +83,8 @@ class Published:
         known = np.unique(known[known != UNKNOWN])
         if not len(known):
             raise DataError(
-                f"the model knows none of the items {', '.join(history)}: give item ids as they "
-                "stand in the catalogue (silver.items)"
+                f"the model knows none of the {len(history)} items given, such as {history[0]!r}. "
+                "Give ids as they stand in the catalogue (silver.items), each by its own --history."
             )
         taken = sparse.csr_array(
             (np.ones(len(known), dtype=np.bool_), (np.zeros(len(known), dtype=np.int32), known)),

@@ -170,6 +170,8 @@ def test_the_gate_s_refusal_has_a_code_of_its_own_and_is_reported(
         (["train", "--run-date", "2024-02-30"], "topshelf train: --run-date '2024-02-30'"),
         (["train", "--run-date", "today; rm -rf"], "topshelf train: --run-date 'today; rm -rf'"),
         (["train"], "Error: Missing option '--run-date'"),
+        (["recommend"], "topshelf recommend: give either --run-date, or --history or --history-f"),
+        (["recommend", *NIGHT, "--history", "1"], "topshelf recommend: give either --run-date, or"),
         (["sing"], "Error: No such command 'sing'"),
         (["lookup", "--user", "1", "--list", "worst"], "Error: Invalid value for '--list'"),
     ],
@@ -178,6 +180,32 @@ def test_a_wrong_call_exits_with_2(config: Path, arguments: list[str], reason: s
     done = runner.invoke(app, arguments, env={"TOPSHELF_CONFIG": str(config)})
     assert done.exit_code == 2
     assert done.stderr.splitlines()[-1].startswith(reason)
+
+
+@pytest.mark.parametrize(
+    "command", ["ingest", "clean", "train", "recommend", "report", "compare", "tune"]
+)
+def test_a_run_date_after_today_is_refused(
+    config: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr("jobs.cli._today", lambda: date(2024, 1, 1))
+    done = runner.invoke(app, [command, *NIGHT, "--config", str(config)])
+    assert done.exit_code == 2
+    assert done.stderr == (
+        f"topshelf {command}: --run-date 2024-01-02 is after today, 2024-01-01 (UTC, by this "
+        "machine's clock). Such a night would take in files of the nights before it, and serve "
+        "until it has come. Correct the date, or the clock; --future runs it all the same.\n"
+    )
+
+
+@pytest.mark.parametrize(("today", "more"), [(2, []), (1, ["--future"])])
+def test_today_s_night_runs_and_with_future_a_later_one(
+    config: Path, step: type, monkeypatch: pytest.MonkeyPatch, today: int, more: list[str]
+) -> None:
+    monkeypatch.setattr("jobs.cli._today", lambda: date(2024, 1, today))
+    step.result = JobReport("train", date(2024, 1, 2))
+    done = runner.invoke(app, ["train", *NIGHT, *more, "--config", str(config)])
+    assert done.exit_code == 0
 
 
 def test_a_wrong_configuration_exits_with_2_and_lists_every_mistake(config: Path) -> None:

@@ -212,6 +212,21 @@ def test_the_run_date_is_one_template_and_never_shell_code(
             assert task["environment"] == {"RUN_DATE": template}
 
 
+def test_a_run_date_of_the_future_fails_and_is_not_retried(
+    tasks: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        ["bash", "-c", tasks["train"]["command"]],
+        env=os.environ | {"RUN_DATE": "9999-12-31", "TOPSHELF_CONFIG": str(tmp_path / "none.toml")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "--run-date 9999-12-31 is after today" in done.stderr.splitlines()[-1]
+    assert tasks["train"]["retried"]["bash 2"] == "fail"
+
+
 def test_every_table_is_the_outlet_of_one_task_which_waits_for_the_lake_s_pool(
     tasks: dict[str, dict[str, Any]],
 ) -> None:

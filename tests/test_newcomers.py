@@ -5,8 +5,11 @@ import io
 import pandas as pd
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from jobs import newcomer
+from jobs.cli import app
+from jobs.config import Settings
 from jobs.train import open_registry
 from lakehouse.errors import ConfigurationError, DataError
 from models.context import Context
@@ -25,6 +28,7 @@ EVENTS = [
     Event("bob", "bread", 30),
     Event("cat", "wine", 60),
 ]
+STRANGE_IDS = {"milk": "whole milk", "bread": "1,5 l"}
 # Of milk and bread X'X + I is [[3, 2], [2, 3]], its inverse [[3, -2], [-2, 3]] / 5.
 TOGETHER = 2 / 3
 
@@ -70,7 +74,9 @@ def test_unknown_items_of_a_history_are_passed_over(published):
 
 
 def test_a_history_without_any_known_item_is_refused(published):
-    with pytest.raises(DataError, match="none of the items moon, sun: give item ids"):
+    with pytest.raises(
+        DataError, match=r"knows none of the 2 items given, such as 'moon'\. Give ids"
+    ):
         published.rows_for(["moon", "sun"], 5)
 
 
@@ -88,17 +94,64 @@ def printed(renderable) -> list[str]:
     return [line.rstrip() for line in console.export_text().splitlines()]
 
 
-def test_the_command_prints_names_and_the_model(tmp_path):
-    settings = settings_in(tmp_path)
-    write_lake(settings, EVENTS, {"milk": {"title": "Milk, 1 l"}, "bread": {"title": "Bread"}})
-    with pytest.raises(DataError, match="no model serves yet"):
-        newcomer.recommend(settings, "milk")
-    version = plant(settings, {"all": COUNTS, "discover": POPULARITY})
-    open_registry(settings).set_alias(CHAMPION, version)
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory) -> Settings:
+    """A shop of a few items, two with ids that a shell or a list would split; no champion."""
+    settings = settings_in(tmp_path_factory.mktemp("shop"))
+    events = [event._replace(item=STRANGE_IDS.get(event.item, event.item)) for event in EVENTS]
+    write_lake(settings, events, {"whole milk": {"title": "Milk"}, "1,5 l": {"title": "Bread"}})
+    return settings
 
-    lines = printed(newcomer.recommend(settings, "milk, moon"))
-    assert lines[0].strip() == "after Milk, 1 l (milk)"
-    assert lines[2].split() == ["1", "Bread", "(bread)", "0.003984", "ease"]
-    assert lines[-1].strip() == f"model {version.label}; 1 of the items given are unknown"
-    with pytest.raises(ConfigurationError, match="--history names no item"):
-        newcomer.recommend(settings, " ,")
+
+@pytest.fixture(scope="module")
+def champion(shop):
+    version = plant(shop, {"all": COUNTS, "discover": POPULARITY})
+    open_registry(shop).set_alias(CHAMPION, version)
+    return version
+
+
+def told(settings, *arguments: str, stdin: bytes | None = None) -> list[str]:
+    config = str(settings.paths.runs.parent / "config.toml")
+    done = CliRunner().invoke(app, ["recommend", *arguments, "--config", config], input=stdin)
+    assert done.exit_code == 0, done.stderr
+    return [line.strip() for line in done.stdout.splitlines()]
+
+
+def test_without_a_champion_nothing_is_recommended(tmp_path):
+    with pytest.raises(DataError, match="no model serves yet"):
+        newcomer.recommend(settings_in(tmp_path), ["milk"])
+
+
+def test_the_command_prints_names_and_the_model(shop, champion):
+    lines = printed(newcomer.recommend(shop, ["whole milk", " moon\t", "whole milk"]))
+    assert lines[0].strip() == "after Milk (whole milk)"
+    assert lines[2].split() == ["1", "Bread", "(1,5", "l)", "0.003984", "ease"]
+    assert lines[-1].strip() == f"model {champion.label}; 1 of the items given are unknown"
+    with pytest.raises(ConfigurationError, match="--history and --history-file name no item"):
+        newcomer.recommend(shop, [" ", ""])
+
+
+@pytest.mark.usefixtures("champion")
+def test_an_item_s_id_may_hold_spaces_and_commas(shop, tmp_path):
+    file = tmp_path / "history.txt"
+    file.write_bytes("\ufeffwhole milk\r\n\n 1,5 l \n".encode())
+    given = told(shop, "--history", "whole milk", "--history", "1,5 l")
+    assert given[0] == "after Milk (whole milk), Bread (1,5 l)"
+    assert given[-1].endswith("; 0 of the items given are unknown")
+    assert told(shop, "--history-file", str(file)) == given
+    assert told(shop, "--history-file", "-", stdin=file.read_bytes()) == given
+    file.write_text("1,5 l")
+    assert told(shop, "--history", "whole milk", "--history-file", str(file)) == given
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(None, "No such file or directory"), (b"\xff", "it is not UTF-8")]
+)
+def test_a_history_that_cannot_be_read_is_a_wrong_call(tmp_path, content, reason):
+    file = tmp_path / "history.txt"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(
+        ConfigurationError, match=f"^--history-file {file} cannot be read: {reason}"
+    ):
+        newcomer.read_history(file)
