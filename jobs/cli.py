@@ -1,8 +1,8 @@
 """The command line: one command per step, the same in a terminal, a test and Airflow.
 
 Exit codes: 0 done, 2 a wrong call or configuration, 3 wrong data, 4 an infrastructure failure,
-99 the gate refused. The last line on stderr is then ``topshelf STEP: reason``. An exception that
-nobody foresaw keeps its traceback and exits with 1.
+99 the gate refused. The last line on stderr is then ``topshelf STEP: reason``, also where a signal
+ended the step (4). An exception that nobody foresaw keeps its traceback and exits with 1.
 
 Each command imports what it needs when it runs, so that ``lookup`` answers without loading Spark.
 """
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobs.steps import STEPS, Step, run_step
+from jobs.supervision import supervised
 from lakehouse.errors import ConfigurationError, TopshelfError
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ Why = Annotated[str, typer.Option("--why", help="The reason; kept in MLflow.")]
 
 def main() -> None:
     """Entry point of the ``topshelf`` command and of spark-submit."""
-    app(prog_name="topshelf")
+    supervised(partial(app, prog_name="topshelf"))
 
 
 @app.callback()

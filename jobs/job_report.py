@@ -7,6 +7,7 @@ Every file is replaced whole: a reader sees the old one or the new one.
 """
 
 import json
+import logging
 import os
 import tempfile
 import traceback
@@ -21,6 +22,8 @@ from lakehouse.errors import TopshelfError
 JsonValue: TypeAlias = (
     "str | int | float | bool | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 )
+
+logger = logging.getLogger(__name__)
 
 FAILED: Final = ".failed.json"
 EXIT_UNFORESEEN: Final = 1
@@ -114,6 +117,14 @@ def write_failure(failure: StepFailure, runs: Path) -> Path:
     content = asdict(failure) | {"run_date": failure.run_date.isoformat()}
     write_text_atomically(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
     return path
+
+
+def record_failure(failure: StepFailure, runs: Path) -> None:
+    """Write the record; a disk that takes none must not hide the failure itself."""
+    try:
+        write_failure(failure, runs)
+    except OSError as unwritable:
+        logger.warning("topshelf %s: its failure was not recorded: %s", failure.step, unwritable)
 
 
 def read_failures(runs: Path, run_date: date) -> dict[str, StepFailure]:

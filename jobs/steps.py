@@ -1,20 +1,17 @@
 """The steps of a night, in order, and how one is run; a step is loaded when it runs."""
 
-import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from jobs.job_report import JobReport, clear_failure, failure_of, write_failure, write_report
+from jobs.job_report import JobReport, clear_failure, failure_of, record_failure, write_report
+from jobs.supervision import tell_parent
 
 if TYPE_CHECKING:
     from jobs.config import Settings
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +43,7 @@ def run_step(step: Step, settings: "Settings", run_date: date) -> JobReport:
     """
     started = time.perf_counter()
     runs = settings.paths.runs
+    tell_parent(step.name, run_date, runs)
     try:
         if step.uses_spark:
             report = _run_with_spark(step, settings, run_date)
@@ -55,17 +53,9 @@ def run_step(step: Step, settings: "Settings", run_date: date) -> JobReport:
         clear_failure(runs, run_date, step.name)
         write_report(measured, runs)
     except Exception as error:
-        _record(error, step, runs, run_date)
+        record_failure(failure_of(error, step.name, run_date), runs)
         raise
     return measured
-
-
-def _record(error: Exception, step: Step, runs: Path, run_date: date) -> None:
-    """Keep why the step failed; a disk that takes no record must not hide the failure itself."""
-    try:
-        write_failure(failure_of(error, step.name, run_date), runs)
-    except OSError as unwritable:
-        logger.warning("topshelf %s: its failure was not recorded: %s", step.name, unwritable)
 
 
 def _run_with_spark(step: Step, settings: "Settings", run_date: date) -> JobReport:

@@ -7,6 +7,7 @@ process read the same file, so a job behaves alike in a terminal, a test and Air
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
@@ -17,7 +18,8 @@ from lakehouse.errors import InfrastructureError
 def spark_session(app_name: str) -> Iterator[SparkSession]:
     """Start (or join) the Spark session and stop it at the end.
 
-    Raises ``InfrastructureError`` where Spark doesn't start or lacks the Delta extension.
+    Raises ``InfrastructureError`` where Spark doesn't start or lacks the Delta extension, and where
+    its JVM ends or runs out of memory while it is used.
     """
     try:
         spark = SparkSession.builder.appName(app_name).getOrCreate()
@@ -33,5 +35,27 @@ def spark_session(app_name: str) -> Iterator[SparkSession]:
         )
     try:
         yield spark
+    except (Py4JError, PySparkException, OSError) as error:
+        if not _answers(spark):
+            raise InfrastructureError(
+                "Spark's JVM is gone: somebody stopped it, or the system did because memory ran "
+                "out (`dmesg` says which). Give the machine more memory, or run again when less "
+                "runs beside it; a step that is run again replaces what it had begun."
+            ) from error
+        if "java.lang.OutOfMemoryError" in str(error):
+            raise InfrastructureError(
+                "Spark's JVM ran out of memory. Raise `spark.driver.memory` in "
+                "infra/spark/spark-defaults.conf, run `make setup`, then run again."
+            ) from error
+        raise
     finally:
-        spark.stop()
+        if _answers(spark):
+            spark.stop()
+
+
+def _answers(spark: SparkSession) -> bool:
+    """Whether the JVM behind the session still runs."""
+    try:
+        return spark.sparkContext.defaultParallelism > 0
+    except (Py4JError, OSError):
+        return False
