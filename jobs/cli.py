@@ -22,7 +22,7 @@ import typer
 
 from jobs.steps import STEPS, Step, run_step
 from jobs.supervision import supervised
-from lakehouse.errors import ConfigurationError, TopshelfError
+from lakehouse.errors import ConfigurationError, TopshelfError, foreseeing_system_failures
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -83,7 +83,8 @@ def _log_progress() -> None:
 def _explaining(command: str) -> Iterator[None]:
     """Turn a foreseen error into its message and exit code."""
     try:
-        yield
+        with foreseeing_system_failures():
+            yield
     except TopshelfError as error:
         for line in _explanation(command, error):
             print(line, file=sys.stderr, flush=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from jobs.job_report import JobReport, clear_failure, failure_of, record_failure, write_report
 from jobs.supervision import tell_parent
+from lakehouse.errors import foreseeing_system_failures
 
 if TYPE_CHECKING:
     from jobs.config import Settings
@@ -45,13 +46,14 @@ def run_step(step: Step, settings: "Settings", run_date: date) -> JobReport:
     runs = settings.paths.runs
     tell_parent(step.name, run_date, runs)
     try:
-        if step.uses_spark:
-            report = _run_with_spark(step, settings, run_date)
-        else:
-            report = import_module(step.module).run(settings, run_date=run_date)
-        measured = replace(report, seconds=round(time.perf_counter() - started, 2))
-        clear_failure(runs, run_date, step.name)
-        write_report(measured, runs)
+        with foreseeing_system_failures():
+            if step.uses_spark:
+                report = _run_with_spark(step, settings, run_date)
+            else:
+                report = import_module(step.module).run(settings, run_date=run_date)
+            measured = replace(report, seconds=round(time.perf_counter() - started, 2))
+            clear_failure(runs, run_date, step.name)
+            write_report(measured, runs)
     except Exception as error:
         record_failure(failure_of(error, step.name, run_date), runs)
         raise

@@ -1,5 +1,6 @@
 """The command line: exit codes, what stands on which stream, and what each command loads."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -104,6 +105,18 @@ def test_a_foreseen_error_gives_its_exit_code_and_one_line(
     night, runs = date(2024, 1, 2), config.parent / "runs"
     assert read_failures(runs, night) == {"train": StepFailure("train", night, code, str(error))}
     assert read_report(runs, night, "train") is None
+
+
+def test_what_the_system_refuses_is_an_infrastructure_failure(config: Path, step: type) -> None:
+    step.result = OSError(errno.ENOSPC, "No space left on device", "/lake/gold/x.parquet")
+    done = runner.invoke(app, ["train", *NIGHT, "--config", str(config)])
+    assert done.exit_code == 4
+    assert done.stderr == (
+        "topshelf train: /lake/gold/x.parquet: No space left on device. Free space on its disk. "
+        "Then run again; nothing half-written is visible.\n"
+    )
+    (failure,) = read_failures(config.parent / "runs", date(2024, 1, 2)).values()
+    assert failure.exit_code == 4
 
 
 def test_one_detail_joins_the_last_line(config: Path, step: type) -> None:
