@@ -70,7 +70,7 @@ def show_releases(listed: tuple[ListedRelease, ...]) -> RenderableType:
     for entry in listed:
         manifest = entry.manifest
         if manifest is None:
-            table.add_row(entry.release, f"{entry.state}, damaged")
+            table.add_row(plain(entry.release), f"{entry.state}, damaged")
             continue
         table.add_row(
             entry.release,

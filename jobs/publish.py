@@ -118,9 +118,14 @@ def _manifest(
 
 
 def _warnings(release: str, done: Publication) -> tuple[str, ...]:
-    if done.current == release:
-        return ()
-    return (
-        f"{release} does not serve: {done.current} does, the release of a later night or a "
-        f"person's choice. `topshelf rollback --to {release}` would let it serve.",
-    )
+    warnings = [
+        f"release {name!a} is damaged: its manifest is not readable. Publish its night again, "
+        "or let it go with the next nights; nothing can go back to it."
+        for name in done.damaged
+    ]
+    if done.current != release:
+        warnings.append(
+            f"{release} does not serve: {done.current} does, the release of a later night or a "
+            f"person's choice. `topshelf rollback --to {release}` would let it serve."
+        )
+    return tuple(warnings)

@@ -1,7 +1,8 @@
 """Releases in LMDB: one immutable file each, and a pointer file that is replaced by renaming.
 
-    CURRENT                        the pointer, JSON
-    releases/RELEASE.json          the seal: manifest, file and CRC-32; without it, no release
+    CURRENT                        the pointer, JSON with its own CRC-32
+    releases/RELEASE.json          the seal: manifest, file, the CRC-32 of both and its own;
+                                   without it, no release
     releases/RELEASE.DIGEST.mdb    the records
     releases/.staging.*            what a publisher is writing
     publish.lock, pointer.lock
@@ -13,8 +14,10 @@ records' own checksums find what breaks later.
 """
 
 import errno
+import glob
 import json
 import os
+import re
 import shutil
 import threading
 import zlib
@@ -22,13 +25,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 import lmdb
 
 from lakehouse.errors import InfrastructureError
 from lakehouse.locks import process_lock
-from serving.records import DamagedReleaseError, Record, Summary, summarise
+from serving.records import (
+    DamagedReleaseError,
+    Record,
+    Summary,
+    add_checksum,
+    summarise,
+    without_checksum,
+)
 from serving.releases import Manifest, Pointer
 from serving.stores import Reading, differs_from_manifest, no_current_release
 
@@ -87,11 +97,12 @@ class LmdbStore:
     def update(self, change: Callable[[Pointer], Pointer]) -> Pointer:
         """See ``Store``."""
         with self._locked("pointer.lock", POINTER_WAIT_SECONDS):
-            before = self.pointer()
-            after = change(before)
-            if after != before:
+            before = self._look()
+            after = change(before.pointer)
+            content = add_checksum(after.to_json())
+            if after != before.pointer or before.content not in (None, content.encode()):
                 with self._naming_limits():
-                    _write_durably(self._folder / "CURRENT", after.to_json())
+                    _write_durably(self._folder / "CURRENT", content)
             return after
 
     def pointer(self) -> Pointer:
@@ -99,8 +110,12 @@ class LmdbStore:
         return self._look().pointer
 
     def manifests(self) -> Mapping[str, Manifest]:
-        """See ``Store``; a release with an unreadable seal is none."""
-        return {release: seal.manifest for release, seal in self._seals().items()}
+        """See ``Store``."""
+        return {name: seal.manifest for name, seal in self._seals().items() if seal is not None}
+
+    def damaged(self) -> tuple[str, ...]:
+        """See ``Store``."""
+        return tuple(name for name, seal in self._seals().items() if seal is None)
 
     def read(self, keys: Sequence[bytes], release: str | None = None) -> Reading:
         """See ``Store``."""
@@ -145,25 +160,34 @@ class LmdbStore:
     def _seal_path(self, release: str) -> Path:
         return self._releases / f"{release}.json"
 
-    def _seals(self) -> dict[str, "_Seal"]:
-        seals = {}
+    def _seals(self) -> dict[str, "_Seal | None"]:
+        """The seals by release; ``None`` where one is not readable."""
+        seals: dict[str, _Seal | None] = {}
         for path in sorted(self._releases.glob("[!.]*.json")):
             try:
                 seals[path.stem] = _Seal.read(path)
-            except (FileNotFoundError, DamagedReleaseError):
-                continue
+            except FileNotFoundError:
+                continue  # Dropped since it was found.
+            except DamagedReleaseError:
+                seals[path.stem] = None
         return seals
 
     def _delete_files(self, release: str, *, except_for: Path | None = None) -> None:
-        for path in self._releases.glob(f"{release}.*.mdb"):
+        for path in self._releases.glob(f"{glob.escape(release)}.*.mdb"):
             if path != except_for:
                 path.unlink(missing_ok=True)
 
     def _clear_leftovers(self) -> None:
-        seals = self._seals()
-        wanted = {f"{release}.json" for release in seals} | {seal.file for seal in seals.values()}
+        wanted = set()
+        for release, seal in self._seals().items():
+            wanted.add(self._seal_path(release))
+            wanted |= (
+                set(self._releases.glob(f"{glob.escape(release)}.*.mdb"))
+                if seal is None
+                else {self._releases / seal.file}
+            )
         for path in self._releases.iterdir():
-            if path.name not in wanted:
+            if path not in wanted:
                 path.unlink(missing_ok=True)
 
     def _look(self) -> "_View":
@@ -178,23 +202,35 @@ class LmdbStore:
             raise InfrastructureError(f"{self.name}: cannot read: {error}.") from error
         if content != view.content:
             try:
-                pointer = Pointer() if content is None else Pointer.from_json(content)
-            except (ValueError, KeyError, TypeError) as error:
+                pointer = (
+                    Pointer() if content is None else Pointer.from_json(without_checksum(content))
+                )
+            except ValueError as error:
                 raise InfrastructureError(
-                    f"{path} is not readable. Delete it, then run `topshelf rollback --to RELEASE` "
+                    f"{path} is damaged. Delete it, then run `topshelf rollback --to RELEASE` "
                     "(`topshelf releases` lists them)."
                 ) from error
             view = self._view = _View(content, pointer)
         return view
 
     def _open(self, release: str, view: "_View") -> "_ReleaseFile":
-        """The release's file; a damaged one is not read again until the pointer moves."""
-        if release not in view.files:
-            view.files[release] = _open_intact(self._seal_path(release))
-        file = view.files[release]
-        if file is None:
+        """The release's file, as sealed now; a damaged one is not read again before the next seal.
+
+        Raises ``FileNotFoundError`` where seal or file is missing.
+        """
+        path = self._seal_path(release)
+        try:
+            stamp = _stamp(path)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise InfrastructureError(f"{self.name}: cannot read: {error}.") from error
+        opened = view.files.get(release)
+        if opened is None or opened.stamp != stamp:
+            opened = view.files[release] = _Opened(stamp, _open_intact(path))
+        if opened.file is None:
             raise DamagedReleaseError(f"release {release}: its file's checksum does not match")
-        return file
+        return opened.file
 
     @contextmanager
     def _locked(self, lock: str, wait_seconds: float) -> Iterator[None]:
@@ -232,14 +268,25 @@ class LmdbStore:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """What a reader knows: the pointer, as read and as parsed, and the files opened under it.
-
-    ``None`` stands for a damaged file.
-    """
+    """What a reader knows: the pointer, as read and as parsed, and the files opened under it."""
 
     content: bytes | None
     pointer: Pointer
-    files: dict[str, "_ReleaseFile | None"] = field(default_factory=dict)
+    files: dict[str, "_Opened"] = field(default_factory=dict)
+
+
+_Stamp: TypeAlias = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A release's file, ``None`` if damaged, and the stamp of the seal that it was opened by.
+
+    A release that is written anew gets another seal: that is how its readers notice.
+    """
+
+    stamp: _Stamp
+    file: "_ReleaseFile | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,22 +298,24 @@ class _Seal:
     crc: int
 
     def to_json(self) -> str:
-        return json.dumps(
-            {"manifest": self.manifest.to_json(), "file": self.file, "crc32": self.crc}
-        )
+        content = {"manifest": self.manifest.to_json(), "file": self.file, "crc32": self.crc}
+        return add_checksum(json.dumps(content))
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """Raises ``DamagedReleaseError`` for content that ``to_json`` did not write."""
         try:
-            content = json.loads(path.read_bytes())
-            return cls(
-                Manifest.from_json(content["manifest"]), str(content["file"]), content["crc32"]
-            )
+            content = json.loads(without_checksum(path.read_bytes()))
+            manifest = Manifest.from_json(content.pop("manifest"))
+            seal = cls(manifest, content.pop("file"), content.pop("crc32"))
         except FileNotFoundError:
             raise
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, DamagedReleaseError) as error:
             raise DamagedReleaseError(f"release {path.stem}: its seal is not readable") from error
+        named = re.fullmatch(rf"{re.escape(path.stem)}\.[0-9a-f]+\.mdb", str(seal.file))
+        if content or named is None or manifest.release != path.stem:
+            raise DamagedReleaseError(f"release {path.stem}: its seal is not that of its name")
+        return seal
 
 
 class _ReleaseFile:
@@ -334,6 +383,11 @@ def _map(path: Path) -> _ReleaseFile:
                     "limits (`ulimit -a`), then try again."
                 ) from error
         return _mapped[identity]
+
+
+def _stamp(path: Path) -> _Stamp:
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lakehouse.errors import ConfigurationError
 from serving.records import FALLBACK_KEY, DamagedReleaseError, Record, summarise
-from serving.releases import Manifest, Pointer, State, night, state, surplus, takes_over
+from serving.releases import Manifest, Pointer, State, by_night, state, surplus, takes_over
 from serving.stores import Store
 
 
@@ -14,12 +14,14 @@ class Publication:
     """What a publish did.
 
     ``written`` is false where the release was there already, intact; ``current`` is the release
-    that serves now, which is another one after a backfill or a person's rollback.
+    that serves now, which is another one after a backfill or a person's rollback. ``damaged`` names
+    the releases left in the store whose manifest is not readable.
     """
 
     written: bool
     current: str | None
     dropped: tuple[str, ...]
+    damaged: tuple[str, ...] = ()
 
 
 def publish(
@@ -38,18 +40,19 @@ def publish(
         if written:
             store.write(manifest, records)
 
-        def activated(pointer: Pointer) -> Pointer:
-            current = pointer.current == release and not written
-            if current or not takes_over(release, pointer, store.manifests()):
-                return pointer
-            return pointer.activated(release)
+        def switched(pointer: Pointer) -> Pointer:
+            if takes_over(release, pointer) and (written or pointer.current != release):
+                return pointer.activated(release)
+            return pointer.renewed() if written and release in pointer.history else pointer
 
-        pointer = store.update(activated)
-        dropped = surplus(store.manifests(), pointer, keep=keep)
+        pointer = store.update(switched)
+        damaged = store.damaged()
+        dropped = surplus(store.manifests(), pointer, keep=keep, damaged=damaged)
         if dropped:
             pointer = store.update(lambda pointer: pointer.without(dropped))
             store.drop(dropped)
-    return Publication(written, pointer.current, dropped)
+    left = tuple(name for name in damaged if name not in dropped)
+    return Publication(written, pointer.current, dropped, left)
 
 
 def _is_stored(store: Store, manifest: Manifest) -> bool:
@@ -95,6 +98,11 @@ def rollback(store: Store, to: str | None = None) -> Pointer:
             raise ConfigurationError(
                 f"{store.name} has no earlier release to go back to. It has: {_names(stored)}."
             )
+        if release in store.damaged():
+            raise DamagedReleaseError(
+                f"release {release!a} is damaged: its manifest is not readable. Publish its night "
+                f"again, or choose another by --to; {store.name} has: {_names(stored)}."
+            )
         if release not in stored:
             raise ConfigurationError(
                 f"{store.name} has no release {release!r}. It has: {_names(stored)}."
@@ -123,11 +131,10 @@ class ListedRelease:
 def list_releases(store: Store) -> tuple[ListedRelease, ...]:
     """The releases of the store, newest night first, those that served last before others."""
     pointer, manifests = store.pointer(), store.manifests()
-    served = {name: place for place, name in enumerate(pointer.history)}
     expected = {name for name in (pointer.current, pointer.previous) if name is not None}
     newest_first = sorted(
-        {*manifests, *expected},
-        key=lambda name: (night(name), served.get(name, -1), name),
+        {*manifests, *store.damaged(), *expected},
+        key=lambda name: by_night(name, pointer),
         reverse=True,
     )
     return tuple(

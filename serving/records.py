@@ -1,4 +1,4 @@
-"""How one list lies in a key-value store: key, value, checksums.
+"""How one list lies in a key-value store: key, value, checksums; and JSON that has its own.
 
 A key is the list's name, a zero byte and the user's id. A value is eight hexadecimal digits, the
 CRC-32 of key and body, and the body: JSON with the format's version and the items in order. The
@@ -21,6 +21,7 @@ FALLBACK: Final = "fallback"
 PERSONAL_LISTS: Final = tuple(name for name in LISTS if name != FALLBACK)
 MAXIMUM_KEY_BYTES: Final = 511
 _CRC_DIGITS: Final = 8
+_SELF: Final = "self_crc32"
 
 Record: TypeAlias = tuple[bytes, bytes]
 
@@ -111,3 +112,28 @@ def summarise(records: Iterable[Record]) -> Summary:
 
 def _crc(record_key: bytes, body: bytes) -> int:
     return zlib.crc32(body, zlib.crc32(record_key))
+
+
+def add_checksum(text: str) -> str:
+    """A JSON object with one more field, the CRC-32 of all others."""
+    content = json.loads(text)
+    return json.dumps({**content, _SELF: _crc_of_json(content)})
+
+
+def without_checksum(text: str | bytes) -> str:
+    """The JSON object that was given to ``add_checksum``.
+
+    One without that field comes from an earlier version, and back as it is. Raises ``ValueError``
+    where the text is no JSON object, or not as written.
+    """
+    content = json.loads(text)
+    is_intact = isinstance(content, dict) and (
+        _SELF not in content or content.pop(_SELF) == _crc_of_json(content)
+    )
+    if not is_intact:
+        raise ValueError("the checksum does not match")
+    return json.dumps(content)
+
+
+def _crc_of_json(content: object) -> int:
+    return zlib.crc32(json.dumps(content, sort_keys=True).encode())

@@ -1,7 +1,9 @@
 """Releases in Redis: one hash per release, and a pointer that scripts read and move atomically.
 
-    topshelf:pointer              hash: `current` release; `state`, the whole pointer as JSON
-    topshelf:manifests            hash: release -> manifest; without it, no release
+    topshelf:pointer              hash: `current` release; `state`, the whole pointer as JSON with
+                                  its own CRC-32
+    topshelf:manifests            hash: release -> manifest, as JSON with its own CRC-32; without
+                                  it, no release
     topshelf:records:RELEASE      hash: key -> value
     topshelf:staging:TOKEN        what a publisher is writing; expires by itself
     topshelf:publisher            the publisher's lease
@@ -22,7 +24,13 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from lakehouse.errors import InfrastructureError
-from serving.records import DamagedReleaseError, Record, summarise
+from serving.records import (
+    DamagedReleaseError,
+    Record,
+    add_checksum,
+    summarise,
+    without_checksum,
+)
 from serving.releases import Manifest, Pointer
 from serving.stores import Reading, differs_from_manifest, no_current_release
 
@@ -155,7 +163,11 @@ class RedisStore:
         if found != manifest.summary:
             raise InfrastructureError(differs_from_manifest(self.name, manifest, found))
         sealed = self._run(
-            _SEAL, token, manifest.release, manifest.to_json(), str(manifest.records)
+            _SEAL,
+            token,
+            manifest.release,
+            add_checksum(manifest.to_json()),
+            str(manifest.records),
         )
         if not sealed:
             raise InfrastructureError(
@@ -166,13 +178,12 @@ class RedisStore:
     def update(self, change: Callable[[Pointer], Pointer]) -> Pointer:
         """See ``Store``: compare and set, again if somebody else was faster."""
         for _ in range(_SWITCH_ATTEMPTS):
-            with self._naming_limits():
-                stored = cast("bytes | None", self._client.hget(_POINTER, "state"))
-            before = _parse_pointer(stored)
+            before, stored = self._look()
             after = change(before)
-            if after == before:
+            content = add_checksum(after.to_json()).encode()
+            if after == before and stored in (None, content):
                 return after
-            if self._run(_SWITCH, stored or b"", after.to_json(), after.current or ""):
+            if self._run(_SWITCH, stored or b"", content, after.current or ""):
                 return after
         raise InfrastructureError(
             f"{self.name}: the pointer cannot be moved: the release vanished or others keep moving "
@@ -181,23 +192,22 @@ class RedisStore:
 
     def pointer(self) -> Pointer:
         """See ``Store``."""
-        with self._naming_limits():
-            return _parse_pointer(cast("bytes | None", self._client.hget(_POINTER, "state")))
+        return self._look()[0]
 
     def manifests(self) -> Mapping[str, Manifest]:
         """See ``Store``."""
-        with self._naming_limits():
-            stored = cast("dict[bytes, bytes]", self._client.hgetall(_MANIFESTS))
-        return {
-            release.decode(): Manifest.from_json(text) for release, text in sorted(stored.items())
-        }
+        return {name: manifest for name, manifest in self._manifests() if manifest is not None}
+
+    def damaged(self) -> tuple[str, ...]:
+        """See ``Store``."""
+        return tuple(name for name, manifest in self._manifests() if manifest is None)
 
     def read(self, keys: Sequence[bytes], release: str | None = None) -> Reading:
         """See ``Store``."""
         found = self._run(_READ, release or "", *keys)
         if not found:
             raise InfrastructureError(no_current_release(self.name))
-        name = found[0].decode()
+        name = _name(found[0])
         if len(found) == 1:
             raise DamagedReleaseError(f"release {name} is missing")
         return Reading(name, tuple(found[1]))
@@ -212,7 +222,7 @@ class RedisStore:
 
     def drop(self, releases: Sequence[str]) -> None:
         """See ``Store``."""
-        self._run(_DROP, *releases)
+        self._run(_DROP, *(release.encode("utf-8", "surrogateescape") for release in releases))
 
     def close(self) -> None:
         """See ``Store``."""
@@ -223,6 +233,30 @@ class RedisStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _look(self) -> tuple[Pointer, bytes | None]:
+        """The pointer and how it is stored."""
+        with self._naming_limits():
+            current, stored = cast(
+                "list[bytes | None]", self._client.hmget(_POINTER, ["current", "state"])
+            )
+        if stored is None and current is None:
+            return Pointer(), None
+        pointer = _parse_pointer(stored or b"", current)
+        if pointer is None:
+            raise InfrastructureError(
+                f"{self.name}: {_POINTER} is damaged. Delete it (`redis-cli DEL {_POINTER}`), then "
+                "run `topshelf rollback --to RELEASE` (`topshelf releases` lists them)."
+            )
+        return pointer, stored
+
+    def _manifests(self) -> list[tuple[str, Manifest | None]]:
+        """The sealed releases and their manifests; ``None`` where one is not readable."""
+        with self._naming_limits():
+            stored = cast("dict[bytes, bytes]", self._client.hgetall(_MANIFESTS))
+        return [
+            (_name(name), _manifest(_name(name), text)) for name, text in sorted(stored.items())
+        ]
 
     def _values(self, name: str, keys: Sequence[bytes]) -> Iterator[Record]:
         """The records of a hash under ``keys``; every one must still be there."""
@@ -301,5 +335,23 @@ def _lease_milliseconds() -> int:
     return int(LEASE_SECONDS * 1000)
 
 
-def _parse_pointer(stored: bytes | None) -> Pointer:
-    return Pointer() if stored is None else Pointer.from_json(stored)
+def _name(stored: bytes) -> str:
+    """A release's name; bytes that are no UTF-8 survive the way there and back."""
+    return stored.decode("utf-8", "surrogateescape")
+
+
+def _parse_pointer(state: bytes, current: bytes | None) -> Pointer | None:
+    """The pointer; ``None`` where it is not as written or not of ``current``."""
+    try:
+        pointer = Pointer.from_json(without_checksum(state))
+    except ValueError:
+        return None
+    return pointer if (pointer.current or "").encode() == current else None
+
+
+def _manifest(release: str, stored: bytes) -> Manifest | None:
+    try:
+        manifest = Manifest.from_json(without_checksum(stored))
+    except (ValueError, DamagedReleaseError):
+        return None
+    return manifest if manifest.release == release else None

@@ -1,6 +1,7 @@
 """What a release is, which one serves, and which may go: values and rules without I/O."""
 
 import json
+import operator
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -73,6 +74,10 @@ class Pointer:
         earlier = tuple(name for name in self.history if name != release)
         return self._next((*earlier, release), self.withdrawn)
 
+    def renewed(self) -> "Pointer":
+        """The pointer after a release that it names was written anew."""
+        return self._next(self.history, self.withdrawn)
+
     def rolled_back(self, release: str) -> "Pointer":
         """The pointer after a person chose ``release``.
 
@@ -109,9 +114,18 @@ class Pointer:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """The pointer that ``to_json`` wrote."""
-        content = json.loads(text)
-        return cls(content["generation"], tuple(content["history"]), tuple(content["withdrawn"]))
+        """The pointer that ``to_json`` wrote; raises ``ValueError`` for anything else."""
+        try:
+            content = json.loads(text)
+            for release in (*content["history"], *content["withdrawn"]):
+                night(release)
+            return cls(
+                **content
+                | {"generation": operator.index(content["generation"])}
+                | {name: tuple(content[name]) for name in ("history", "withdrawn")}
+            )
+        except (TypeError, KeyError) as error:
+            raise ValueError("this is no pointer") from error
 
 
 def night(release: str) -> date:
@@ -119,26 +133,38 @@ def night(release: str) -> date:
     return date.fromisoformat(release[:10])
 
 
-def takes_over(release: str, pointer: Pointer, stored: Collection[str]) -> bool:
+def takes_over(release: str, pointer: Pointer) -> bool:
     """Whether publishing ``release`` makes it serve.
 
-    A release of an older night than the newest known doesn't, nor does one that a person
-    rolled back: neither a backfill nor a retry undoes what came later.
+    A release of an older night than the one that serves doesn't, nor does one that a person rolled
+    back: neither a backfill nor a retry undoes what came later. What was rolled back is not
+    compared with, so that the next night takes over from whatever serves instead.
     """
-    newest = max(night(name) for name in (*stored, *pointer.withdrawn, release))
-    return night(release) == newest and release not in pointer.withdrawn
+    if release in pointer.withdrawn:
+        return False
+    return pointer.current is None or night(release) >= night(pointer.current)
 
 
-def surplus(stored: Collection[str], pointer: Pointer, *, keep: int) -> tuple[str, ...]:
-    """The releases to drop so that ``keep`` stay: of the oldest nights first.
+def surplus(
+    stored: Collection[str], pointer: Pointer, *, keep: int, damaged: Collection[str] = ()
+) -> tuple[str, ...]:
+    """The releases to drop so that ``keep`` stay: damaged ones first, then of the oldest nights.
 
     The current and the previous release always stay.
     """
-    served = {name: place for place, name in enumerate(pointer.history)}
-    by_age = sorted(stored, key=lambda name: (night(name), served.get(name, -1), name))
+    by_age = [*sorted(damaged), *sorted(stored, key=lambda name: by_night(name, pointer))]
     excess = max(len(by_age) - keep, 0)
     droppable = [name for name in by_age if name not in (pointer.current, pointer.previous)]
     return tuple(droppable[:excess])
+
+
+def by_night(release: str, pointer: Pointer) -> tuple[str, int, str]:
+    """What sorts releases: the night, and within one those that served last after others.
+
+    Damaged names sort too; the nights of all others sort as text.
+    """
+    served = pointer.history.index(release) if release in pointer.history else -1
+    return release[:10], served, release
 
 
 def state(release: str, pointer: Pointer) -> State:

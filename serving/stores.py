@@ -61,7 +61,11 @@ class Store(Protocol):
         ...
 
     def manifests(self) -> Mapping[str, Manifest]:
-        """The manifests of the sealed releases, by release."""
+        """The manifests of the sealed releases, by release; unreadable ones are left out."""
+        ...
+
+    def damaged(self) -> tuple[str, ...]:
+        """The names of the sealed releases whose manifest is not readable."""
         ...
 
     def read(self, keys: Sequence[bytes], release: str | None = None) -> Reading:

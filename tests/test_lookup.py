@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from jobs.lookup import show_answer, show_releases
 from lakehouse.errors import ConfigurationError
 from serving.lookup import Answer, lookup
-from serving.publishing import list_releases, publish, rollback
+from serving.publishing import ListedRelease, list_releases, publish, rollback
 from serving.records import Item, summarise
 from serving.stores import open_store
 from tests.stored_lists import item, make_release, one_list
@@ -117,6 +117,11 @@ def test_the_releases_are_shown_with_their_state(address: str, tmp_path: Path) -
         " release              state             run date    model       lists",
         f" 2024-03-02-bbbbbbbb  rolled back       2024-03-02  topshelf/7  {lists}",
         " 2024-03-01-aaaaaaaa  current, damaged",
+    ]
+    assert shown(show_releases((ListedRelease("a\udcff", None, "stored"),)))[1].split() == [
+        "a\\udcff",
+        "stored,",
+        "damaged",
     ]
     assert shown(show_releases(())) == ["no releases yet: run `topshelf publish --run-date D`"]
 

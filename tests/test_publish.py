@@ -214,6 +214,40 @@ def test_a_rollback_holds_until_the_next_night(settings: Settings) -> None:
         assert rollback(store).current == release_of(MONDAY)
 
 
+def test_after_a_night_of_the_future_was_rolled_back_the_next_nights_serve(
+    settings: Settings,
+) -> None:
+    future = date(2030, 1, 1)
+    for night in (MONDAY, future, TUESDAY):
+        recommend(settings, night)
+        report = publish.run(settings, run_date=night)
+    assert report.facts["current"] == release_of(future)
+    assert report.warnings == (
+        "2024-03-05-aaaaaaaa does not serve: 2030-01-01-aaaaaaaa does, the release of a later "
+        "night or a person's choice. `topshelf rollback --to 2024-03-05-aaaaaaaa` would let it "
+        "serve.",
+    )
+    with open_store(settings.serving.store) as store:
+        rollback(store, release_of(TUESDAY))
+    publish.run(settings, run_date=future)
+    assert serving(settings) == release_of(TUESDAY)
+    recommend(settings, WEDNESDAY)
+    assert publish.run(settings, run_date=WEDNESDAY).warnings == ()
+    assert serving(settings) == release_of(WEDNESDAY)
+
+
+def test_a_damaged_manifest_is_named(settings: Settings, tmp_path: Path) -> None:
+    for night in (MONDAY, TUESDAY):
+        recommend(settings, night)
+        publish.run(settings, run_date=night)
+    (tmp_path / f"store/releases/{release_of(MONDAY)}.json").write_text("{")
+    recommend(settings, WEDNESDAY)
+    assert publish.run(settings, run_date=WEDNESDAY).warnings == (
+        "release '2024-03-04-aaaaaaaa' is damaged: its manifest is not readable. Publish its night "
+        "again, or let it go with the next nights; nothing can go back to it.",
+    )
+
+
 def test_a_rollback_to_a_damaged_release_is_refused(settings: Settings, tmp_path: Path) -> None:
     for night in (MONDAY, TUESDAY):
         recommend(settings, night)

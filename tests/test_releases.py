@@ -135,12 +135,28 @@ class TestPointer:
     def test_a_dropped_release_of_a_later_night_stays_rolled_back(self) -> None:
         pointer = Pointer(4, (ONE,), (TWO, THREE)).without([TWO, THREE])
         assert pointer == Pointer(5, (ONE,), (TWO, THREE))
-        assert not takes_over(THREE, pointer, [ONE])
-        assert not takes_over(TWO_AGAIN, pointer, [ONE])
+        assert not takes_over(THREE, pointer)
 
     def test_it_comes_back_from_json(self) -> None:
         pointer = Pointer(3, (ONE, TWO), (THREE,))
         assert Pointer.from_json(pointer.to_json()) == pointer
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "{}",
+            "[]",
+            "null",
+            '{"generation": 1, "history": ["today"], "withdrawn": []}',
+            '{"generation": "1", "history": [], "withdrawn": []}',
+            '{"generation": 1, "history": [], "withdrawn": [], "more": 1}',
+            '{"generation": 1, "history": [1], "withdrawn": []}',
+        ],
+    )
+    def test_anything_else_is_no_pointer(self, text: str) -> None:
+        with pytest.raises(ValueError, match=r"."):
+            Pointer.from_json(text)
 
     @given(
         acts=st.lists(
@@ -164,17 +180,26 @@ class TestPointer:
 
 class TestWhatServes:
     def test_a_newer_night_takes_over_a_past_one_does_not(self) -> None:
-        assert takes_over(THREE, Pointer(1, (ONE, TWO)), [ONE, TWO])
-        assert not takes_over(ONE, Pointer(1, (TWO,)), [ONE, TWO])
+        assert takes_over(THREE, Pointer(1, (ONE, TWO)))
+        assert not takes_over(ONE, Pointer(1, (TWO,)))
 
     def test_another_release_of_the_same_night_takes_over(self) -> None:
-        assert takes_over(TWO_AGAIN, Pointer(1, (ONE, TWO)), [ONE, TWO])
+        assert takes_over(TWO_AGAIN, Pointer(1, (ONE, TWO)))
 
     def test_a_retry_does_not_undo_a_rollback_but_a_new_release_of_that_night_serves(self) -> None:
         pointer = Pointer(1, (ONE, TWO)).rolled_back(ONE)
-        assert not takes_over(TWO, pointer, [ONE, TWO])
-        assert takes_over(TWO_AGAIN, pointer, [ONE, TWO])
-        assert takes_over(THREE, pointer, [ONE, TWO])
+        assert not takes_over(TWO, pointer)
+        assert takes_over(TWO_AGAIN, pointer)
+        assert takes_over(THREE, pointer)
+
+    def test_a_rolled_back_night_of_the_future_is_not_compared_with(self) -> None:
+        future = "2030-01-01-ffffffff"
+        served = Pointer(1, (ONE, future))
+        assert not takes_over(TWO, served)
+        back = served.rolled_back(ONE)
+        assert takes_over(TWO, back)
+        assert not takes_over(future, back)
+        assert takes_over(THREE, back.activated(TWO))
 
     def test_states(self) -> None:
         pointer = Pointer(1, (ONE, TWO), (THREE,))
@@ -196,6 +221,10 @@ class TestSurplus:
 
     def test_of_one_night_those_that_never_served_go_first(self) -> None:
         assert surplus([ONE, TWO, TWO_AGAIN], Pointer(1, (ONE, TWO_AGAIN)), keep=2) == (TWO,)
+
+    def test_damaged_releases_go_first_but_not_the_one_that_serves(self) -> None:
+        pointer = Pointer(1, (ONE, TWO))
+        assert surplus([ONE, THREE], pointer, keep=2, damaged=[TWO, "x"]) == ("x", THREE)
 
     @given(
         days=st.sets(st.integers(1, 28), min_size=1, max_size=9),

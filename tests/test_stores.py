@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from lakehouse.errors import ConfigurationError, InfrastructureError
 from serving import redis_store
 from serving.lmdb_store import LmdbStore
 from serving.lookup import lookup
-from serving.publishing import publish, rollback, verify
+from serving.publishing import list_releases, publish, rollback, verify
 from serving.records import DamagedReleaseError, decode, key, summarise
 from serving.redis_store import RedisStore
 from serving.releases import Pointer
@@ -221,8 +222,137 @@ class StoreConformance:
             moved.set()
             assert set().union(*(reader.result() for reader in readers)) == {OLD, NEW}
 
+    @pytest.mark.parametrize("serves", ["newest", "rolled back to", "previous"])
+    def test_an_open_reader_sees_at_once_what_was_written_anew_under_a_name(
+        self, store: Store, address: str, serves: str
+    ) -> None:
+        for name in (OLD, NEW):
+            put(store, name)
+        if serves == "rolled back to":
+            rollback(store, OLD)
+        name = NEW if serves == "newest" else OLD
+        with open_store(address) as reader:
+            assert titles(reader, name)[0] == f"title 1 of {name}"
+            before = reader.pointer()
+            put(store, name, text="second")
+            assert titles(reader, name)[0] == "title 1 of second"
+            assert reader.pointer() == replace(before, generation=before.generation + 1)
+
+    def test_an_open_reader_sees_what_a_killed_publisher_wrote_anew(
+        self, store: Store, address: str
+    ) -> None:
+        put(store, OLD)
+        with open_store(address) as reader:
+            assert titles(reader, OLD)[0] == f"title 1 of {OLD}"
+            with store.publishing():
+                store.write(*make_release(OLD, text="second"))
+            assert titles(reader, OLD)[0] == "title 1 of second"
+
+    @pytest.mark.parametrize("bit", [0x01, 0x10, 0x80])
+    def test_a_flipped_byte_of_the_pointer_is_found_or_harmless(
+        self, store: Store, address: str, bit: int
+    ) -> None:
+        put(store, OLD)
+        put(store, NEW)
+        rollback(store, OLD)
+        intact = store.pointer()
+        content = self._read_raw(store, "pointer")
+        found = 0
+        for damaged in flipped(content, bit):
+            self._write_raw(store, "pointer", damaged)
+            with open_store(address) as reader:
+                try:
+                    assert reader.pointer() == intact
+                except InfrastructureError as error:
+                    assert re.search(r"is damaged\. Delete it", str(error))  # noqa: PT017
+                    found += 1
+        assert found > 0.9 * len(content)
+        self._write_raw(store, "pointer", content)
+        assert store.pointer() == intact
+
+    @pytest.mark.parametrize("bit", [0x01, 0x10, 0x80])
+    def test_a_flipped_byte_of_a_manifest_is_found_or_harmless(
+        self, store: Store, address: str, bit: int
+    ) -> None:
+        put(store, OLD)
+        put(store, NEW)
+        intact = store.manifests()
+        content = self._read_raw(store, NEW)
+        found = 0
+        for damaged in flipped(content, bit):
+            self._write_raw(store, NEW, damaged)
+            with open_store(address) as reader:
+                manifests = reader.manifests()
+                assert reader.damaged() == (() if NEW in manifests else (NEW,))
+                assert manifests == {name: intact[name] for name in manifests}
+                assert lookup(reader, "ann").release in (NEW, OLD)
+                found += NEW not in manifests
+        assert found > 0.9 * len(content)
+
+    def test_an_unreadable_manifest_blocks_nothing_and_is_named(self, store: Store) -> None:
+        put(store, OLD)
+        put(store, NEW)
+        for name in (NEW, "9999-12-31-ffffffff", "no name"):
+            self._write_raw(store, name, b"{")
+        assert set(store.manifests()) == {OLD}
+        assert set(store.damaged()) == {NEW, "9999-12-31-ffffffff", "no name"}
+        listed = [(e.release, e.manifest is None, e.state) for e in list_releases(store)]
+        assert listed == [
+            ("no name", True, "stored"),
+            ("9999-12-31-ffffffff", True, "stored"),
+            (NEW, True, "current"),
+            (OLD, False, "previous"),
+        ]
+        with pytest.raises(
+            DamagedReleaseError, match="'no name' is damaged: its manifest is not r"
+        ):
+            rollback(store, "no name")
+        assert rollback(store).current == OLD
+        done = publish(store, *make_release(NEWER), keep=5)
+        assert (done.current, done.dropped) == (NEWER, ())
+        assert set(done.damaged) == {NEW, "9999-12-31-ffffffff", "no name"}
+        done = publish(store, *make_release(NEWEST), keep=3)
+        assert done.dropped == (NEW, "9999-12-31-ffffffff", "no name")
+        assert (done.current, done.damaged) == (NEWEST, ())
+        assert set(store.manifests()) == {OLD, NEWER, NEWEST}
+
+    def test_what_an_earlier_version_wrote_is_read_and_written_anew_at_the_next_update(
+        self, store: Store, address: str
+    ) -> None:
+        put(store, OLD)
+        manifests, pointer = store.manifests(), store.pointer()
+        now = {what: self._read_raw(store, what) for what in ("pointer", OLD)}
+        for what, content in now.items():
+            without = {n: v for n, v in json.loads(content).items() if n != "self_crc32"}
+            self._write_raw(store, what, json.dumps(without).encode())
+        with open_store(address) as reader:
+            assert (reader.manifests(), reader.pointer()) == (manifests, pointer)
+            assert titles(reader, OLD)[0] == f"title 1 of {OLD}"
+        assert not publish(store, *make_release(OLD), keep=5).written
+        assert self._read_raw(store, "pointer") == now["pointer"]
+
     def _leftovers(self, store: Store) -> list[str]:
         raise NotImplementedError
+
+    def _read_raw(self, store: Store, what: str) -> bytes:
+        """How the store holds ``pointer``, or what seals a release."""
+        raise NotImplementedError
+
+    def _write_raw(self, store: Store, what: str, content: bytes) -> None:
+        raise NotImplementedError
+
+
+def titles(store: Store, release: str) -> list[str | None]:
+    """What ann is served, read as a lookup does it or, if another release serves, by name."""
+    named = None if store.pointer().current == release else release
+    (value,) = store.read((key("all", "ann"),), named).values
+    assert value is not None
+    return [item.title for item in decode(key("all", "ann"), value)]
+
+
+def flipped(content: bytes, bit: int) -> Iterator[bytes]:
+    for place, byte in enumerate(content):
+        yield content[:place] + bytes([byte ^ bit]) + content[place + 1 :]
 
 
 def _summary_fields(records: list[tuple[bytes, bytes]]) -> dict[str, object]:
@@ -246,6 +376,16 @@ class TestLmdb(StoreConformance):
             for path in folder.iterdir()
             if path.name.startswith(".") or path.name.split(".")[0] not in store.manifests()
         )
+
+    def _read_raw(self, store: Store, what: str) -> bytes:
+        return self._raw(store, what).read_bytes()
+
+    def _write_raw(self, store: Store, what: str, content: bytes) -> None:
+        self._raw(store, what).write_bytes(content)
+
+    def _raw(self, store: Store, what: str) -> Path:
+        folder = Path(store.name.removeprefix("lmdb:"))
+        return folder / ("CURRENT" if what == "pointer" else f"releases/{what}.json")
 
     def test_a_reader_in_the_middle_of_a_release_outlives_ten_publishes(
         self, store: Store, folder: Path
@@ -329,7 +469,7 @@ class TestLmdb(StoreConformance):
     ) -> None:
         put(store, OLD)
         (folder / "CURRENT").write_text("{")
-        with pytest.raises(InfrastructureError, match=r"CURRENT is not readable\. Delete it, then"):
+        with pytest.raises(InfrastructureError, match=r"CURRENT is damaged\. Delete it, then"):
             lookup(store, "ann")
         (folder / "CURRENT").unlink()
         assert rollback(store, OLD).current == OLD
@@ -413,6 +553,38 @@ class TestRedis(StoreConformance):
 
     def _leftovers(self, store: Store) -> list[str]:
         return [name.decode() for name in store._client.scan_iter("topshelf:staging:*")]  # type: ignore[attr-defined]
+
+    def _read_raw(self, store: Store, what: str) -> bytes:
+        return store._client.hget(*self._raw(what))  # type: ignore[attr-defined, no-any-return]
+
+    def _write_raw(self, store: Store, what: str, content: bytes) -> None:
+        store._client.hset(*self._raw(what), content)  # type: ignore[attr-defined]
+
+    def _raw(self, what: str) -> tuple[str, str]:
+        return ("topshelf:pointer", "state") if what == "pointer" else ("topshelf:manifests", what)
+
+    @pytest.mark.parametrize("bit", [0x01, 0x10, 0x80])
+    def test_a_flipped_byte_of_the_current_name_is_found(
+        self, store: Store, redis_server: RedisServer, bit: int
+    ) -> None:
+        put(store, OLD)
+        for damaged in flipped(OLD.encode(), bit):
+            redis_server.admin.hset("topshelf:pointer", "current", damaged)
+            for act in (lambda: lookup(store, "ann"), store.pointer, lambda: put(store, NEW)):
+                with pytest.raises(InfrastructureError, match=r"topshelf:pointer is damaged\. Del"):
+                    act()
+        redis_server.admin.delete("topshelf:pointer")
+        assert rollback(store, OLD).current == OLD
+        assert lookup(store, "ann").release == OLD
+
+    def test_a_name_that_is_no_text_is_listed_and_dropped(
+        self, store: Store, redis_server: RedisServer
+    ) -> None:
+        redis_server.admin.hset("topshelf:manifests", b"\xff", b"x")
+        assert store.damaged() == ("\udcff",)
+        put(store, OLD)
+        put(store, NEW, keep=2)
+        assert store.damaged() == ()
 
     def test_refused_then_started_again(self, store: Store, redis_server: RedisServer) -> None:
         redis_server.kill()
