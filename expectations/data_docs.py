@@ -9,8 +9,6 @@ looks at. Great Expectations renders the rules of a table; the pages around them
 from the internet.
 """
 
-import json
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -28,6 +26,8 @@ from great_expectations.render.renderer.page_renderer import ValidationResultsPa
 from great_expectations.render.view.view import DefaultJinjaPageView
 
 from expectations.findings import counted_rows, findings
+from lakehouse.atomic import read_json, write_json
+from lakehouse.errors import DataError
 from lakehouse.locks import process_lock
 from lakehouse.tables import Table
 
@@ -62,16 +62,14 @@ def store_results(
         },
     )
     path = results / run_date.isoformat() / "results" / f"{table.full_name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    content = validation.to_json_dict()  # type: ignore[no-untyped-call]
-    with os.fdopen(handle, "w") as stream:
-        json.dump(content, stream, indent=2, sort_keys=True)
-    Path(name).replace(path)
+    write_json(path, validation.to_json_dict())  # type: ignore[no-untyped-call]
 
 
 def build_data_docs(results: Path, run_date: date) -> Path:
-    """Build the pages of every table validated on ``run_date``; return the start page."""
+    """Build the pages of every table validated on ``run_date``; return the start page.
+
+    A damaged result has no page of its own; the start page names its file.
+    """
     folder = results / run_date.isoformat()
     with process_lock(folder / ".lock"):
         return _build(folder, run_date)
@@ -82,16 +80,22 @@ def _build(folder: Path, run_date: date) -> Path:
         shutil.rmtree(left_over)
     building = Path(tempfile.mkdtemp(dir=folder, prefix=".docs."))
     view = DefaultJinjaPageView(custom_views_directory=str(TEMPLATES))
-    tables = []
+    tables, damaged = [], []
     for path in sorted((folder / "results").glob("[!.]*.json")):
-        validation = _read(path)
+        try:
+            validation = _read(path)
+        except DataError as damage:
+            damaged.append(str(damage))
+            continue
         summary = _summary(validation, run_date)
         page = view.render(  # type: ignore[no-untyped-call]
             _document(validation), template="topshelf_page.j2", **summary
         )
         (building / summary["page"]).write_text(page)
         tables.append(summary)
-    index = view.env.get_template("topshelf_index.j2").render(tables=tables, run_date=run_date)
+    index = view.env.get_template("topshelf_index.j2").render(
+        tables=tables, damaged=damaged, run_date=run_date
+    )
     (building / "index.html").write_text(index)
 
     docs = folder / "docs"
@@ -102,7 +106,8 @@ def _build(folder: Path, run_date: date) -> Path:
 
 
 def _read(path: Path) -> ExpectationSuiteValidationResult:
-    content = cast("dict[str, Any]", _escaped(json.loads(path.read_text())))
+    stored = read_json(path, f"Run the step that builds {path.stem} again.")
+    content = cast("dict[str, Any]", _escaped(stored))
     validation: ExpectationSuiteValidationResult = expectationSuiteValidationResultSchema.load(
         content
     )

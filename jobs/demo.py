@@ -17,10 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.config import Settings, load
-from jobs.job_report import JobReport, JsonValue, write_text_atomically
+from jobs.job_report import JobReport, JsonValue
 from jobs.overview import Overview, collect
 from jobs.report import METRIC, SHOWN_METRICS, findings, layer_rows, page_path
 from jobs.steps import Step, run_step
+from lakehouse.atomic import write_text
 from lakehouse.errors import InfrastructureError
 from lakehouse.locks import process_lock
 
@@ -90,7 +91,7 @@ def _run(settings: Settings) -> None:
         "airflow_log": str(LOG),
     }
     summary = summarise(night, landed, dag_run) | {"paths": dict(paths)}
-    write_text_atomically(SUMMARY, json.dumps(summary, indent=2, sort_keys=True) + "\n")
+    write_text(SUMMARY, json.dumps(summary, indent=2, sort_keys=True) + "\n")
     _show(console, night, dag_run)
     for name, path in {**paths, "figures": str(SUMMARY)}.items():
         console.print(f"{name.replace('_', ' '):<12} {path}")

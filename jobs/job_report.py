@@ -6,10 +6,7 @@
 Every file is replaced whole: a reader sees the old one or the new one.
 """
 
-import json
 import logging
-import os
-import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,7 +14,8 @@ from datetime import date
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from lakehouse.errors import TopshelfError
+from lakehouse.atomic import read_json, write_json
+from lakehouse.errors import DataError, TopshelfError
 
 JsonValue: TypeAlias = (
     "str | int | float | bool | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
@@ -68,17 +66,19 @@ def report_path(runs: Path, run_date: date, step: str) -> Path:
 def write_report(report: JobReport, runs: Path) -> Path:
     """Write the report whole or not at all; return its path."""
     path = report_path(runs, report.run_date, report.step)
-    content = asdict(report) | {"run_date": report.run_date.isoformat()}
-    write_text_atomically(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
+    write_json(path, asdict(report) | {"run_date": report.run_date.isoformat()})
     return path
 
 
 def read_report(runs: Path, run_date: date, step: str) -> JobReport | None:
-    """The report of a step, or ``None`` where the step has not ended."""
+    """The report of a step, or ``None`` where the step has not ended.
+
+    Raises ``DataError`` naming the file where it is damaged.
+    """
     path = report_path(runs, run_date, step)
     if not path.is_file():
         return None
-    content = json.loads(path.read_text())
+    content = read_json(path, f"Run `topshelf {step} --run-date {run_date}` again.")
     return JobReport(
         step=content["step"],
         run_date=date.fromisoformat(content["run_date"]),
@@ -114,8 +114,7 @@ def failure_of(error: Exception, step: str, run_date: date) -> StepFailure:
 def write_failure(failure: StepFailure, runs: Path) -> Path:
     """Write the record whole or not at all, replacing an earlier one; return its path."""
     path = _failure_path(runs, failure.run_date, failure.step)
-    content = asdict(failure) | {"run_date": failure.run_date.isoformat()}
-    write_text_atomically(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
+    write_json(path, asdict(failure) | {"run_date": failure.run_date.isoformat()})
     return path
 
 
@@ -145,21 +144,9 @@ def _failure_path(runs: Path, run_date: date, step: str) -> Path:
 
 def _read_failure(path: Path, step: str, run_date: date) -> StepFailure:
     try:
-        content = json.loads(path.read_bytes())
-        return StepFailure(
-            step, run_date, content["exit_code"], content["reason"], tuple(content["details"])
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        reason = f"failed, but {path}, which says why, is damaged ({error}); see the step's log."
-        return StepFailure(step, run_date, None, reason)
-
-
-def write_text_atomically(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` so that a reader sees the old file or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    Path(name).replace(path)
+        content = read_json(path, "Its log says why the step failed.")
+    except DataError as damage:
+        return StepFailure(step, run_date, None, str(damage))
+    return StepFailure(
+        step, run_date, content["exit_code"], content["reason"], tuple(content["details"])
+    )

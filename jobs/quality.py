@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.config import MethodName, Settings
-from jobs.job_report import write_text_atomically
 from jobs.quality_page import page
 from jobs.quality_results import PUBLISHED, CutResult, Run, as_json
 from jobs.recipes import METHOD_NAMES, ON_ONE_MACHINE, recipe
 from jobs.resources import Cost, measured
 from jobs.shop_data import ShopData, read_shop
+from lakehouse.atomic import write_text
 from lakehouse.errors import ConfigurationError
 from models import segments
 from models.backtest import backtest, published
@@ -94,8 +94,8 @@ def run(
         lists=lists,
     )
     figures = json.dumps({DATA_SET: as_json(results)}, indent=2)
-    write_text_atomically(out / "quality.json", figures + "\n")
-    write_text_atomically(out / "quality.md", page(results, about))
+    write_text(out / "quality.json", figures + "\n")
+    write_text(out / "quality.md", page(results, about))
     return results
 
 

@@ -12,8 +12,9 @@ from jinja2 import Environment, StrictUndefined
 from expectations.data_docs import build_data_docs
 from jobs import charts
 from jobs.config import Settings
-from jobs.job_report import JobReport, write_text_atomically
+from jobs.job_report import JobReport
 from jobs.overview import Overview, collect
+from lakehouse.atomic import write_text
 
 STEP: Final = "report"
 PAGE: Final = "report.html"
@@ -39,7 +40,7 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
     data_docs = build_data_docs(settings.paths.data_quality, run_date)
     night = collect(settings, run_date)
     page = page_path(settings, run_date)
-    write_text_atomically(page, render(night, relpath(data_docs, page.parent)))
+    write_text(page, render(night, relpath(data_docs, page.parent)))
     return JobReport(
         step=STEP,
         run_date=run_date,

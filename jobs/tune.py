@@ -9,10 +9,11 @@ from typing import Final, Literal, TypeAlias, get_args
 
 from jobs.config import Settings
 from jobs.experiments import experiment
-from jobs.job_report import JobReport, write_report, write_text_atomically
+from jobs.job_report import JobReport, write_report
 from jobs.recipes import recipe
 from jobs.resources import measured
 from jobs.train import read_nights
+from lakehouse.atomic import write_text
 from models.bootstrap import Difference, paired_bootstrap
 from models.choice import PRIMARY_METRIC
 from models.evaluation import Evaluation
@@ -154,7 +155,7 @@ def run(settings: Settings, *, run_date: date, method: Tunable, trials: int) -> 
                 {f"gain_{name}{part}": getattr(gain, of) for part, of in GAIN_PARTS.items()}
             )
         path = proposal_path(settings.paths.runs, run_date)
-        write_text_atomically(path, text)
+        write_text(path, text)
     report = JobReport(
         step=STEP,
         run_date=run_date,

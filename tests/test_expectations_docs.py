@@ -134,6 +134,23 @@ def test_no_validation_gives_an_empty_start_page(tmp_path: Path) -> None:
     assert "No table has been validated on this run date." in start.read_text()
 
 
+def test_a_damaged_result_is_named_and_the_other_tables_have_their_pages(tmp_path: Path) -> None:
+    for table in (ROW_ACCOUNTING, RECOMMENDATIONS):
+        validate(pandas_frame(table, [{}]), table, run_date=NIGHT, results=tmp_path)
+    results = tmp_path / "2024-01-02" / "results"
+    damaged = results / "silver.row_accounting.json"
+    damaged.write_text(damaged.read_text().replace("true", "false", 1))
+
+    start = build_data_docs(tmp_path, NIGHT)
+
+    assert [row[0] for row in cells(start.read_text())] == ["Table", "gold.recommendations"]
+    assert (
+        f"{damaged} is damaged: its checksum is another. Run the step that builds "
+        "silver.row_accounting again." in start.read_text()
+    )
+    assert not (start.parent / "silver.row_accounting.html").exists()
+
+
 @pytest.mark.parametrize("engine", ["pandas", "spark"])
 def test_nothing_personal_is_kept_or_said(
     engine: str, tmp_path: Path, request: pytest.FixtureRequest

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from jobs.job_report import StepFailure, clear_failure, failure_of, read_failures, write_failure
+from jobs.job_report import (
+    JobReport,
+    StepFailure,
+    clear_failure,
+    failure_of,
+    read_failures,
+    read_report,
+    write_failure,
+    write_report,
+)
 from lakehouse.errors import DataError
 
 NIGHT = date(2024, 1, 2)
@@ -40,10 +49,22 @@ def test_an_error_without_words_is_told_by_its_type() -> None:
     assert failure_of(DataError(), "clean", NIGHT).reason == "DataError"
 
 
-@pytest.mark.parametrize("damage", [b"", b'{"step": "cle', b"[]", b"{}", b"\xff\xfe"])
+@pytest.mark.parametrize("damage", [b"", b'{"step": "cle', b"[]", b"\xff\xfe"])
 def test_a_damaged_record_is_still_a_failure(tmp_path: Path, damage: bytes) -> None:
     path = write_failure(FAILURE, tmp_path)
     path.write_bytes(damage)
     (failure,) = read_failures(tmp_path, NIGHT).values()
     assert (failure.step, failure.exit_code) == ("clean", None)
-    assert failure.reason.startswith(f"failed, but {path}, which says why, is damaged (")
+    assert failure.reason.startswith(f"{path} is damaged: it is no JSON")
+    assert failure.reason.endswith(". Its log says why the step failed.")
+
+
+def test_a_damaged_report_is_named_with_the_remedy(tmp_path: Path) -> None:
+    report = JobReport("train", NIGHT, rows={"events": 12345}, facts={"metrics": {"all": 0.25}})
+    path = write_report(report, tmp_path)
+    assert read_report(tmp_path, NIGHT, "train") == report
+    path.write_text(path.read_text().replace("12345", "12445"))
+    again = "Run `topshelf train --run-date 2024-01-02` again."
+    with pytest.raises(DataError, match="checksum") as raised:
+        read_report(tmp_path, NIGHT, "train")
+    assert str(raised.value) == f"{path} is damaged: its checksum is another. {again}"
