@@ -24,6 +24,7 @@ ITEMS = 20
 READ_SECONDS = 2.0
 SWITCHES = 50
 SEED = 42
+SHOP = "benchmark"
 
 
 def generated_release(day: int) -> tuple[Manifest, list[Record]]:
@@ -72,7 +73,7 @@ def measure(address: str) -> dict[str, str]:
     """One store's column of the table."""
     first, second = generated_release(1), generated_release(2)
     rng = random.Random(SEED)  # noqa: S311 (not for secrets)
-    with open_store(address) as store, open_store(address) as new_reader:
+    with open_store(address, SHOP) as store, open_store(address, SHOP) as new_reader:
         publish(store, *first, keep=5)
         published = seconds_of(lambda: publish(store, *second, keep=5))
         verified = seconds_of(lambda: verify(store, second[0].release))

@@ -65,7 +65,7 @@ Processes everything before the run date and publishes one release of recommenda
   retried; mend them and clear the task. Infrastructure failures are retried with growing delays.
 * **The gate refuses**: `gate` is skipped with what follows, the run succeeds, and the former
   release goes on being served.
-* **What a night did**: `report` builds `.topshelf/runs/DATE/report.html` and the Data Docs.
+* **What a night did**: `report` builds `.topshelf/SHOP/runs/DATE/report.html` and the Data Docs.
 """,
     schedule=CronTriggerTimetable("0 2 * * *", timezone="UTC"),
     catchup=False,

@@ -16,9 +16,9 @@ with DAG(
 ### Weekly tuning
 
 Tries other parameters of the method that fills the lists, on days before the test window of the
-night that ran on the same date, and writes `.topshelf/runs/DATE/proposal.toml`, which is in MLflow
-too (experiment `nightly_tuning`). Nothing uses the proposal: a person who likes it copies it into
-the configuration, and the gate judges the next night.
+night that ran on the same date, and writes `.topshelf/SHOP/runs/DATE/proposal.toml`, which is
+in MLflow too (experiment `SHOP_nightly_tuning`). Nothing uses the proposal: a person who likes it
+copies it into the configuration, and the gate judges the next night.
 
 * **Run date**: the run's logical date in UTC, or `run_date` in the trigger form; that night must
   have built its features.

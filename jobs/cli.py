@@ -23,6 +23,7 @@ import typer
 from jobs.steps import STEPS, Step, run_step
 from jobs.supervision import supervised
 from lakehouse.errors import ConfigurationError, TopshelfError, foreseeing_system_failures
+from lakehouse.ownership import check_owner
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -127,6 +128,8 @@ def _today() -> date:
 
 def _load(config: Path) -> "Settings":
     settings: Settings = import_module("jobs.config").load(config)
+    for folder in settings.state_folders:
+        check_owner(folder, settings.shop.name)
     return settings
 
 

@@ -7,12 +7,13 @@ password belong there, not in the file.
 
 import hashlib
 from pathlib import Path
-from typing import Literal, Self, TypeAlias, cast
+from typing import Annotated, Literal, Self, TypeAlias, cast
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    StringConstraints,
     ValidationError,
     field_validator,
     model_validator,
@@ -25,7 +26,7 @@ from pydantic_settings import (
 )
 
 from lakehouse.errors import ConfigurationError
-from lakehouse.sources import SourceMapping
+from lakehouse.sources import Name, SourceMapping
 from lakehouse.tables import EVENT_TYPES
 
 MethodName: TypeAlias = Literal[
@@ -48,16 +49,32 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Shop(_Section):
+    """Whose data these are."""
+
+    name: Annotated[Name, StringConstraints(max_length=40)] = Field(
+        description="Name of the shop, which keeps its state apart from that of other shops: it is "
+        "part of the default paths, of keys in Redis and of names in MLflow, and a lake, a folder "
+        "of reports and a store belong to the first shop that wrote to them."
+    )
+
+
 class Paths(_Section):
     """Where things lie; relative paths start at the current folder."""
 
-    lake: Path = Field(default=Path(".topshelf/lake"), description="Root of the Delta tables.")
-    landing: Path = Field(default=Path(".topshelf/landing"), description="Where files arrive.")
+    lake: Path = Field(
+        default=Path(".topshelf/{shop}/lake"), description="Root of the Delta tables."
+    )
+    landing: Path = Field(
+        default=Path(".topshelf/{shop}/landing"), description="Where files arrive."
+    )
     runs: Path = Field(
-        default=Path(".topshelf/runs"), description="Job reports and run reports, by run date."
+        default=Path(".topshelf/{shop}/runs"),
+        description="Job reports and run reports, by run date.",
     )
     data_quality: Path = Field(
-        default=Path(".topshelf/data_quality"), description="Validation results and Data Docs."
+        default=Path(".topshelf/{shop}/data_quality"),
+        description="Validation results and Data Docs.",
     )
 
 
@@ -222,7 +239,8 @@ class Serving(_Section):
     """Where releases go."""
 
     store: str = Field(
-        default="lmdb:.topshelf/store", description="`lmdb:PATH` or `redis://HOST:PORT/DB`."
+        default="lmdb:.topshelf/{shop}/store",
+        description="`lmdb:PATH` or `redis://HOST:PORT/DB`.",
     )
     keep_releases: int = Field(default=5, ge=2, description="Releases kept for rollback.")
 
@@ -231,13 +249,30 @@ class MLflow(_Section):
     """Tracking and registry."""
 
     tracking_uri: str = Field(
-        default="sqlite:///.topshelf/mlflow/mlflow.db", description="MLflow's database."
+        default="sqlite:///.topshelf/mlflow/mlflow.db",
+        description="MLflow's database, which shops may share.",
     )
     artifacts: Path = Field(
-        default=Path(".topshelf/mlflow/artifacts"), description="MLflow's files."
+        default=Path(".topshelf/{shop}/mlflow/artifacts"), description="MLflow's files."
     )
-    experiment: str = Field(default="nightly", description="Experiment of the nightly runs.")
-    model: str = Field(default="topshelf", description="Name of the registered model.")
+    experiment: str = Field(
+        default="{shop}_nightly",
+        description="Experiment of the nightly runs; those of other commands add a word to it.",
+    )
+    model: str = Field(default="{shop}", description="Name of the registered model.")
+
+
+NAMED_AFTER_SHOP: dict[str, type[_Section]] = {"paths": Paths, "serving": Serving, "mlflow": MLflow}
+
+
+def _defaults_of_shop(section: type[_Section], shop: str) -> dict[str, object]:
+    """The section's defaults that hold ``{shop}``, with the name in its place."""
+    defaults = {name: field.default for name, field in section.model_fields.items()}
+    return {
+        name: str(default).replace("{shop}", shop)
+        for name, default in defaults.items()
+        if "{shop}" in str(default)
+    }
 
 
 class Settings(BaseSettings):
@@ -247,6 +282,7 @@ class Settings(BaseSettings):
         extra="forbid", frozen=True, env_prefix="TOPSHELF__", env_nested_delimiter="__"
     )
 
+    shop: Shop
     paths: Paths = Field(default_factory=Paths)
     sources: tuple[SourceMapping, ...] = Field(min_length=1)
     quality: Quality = Field(default_factory=Quality)
@@ -270,6 +306,19 @@ class Settings(BaseSettings):
         del settings_cls, dotenv_settings, file_secret_settings
         return env_settings, init_settings
 
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_shop(cls, given: dict[str, object]) -> dict[str, object]:
+        """Put the shop's name into the defaults that stand for themselves."""
+        shop = given.get("shop")
+        name = shop.get("name") if isinstance(shop, dict) else getattr(shop, "name", None)
+        filled = dict(given)
+        for section, model in NAMED_AFTER_SHOP.items():
+            fields = given.get(section, {})
+            if isinstance(fields, dict):
+                filled[section] = _defaults_of_shop(model, str(name)) | fields
+        return filled
+
     @model_validator(mode="after")
     def _unique_source_names(self) -> Self:
         names = [source.name for source in self.sources]
@@ -279,9 +328,14 @@ class Settings(BaseSettings):
             raise ValueError('sources: none has target = "events", so there is nothing to learn')
         return self
 
+    @property
+    def state_folders(self) -> tuple[Path, ...]:
+        """The folders that hold one shop's state alone."""
+        return self.paths.lake, self.paths.runs, self.paths.data_quality
+
     def digest(self) -> str:
-        """SHA-256 of the settings that shape the data: not of paths, stores and the gate."""
-        shaping = self.model_dump_json(exclude={"paths", "serving", "mlflow", "gate"})
+        """SHA-256 of the settings that shape the data: not of names, paths, stores and the gate."""
+        shaping = self.model_dump_json(exclude={"shop", "paths", "serving", "mlflow", "gate"})
         return hashlib.sha256(shaping.encode()).hexdigest()
 
 

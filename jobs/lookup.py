@@ -19,7 +19,7 @@ def lookup(settings: Settings, user: str, list_name: str, context: str | None) -
 
     Raises what ``serving.lookup.lookup`` raises.
     """
-    with open_store(settings.serving.store) as store:
+    with open_store(settings.serving.store, settings.shop.name) as store:
         started = time.perf_counter()
         answer = serve(store, user, list_name, context)
         milliseconds = (time.perf_counter() - started) * 1000
@@ -28,13 +28,13 @@ def lookup(settings: Settings, user: str, list_name: str, context: str | None) -
 
 def releases(settings: Settings) -> RenderableType:
     """The releases in the store, newest first, and which one serves."""
-    with open_store(settings.serving.store) as store:
+    with open_store(settings.serving.store, settings.shop.name) as store:
         return show_releases(list_releases(store))
 
 
 def rollback(settings: Settings, to: str | None) -> str:
     """Let the previous release (or ``to``) serve; return a sentence that says what serves now."""
-    with open_store(settings.serving.store) as store:
+    with open_store(settings.serving.store, settings.shop.name) as store:
         before = store.pointer().current
         after = move_pointer(store, to).current
     return (

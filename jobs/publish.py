@@ -31,7 +31,7 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
     rows = _read_recommendations(settings, facts, run_date)
     records = to_records(rows)
     manifest = _manifest(facts, run_date, rows, records)
-    with open_store(settings.serving.store) as store:
+    with open_store(settings.serving.store, settings.shop.name) as store:
         done = publish(store, manifest, records, keep=settings.serving.keep_releases)
         return JobReport(
             step="publish",

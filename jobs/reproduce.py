@@ -109,7 +109,7 @@ def show(release: str, threads: int, agreements: tuple[Agreement, ...]) -> Rende
 
 def _published(settings: Settings, release: str) -> tuple[Manifest, Items]:
     """The release's manifest and lists, whole and verified."""
-    with open_store(settings.serving.store) as store:
+    with open_store(settings.serving.store, settings.shop.name) as store:
         if release not in store.manifests():
             raise DataError(
                 f"{store.name} has no release {release!r}. `topshelf releases` lists those it has."

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from jobs.job_report import JobReport, clear_failure, failure_of, record_failure, write_report
 from jobs.supervision import tell_parent
 from lakehouse.errors import foreseeing_system_failures
+from lakehouse.ownership import claim
 
 if TYPE_CHECKING:
     from jobs.config import Settings
@@ -40,9 +41,12 @@ STEPS: Final = (
 def run_step(step: Step, settings: "Settings", run_date: date) -> JobReport:
     """Run one step, Spark's start and end included in its seconds, and write its report.
 
-    Whatever it raises is recorded beside the reports first, for the report of the night.
+    Whatever it raises is recorded beside the reports first, for the report of the night. Raises
+    ``ConfigurationError`` where a folder to write to belongs to another shop, and writes nothing.
     """
     started = time.perf_counter()
+    for folder in settings.state_folders:
+        claim(folder, settings.shop.name)
     runs = settings.paths.runs
     tell_parent(step.name, run_date, runs)
     try:

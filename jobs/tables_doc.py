@@ -10,7 +10,8 @@ def tables_doc() -> str:
     parts = [
         "# Tables\n\n"
         "Generated from `lakehouse/tables.py` by `topshelf tables-doc`; change it there.\n"
-        "Each is a Delta table below `[paths] lake`, e.g. `.topshelf/lake/gold/recommendations`.\n"
+        "Each is a Delta table below `[paths] lake`, e.g. for a shop called `my_shop`\n"
+        "`.topshelf/my_shop/lake/gold/recommendations`.\n"
     ]
     for layer, tables in groupby(ALL_TABLES, key=lambda table: table.layer):
         parts.append(f"\n## {layer.capitalize()}\n")

@@ -6,6 +6,7 @@
     releases/RELEASE.DIGEST.mdb    the records
     releases/.staging.*            what a publisher is writing
     publish.lock, pointer.lock
+    .shop                          the name of the shop whose releases these are
 
 Files are never changed, only replaced, so readers take no locks, and a file dropped while mapped
 stays readable until its reader lets go. A reader checks a file's CRC when it opens it (at memory
@@ -31,6 +32,7 @@ import lmdb
 
 from lakehouse.errors import InfrastructureError
 from lakehouse.locks import process_lock
+from lakehouse.ownership import check_owner, claim
 from serving.records import (
     DamagedReleaseError,
     Record,
@@ -55,9 +57,14 @@ _READ_ATTEMPTS: Final = 5
 class LmdbStore:
     """A folder of LMDB files, one per release; see ``serving.stores.Store``."""
 
-    def __init__(self, folder: Path, *, limit_bytes: int = LIMIT_BYTES) -> None:
-        """Use the store in ``folder``; no release may take more than ``limit_bytes``."""
+    def __init__(self, folder: Path, shop: str, *, limit_bytes: int = LIMIT_BYTES) -> None:
+        """Use the shop's store in ``folder``; no release may take more than ``limit_bytes``.
+
+        Raises ``ConfigurationError`` where the folder belongs to another shop.
+        """
+        check_owner(folder, shop)
         self._folder = folder
+        self._shop = shop
         self._releases = folder / "releases"
         self._limit_bytes = limit_bytes
         self._view = _View(None, Pointer())
@@ -237,6 +244,8 @@ class LmdbStore:
         with ExitStack() as held:
             with self._naming_limits():
                 self._releases.mkdir(parents=True, exist_ok=True)
+            claim(self._folder, self._shop)
+            with self._naming_limits():
                 held.enter_context(process_lock(self._folder / lock, wait_seconds=wait_seconds))
             yield
 

@@ -1,12 +1,12 @@
 """Releases in Redis: one hash per release, and a pointer that scripts read and move atomically.
 
-    topshelf:pointer              hash: `current` release; `state`, the whole pointer as JSON with
-                                  its own CRC-32
-    topshelf:manifests            hash: release -> manifest, as JSON with its own CRC-32; without
-                                  it, no release
-    topshelf:records:RELEASE      hash: key -> value
-    topshelf:staging:TOKEN        what a publisher is writing; expires by itself
-    topshelf:publisher            the publisher's lease
+    topshelf:SHOP:pointer           hash: `current` release; `state`, the whole pointer as JSON with
+                                    its own CRC-32
+    topshelf:SHOP:manifests         hash: release -> manifest, as JSON with its own CRC-32; without
+                                    it, no release
+    topshelf:SHOP:records:RELEASE   hash: key -> value
+    topshelf:SHOP:staging:TOKEN     what a publisher is writing; expires by itself
+    topshelf:SHOP:publisher         the publisher's lease
 
 A reader's script looks up pointer and values in one step of the server, so that no switch and no
 drop comes between them. One key per release makes sealing, dropping and eviction all or nothing.
@@ -42,64 +42,65 @@ _POLL_SECONDS: Final = 0.2
 _BATCH_RECORDS: Final = 500
 _SWITCH_ATTEMPTS: Final = 20
 
-_POINTER: Final = "topshelf:pointer"
-_MANIFESTS: Final = "topshelf:manifests"
-_RECORDS: Final = "topshelf:records:"
-_STAGING: Final = "topshelf:staging:"
-_PUBLISHER: Final = "topshelf:publisher"
+_POINTER: Final = "pointer"
+_MANIFESTS: Final = "manifests"
+_RECORDS: Final = "records:"
+_STAGING: Final = "staging:"
+_PUBLISHER: Final = "publisher"
 
+# All scripts: KEYS[1] what the keys of the shop begin with.
 # ARGV: release or '', keys. Returns {} without a pointer, {release} without records.
 _READ: Final = """
 local release = ARGV[1]
-if release == '' then release = redis.call('HGET', 'topshelf:pointer', 'current') end
+if release == '' then release = redis.call('HGET', KEYS[1] .. 'pointer', 'current') end
 if not release then return {} end
-local records = 'topshelf:records:' .. release
+local records = KEYS[1] .. 'records:' .. release
 if redis.call('EXISTS', records) == 0 then return {release} end
 return {release, redis.call('HMGET', records, unpack(ARGV, 2))}
 """
 
 # ARGV: token, milliseconds. Returns 1 if the lease is still held.
 _RENEW: Final = """
-if redis.call('GET', 'topshelf:publisher') ~= ARGV[1] then return 0 end
-redis.call('PEXPIRE', 'topshelf:staging:' .. ARGV[1], ARGV[2])
-return redis.call('PEXPIRE', 'topshelf:publisher', ARGV[2])
+if redis.call('GET', KEYS[1] .. 'publisher') ~= ARGV[1] then return 0 end
+redis.call('PEXPIRE', KEYS[1] .. 'staging:' .. ARGV[1], ARGV[2])
+return redis.call('PEXPIRE', KEYS[1] .. 'publisher', ARGV[2])
 """
 
 # ARGV: token.
 _GIVE_BACK: Final = """
-redis.call('UNLINK', 'topshelf:staging:' .. ARGV[1])
-if redis.call('GET', 'topshelf:publisher') == ARGV[1] then
-    redis.call('DEL', 'topshelf:publisher')
+redis.call('UNLINK', KEYS[1] .. 'staging:' .. ARGV[1])
+if redis.call('GET', KEYS[1] .. 'publisher') == ARGV[1] then
+    redis.call('DEL', KEYS[1] .. 'publisher')
 end
 """
 
 # ARGV: token, release, manifest, number of records. Returns 1 if sealed.
 _SEAL: Final = """
-local staging = 'topshelf:staging:' .. ARGV[1]
-if redis.call('GET', 'topshelf:publisher') ~= ARGV[1] then return 0 end
+local staging = KEYS[1] .. 'staging:' .. ARGV[1]
+if redis.call('GET', KEYS[1] .. 'publisher') ~= ARGV[1] then return 0 end
 if redis.call('HLEN', staging) ~= tonumber(ARGV[4]) then return 0 end
-redis.call('HSET', 'topshelf:manifests', ARGV[2], ARGV[3])
-redis.call('RENAME', staging, 'topshelf:records:' .. ARGV[2])
-redis.call('PERSIST', 'topshelf:records:' .. ARGV[2])
+redis.call('HSET', KEYS[1] .. 'manifests', ARGV[2], ARGV[3])
+redis.call('RENAME', staging, KEYS[1] .. 'records:' .. ARGV[2])
+redis.call('PERSIST', KEYS[1] .. 'records:' .. ARGV[2])
 return 1
 """
 
 # ARGV: state before or '', state after, current release. Returns 1 if switched.
 _SWITCH: Final = """
-local before = redis.call('HGET', 'topshelf:pointer', 'state') or ''
+local before = redis.call('HGET', KEYS[1] .. 'pointer', 'state') or ''
 if before ~= ARGV[1] then return 0 end
-if redis.call('EXISTS', 'topshelf:records:' .. ARGV[3]) == 0 then return 0 end
-redis.call('HSET', 'topshelf:pointer', 'current', ARGV[3], 'state', ARGV[2])
+if redis.call('EXISTS', KEYS[1] .. 'records:' .. ARGV[3]) == 0 then return 0 end
+redis.call('HSET', KEYS[1] .. 'pointer', 'current', ARGV[3], 'state', ARGV[2])
 return 1
 """
 
 # ARGV: releases.
 _DROP: Final = """
-local current = redis.call('HGET', 'topshelf:pointer', 'current')
+local current = redis.call('HGET', KEYS[1] .. 'pointer', 'current')
 for _, release in ipairs(ARGV) do
     if release ~= current then
-        redis.call('HDEL', 'topshelf:manifests', release)
-        redis.call('UNLINK', 'topshelf:records:' .. release)
+        redis.call('HDEL', KEYS[1] .. 'manifests', release)
+        redis.call('UNLINK', KEYS[1] .. 'records:' .. release)
     end
 end
 """
@@ -108,12 +109,13 @@ end
 class RedisStore:
     """A Redis database; see ``serving.stores.Store``."""
 
-    def __init__(self, url: str, name: str) -> None:
-        """Use the database at ``url``, which may hold a password that ``name`` leaves out.
+    def __init__(self, url: str, name: str, shop: str) -> None:
+        """Use the shop's keys in the database at ``url``.
 
-        Nothing connects yet.
+        It may hold a password, which ``name`` leaves out. Nothing connects yet.
         """
         self._name = name
+        self._prefix = f"topshelf:{shop}:"
         self._token: str | None = None
         self._client = redis.Redis.from_url(
             url,
@@ -140,20 +142,20 @@ class RedisStore:
         self._token = token
         try:
             with self._naming_limits():
-                for leftover in self._client.scan_iter(match=f"{_STAGING}*"):
+                for leftover in self._client.scan_iter(match=f"{self._prefix}{_STAGING}*"):
                     self._client.unlink(leftover)
             yield
         finally:
             self._token = None
             with suppress(redis.RedisError):  # The lease and what it staged expire by themselves.
-                self._scripts[_GIVE_BACK](args=[token])
+                self._scripts[_GIVE_BACK](keys=[self._prefix], args=[token])
 
     def write(self, manifest: Manifest, records: Sequence[Record]) -> None:
         """See ``Store``: a hash under another name, renamed and sealed in one step."""
         token = self._token
         if token is None:
             raise RuntimeError("write() needs publishing()")
-        staging = _STAGING + token
+        staging = self._prefix + _STAGING + token
         for start in range(0, len(records), _BATCH_RECORDS):
             batch = [part for record in records[start : start + _BATCH_RECORDS] for part in record]
             with self._naming_limits():
@@ -215,10 +217,10 @@ class RedisStore:
     def records(self, release: str) -> Iterator[Record]:
         """See ``Store``; raises ``DamagedReleaseError`` if the release is dropped meanwhile."""
         with self._naming_limits():
-            keys = cast("list[bytes]", self._client.hkeys(_RECORDS + release))
+            keys = cast("list[bytes]", self._client.hkeys(self._prefix + _RECORDS + release))
         if not keys:
             raise DamagedReleaseError(f"release {release} is missing")
-        return self._values(_RECORDS + release, sorted(keys))
+        return self._values(self._prefix + _RECORDS + release, sorted(keys))
 
     def drop(self, releases: Sequence[str]) -> None:
         """See ``Store``."""
@@ -236,16 +238,17 @@ class RedisStore:
 
     def _look(self) -> tuple[Pointer, bytes | None]:
         """The pointer and how it is stored."""
+        name = self._prefix + _POINTER
         with self._naming_limits():
             current, stored = cast(
-                "list[bytes | None]", self._client.hmget(_POINTER, ["current", "state"])
+                "list[bytes | None]", self._client.hmget(name, ["current", "state"])
             )
         if stored is None and current is None:
             return Pointer(), None
         pointer = _parse_pointer(stored or b"", current)
         if pointer is None:
             raise InfrastructureError(
-                f"{self.name}: {_POINTER} is damaged. Delete it (`redis-cli DEL {_POINTER}`), then "
+                f"{self.name}: {name} is damaged. Delete it (`redis-cli DEL {name}`), then "
                 "run `topshelf rollback --to RELEASE` (`topshelf releases` lists them)."
             )
         return pointer, stored
@@ -253,7 +256,7 @@ class RedisStore:
     def _manifests(self) -> list[tuple[str, Manifest | None]]:
         """The sealed releases and their manifests; ``None`` where one is not readable."""
         with self._naming_limits():
-            stored = cast("dict[bytes, bytes]", self._client.hgetall(_MANIFESTS))
+            stored = cast("dict[bytes, bytes]", self._client.hgetall(self._prefix + _MANIFESTS))
         return [
             (_name(name), _manifest(_name(name), text)) for name, text in sorted(stored.items())
         ]
@@ -278,7 +281,9 @@ class RedisStore:
         deadline = time.monotonic() + PUBLISH_WAIT_SECONDS
         while True:
             with self._naming_limits():
-                if self._client.set(_PUBLISHER, token, nx=True, px=_lease_milliseconds()):
+                if self._client.set(
+                    self._prefix + _PUBLISHER, token, nx=True, px=_lease_milliseconds()
+                ):
                     return
             if time.monotonic() >= deadline:
                 raise InfrastructureError(
@@ -296,7 +301,7 @@ class RedisStore:
 
     def _run(self, script: str, *arguments: str | bytes) -> Any:  # noqa: ANN401 (Lua has no types)
         with self._naming_limits():
-            return self._scripts[script](args=arguments)
+            return self._scripts[script](keys=[self._prefix], args=arguments)
 
     @contextmanager
     def _naming_limits(self) -> Iterator[None]:

@@ -95,20 +95,21 @@ class Store(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-def open_store(address: str) -> Store:
-    """The store at ``lmdb:PATH`` or ``redis://[USER:PASSWORD@]HOST[:PORT][/DB]`` (``rediss``: TLS).
+def open_store(address: str, shop: str) -> Store:
+    """The shop's releases at ``lmdb:PATH`` or ``redis://[USER:PASSWORD@]HOST[:PORT][/DB]``.
 
-    Nothing is read or created yet. Raises ``ConfigurationError`` for any other address.
+    ``rediss`` is for TLS. Nothing is created yet. Raises ``ConfigurationError`` for any other
+    address and for a folder that belongs to another shop.
     """
     name = public_address(address)
     scheme, _, place = address.partition(":")
     if scheme == "lmdb":
         from serving.lmdb_store import LmdbStore  # noqa: PLC0415 (load one client only)
 
-        return LmdbStore(Path(place))
+        return LmdbStore(Path(place), shop)
     from serving.redis_store import RedisStore  # noqa: PLC0415
 
-    return RedisStore(address, name)
+    return RedisStore(address, name, shop)
 
 
 def public_address(address: str) -> str:
@@ -121,7 +122,7 @@ def public_address(address: str) -> str:
         if not place or "\0" in place or re.match("//[^/]", place):
             raise ConfigurationError(
                 "serving.store has no valid path; it must be `lmdb:PATH`, such as "
-                "`lmdb:.topshelf/store` or `lmdb:/srv/topshelf/store`."
+                "`lmdb:.topshelf/my_shop/store` or `lmdb:/srv/topshelf/store`."
             )
         return f"lmdb:{Path(place)}"
     if scheme in ("redis", "rediss"):

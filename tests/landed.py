@@ -42,7 +42,7 @@ HEADER = "user,item,time,quantity,paid"
 def settings_of(root: Path, *sources: dict[str, Any], **sections: Any) -> Settings:
     """Settings whose paths all lie below ``root``."""
     paths = {name: root / name for name in ("lake", "landing", "runs", "data_quality")}
-    return Settings(paths=paths, sources=list(sources), **sections)
+    return Settings(shop={"name": "corner"}, paths=paths, sources=list(sources), **sections)
 
 
 def land(settings: Settings, name: str, *lines: str, encoding: str = "UTF-8") -> Path:
@@ -65,7 +65,8 @@ def toml_of(settings: Settings) -> str:
         )
         for source in settings.sources
     ]
-    return "\n".join(["[paths]", *paths, *[f"[[sources]]\n{source}" for source in sources]])
+    shop = f'[shop]\nname = "{settings.shop.name}"'
+    return "\n".join([shop, "[paths]", *paths, *[f"[[sources]]\n{source}" for source in sources]])
 
 
 def _inline(value: Any) -> str:

@@ -74,6 +74,8 @@ def settings_in(
     config = folder / "config.toml"
     config.write_text(
         f"""
+        [shop]
+        name = "corner"
         [paths]
         lake = "{folder}/lake"
         runs = "{folder}/runs"
@@ -83,6 +85,8 @@ def settings_in(
         [mlflow]
         tracking_uri = "sqlite:///{database}"
         artifacts = "{folder}/artifacts"
+        experiment = "nightly"
+        model = "topshelf"
         [recommend]
         size = {size}
         [[sources]]

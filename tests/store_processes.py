@@ -25,7 +25,7 @@ from serving.publishing import publish
 from serving.records import Record
 from serving.releases import Manifest, Pointer
 from serving.stores import Store, open_store
-from tests.stored_lists import USERS, make_release
+from tests.stored_lists import SHOP, USERS, make_release
 
 MANY_USERS = tuple(f"user {number}" for number in range(1_000))
 
@@ -104,7 +104,7 @@ if __name__ == "__main__":
     action, address, *rest = sys.argv[1:]
     if address.startswith("redis:"):
         shorten_lease()
-    with open_store(address) as opened:
+    with open_store(address, SHOP) as opened:
         if action == "publish":
             _publish(opened, *rest)
         elif action == "poll":

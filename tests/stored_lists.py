@@ -6,6 +6,7 @@ from datetime import date
 from serving.records import FALLBACK, FORMAT, Item, Record, encode, key, summarise
 from serving.releases import Manifest
 
+SHOP = "corner"
 USERS = ("ann", "bob", "cy")
 
 

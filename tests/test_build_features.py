@@ -30,6 +30,8 @@ def settings_in(folder: Path) -> Settings:
     """Two windows of ten days, in a folder of its own."""
     config = folder / "config.toml"
     config.write_text(f"""
+        [shop]
+        name = "corner"
         [paths]
         lake = "{folder}/lake"
         data_quality = "{folder}/data_quality"

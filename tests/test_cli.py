@@ -21,6 +21,8 @@ from lakehouse.errors import (
 )
 
 CONFIG = """
+[shop]
+name = "corner"
 [[sources]]
 name = "orders"
 target = "events"
@@ -157,7 +159,8 @@ def test_a_step_that_succeeds_at_last_takes_its_failure_back(config: Path, step:
 
 
 def test_a_failure_that_cannot_be_recorded_hides_nothing(config: Path, step: type) -> None:
-    (config.parent / "runs").write_text("a file where the folder should be")
+    (config.parent / "runs").mkdir()
+    (config.parent / "runs" / "2024-01-02").write_text("a file where the folder should be")
     step.result = DataError("wrong data")
     done = runner.invoke(app, ["train", *NIGHT, "--config", str(config)])
     assert done.exit_code == 3
@@ -236,6 +239,29 @@ def test_a_missing_configuration_exits_with_2(tmp_path: Path) -> None:
     done = runner.invoke(app, ["releases", "--config", str(tmp_path / "none.toml")])
     assert done.exit_code == 2
     assert done.stderr.startswith(f"topshelf releases: no configuration file at {tmp_path}")
+
+
+@pytest.mark.parametrize("part", ["lake", "runs", "data_quality", "store"])
+def test_another_shop_s_state_is_refused(config: Path, step: type, part: str) -> None:
+    """Two configurations of one checkout must not mix, whatever folders they name."""
+    step.result = JobReport("train", date(2024, 1, 2))
+    folder = config.parent / part
+    folder.mkdir()
+    (folder / ".shop").write_text("bakery\n")
+    command = ["releases"] if part == "store" else ["train", *NIGHT]
+    done = runner.invoke(app, [*command, "--config", str(config)])
+    assert done.exit_code == 2
+    assert done.stderr == (
+        f"topshelf {command[0]}: {folder} belongs to the shop 'bakery', and this configuration is "
+        "of 'corner'. Give each shop folders of its own, or correct `[shop] name`.\n"
+    )
+
+
+def test_a_step_makes_the_folders_it_writes_the_shop_s(config: Path, step: type) -> None:
+    step.result = JobReport("train", date(2024, 1, 2))
+    assert runner.invoke(app, ["train", *NIGHT, "--config", str(config)]).exit_code == 0
+    for part in ("lake", "runs", "data_quality"):
+        assert (config.parent / part / ".shop").read_text() == "corner\n"
 
 
 def test_looking_into_an_empty_store_is_an_infrastructure_failure(config: Path) -> None:

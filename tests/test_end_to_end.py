@@ -32,6 +32,9 @@ USERS, ITEMS, SIZE, VISITS = 60, 42, 3, 0.3
 DEPARTMENTS = ("BAKERY", "DAIRY", "PRODUCE", "FUEL")
 
 CONFIG = """
+[shop]
+name = "corner"
+
 [paths]
 lake = "FOLDER/lake"
 landing = "FOLDER/landing"
@@ -193,7 +196,7 @@ def test_everybody_is_served_a_full_list_of_sellable_items(night: Shop) -> None:
     bought = {
         (row["user_id"], row["item_id"]) for row in contents(night.settings)["silver.interactions"]
     }
-    with open_store(night.settings.serving.store) as store:
+    with open_store(night.settings.serving.store, "corner") as store:
         for user in (f"u{n}" for n in range(USERS)):
             for name in ("all", "discover"):
                 answer = lookup(store, user, name)
@@ -256,7 +259,7 @@ def unreadable_delivery(night: Shop) -> Iterator[str]:
 def test_a_bad_file_fails_the_run_says_why_at_the_end_and_changes_nothing(
     night: Shop, unreadable_delivery: str
 ) -> None:
-    with open_store(night.settings.serving.store) as store:
+    with open_store(night.settings.serving.store, "corner") as store:
         before = (versions(night.settings), store.pointer())
     done = night.run_night()
     assert done.returncode != 0
@@ -269,5 +272,5 @@ def test_a_bad_file_fails_the_run_says_why_at_the_end_and_changes_nothing(
     )
     assert any("exit code 3: a retry cannot help" in line for line in last_lines)
     assert "starting task_id=silver.clean" not in done.stdout
-    with open_store(night.settings.serving.store) as store:
+    with open_store(night.settings.serving.store, "corner") as store:
         assert (versions(night.settings), store.pointer()) == before

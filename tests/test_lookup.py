@@ -12,7 +12,7 @@ from serving.lookup import Answer, lookup
 from serving.publishing import ListedRelease, list_releases, publish, rollback
 from serving.records import Item, summarise
 from serving.stores import open_store
-from tests.stored_lists import item, make_release, one_list
+from tests.stored_lists import SHOP, item, make_release, one_list
 
 ONE, TWO = "2024-03-01-aaaaaaaa", "2024-03-02-bbbbbbbb"
 
@@ -20,7 +20,7 @@ ONE, TWO = "2024-03-01-aaaaaaaa", "2024-03-02-bbbbbbbb"
 @pytest.fixture
 def address(tmp_path: Path) -> str:
     address = f"lmdb:{tmp_path}/store"
-    with open_store(address) as store:
+    with open_store(address, SHOP) as store:
         for name in (ONE, TWO):
             publish(store, *make_release(name), keep=5)
     return address
@@ -34,14 +34,14 @@ def shown(content: RenderableType) -> list[str]:
 
 
 def test_a_known_user_gets_their_list(address: str) -> None:
-    with open_store(address) as store:
+    with open_store(address, SHOP) as store:
         items = tuple(item(TWO, rank) for rank in (1, 2, 3))
         assert lookup(store, "ann") == Answer(TWO, "all", True, items)
         assert lookup(store, "bob", "discover") == Answer(TWO, "discover", True, items)
 
 
 def test_an_unknown_user_gets_the_fallback_list(address: str) -> None:
-    with open_store(address) as store:
+    with open_store(address, SHOP) as store:
         for stranger in ("", "nobody", "all\0ann", "x" * 10_000, "\udcff"):
             answer = lookup(store, stranger)
             assert (answer.personal, answer.items[0].title) == (False, f"title 1 of {TWO}")
@@ -52,7 +52,7 @@ def test_an_unknown_user_gets_the_list_of_their_context_if_there_is_one(tmp_path
     records = sorted([*records, one_list("the north", "fallback", "store_id=north")])
     summary = summarise(records)
     manifest = replace(manifest, records=summary.records, checksum=summary.checksum)
-    with open_store(f"lmdb:{tmp_path}/store") as store:
+    with open_store(f"lmdb:{tmp_path}/store", SHOP) as store:
         publish(store, manifest, records, keep=5)
         north = lookup(store, "nobody", context="store_id=north")
         assert (north.personal, north.items[0].title) == (False, "title 1 of the north")
@@ -63,7 +63,7 @@ def test_an_unknown_user_gets_the_list_of_their_context_if_there_is_one(tmp_path
 @pytest.mark.parametrize("name", ["fallback", "", "ALL"])
 def test_an_unknown_list_is_a_wrong_call(address: str, name: str) -> None:
     with (
-        open_store(address) as store,
+        open_store(address, SHOP) as store,
         pytest.raises(ConfigurationError, match=f"no list '{name}'; the lists are all, discover"),
     ):
         lookup(store, "ann", name)
@@ -77,7 +77,7 @@ def test_a_release_without_a_fallback_list_is_damaged_for_strangers_only(address
         **{name: getattr(manifest, name) for name in manifest.__slots__}
         | {"records": summary.records, "checksum": summary.checksum}
     )
-    with open_store(address) as store:
+    with open_store(address, SHOP) as store:
         publish(store, manifest, records, keep=5)
         assert lookup(store, "ann").release == "2024-03-03-cccccccc"
         answer = lookup(store, "nobody")
@@ -108,7 +108,7 @@ def test_a_stranger_and_a_notice_are_shown() -> None:
 
 
 def test_the_releases_are_shown_with_their_state(address: str, tmp_path: Path) -> None:
-    with open_store(address) as store:
+    with open_store(address, SHOP) as store:
         rollback(store)
         next((tmp_path / "store/releases").glob(f"{ONE}.json")).unlink()
         lines = shown(show_releases(list_releases(store)))
@@ -136,7 +136,7 @@ def test_the_releases_are_shown_with_their_state(address: str, tmp_path: Path) -
 def test_looking_up_loads_nothing_heavy(scheme: str, absent: str) -> None:
     code = (
         "import sys, jobs.lookup, serving.lookup; from serving.stores import open_store; "
-        f"open_store({scheme!r}); print(*sys.modules)"
+        f"open_store({scheme!r}, 'corner'); print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"pandas", "pyarrow", "numpy", "mlflow", "pyspark", "deltalake", "great_expectations"}

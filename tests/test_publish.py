@@ -25,6 +25,8 @@ MONDAY, TUESDAY, WEDNESDAY = (date(2024, 3, day) for day in (4, 5, 6))
 def settings(tmp_path: Path) -> Settings:
     path = tmp_path / "config.toml"
     path.write_text(f"""
+        [shop]
+        name = "corner"
         [paths]
         lake = "{tmp_path}/lake"
         runs = "{tmp_path}/runs"
@@ -89,7 +91,7 @@ def recommend(
 
 
 def serving(settings: Settings) -> str | None:
-    with open_store(settings.serving.store) as store:
+    with open_store(settings.serving.store, settings.shop.name) as store:
         return store.pointer().current
 
 
@@ -97,7 +99,7 @@ def test_a_night_is_published_whole(settings: Settings) -> None:
     recommend(settings, MONDAY)
     report = publish.run(settings, run_date=MONDAY)
 
-    with open_store(settings.serving.store) as store:
+    with open_store(settings.serving.store, settings.shop.name) as store:
         checksum = verify(store, release_of(MONDAY)).checksum
         assert store.manifests() == {
             release_of(MONDAY): Manifest(
@@ -155,7 +157,7 @@ def test_a_past_night_published_again_leaves_the_newer_release_serving(settings:
     for night in (MONDAY, TUESDAY):
         recommend(settings, night)
         publish.run(settings, run_date=night)
-    with open_store(settings.serving.store) as store:
+    with open_store(settings.serving.store, settings.shop.name) as store:
         newer = store.manifests()[release_of(TUESDAY)]
 
     recommend(settings, MONDAY, digest="bbbbbbbb")
@@ -167,7 +169,7 @@ def test_a_past_night_published_again_leaves_the_newer_release_serving(settings:
         "night or a person's choice. `topshelf rollback --to 2024-03-04-bbbbbbbb` would let it "
         "serve.",
     )
-    with open_store(settings.serving.store) as store:
+    with open_store(settings.serving.store, settings.shop.name) as store:
         assert store.manifests()[release_of(TUESDAY)] == newer
         assert [(entry.release, entry.state) for entry in list_releases(store)] == [
             (release_of(TUESDAY), "current"),
@@ -189,7 +191,7 @@ def test_only_so_many_releases_are_kept(settings: Settings) -> None:
         recommend(settings, night)
         report = publish.run(settings, run_date=night)
     assert report.facts["dropped"] == [release_of(nights[2])]
-    with open_store(settings.serving.store) as store:
+    with open_store(settings.serving.store, settings.shop.name) as store:
         assert list(store.manifests()) == [release_of(night) for night in nights[3:]]
 
 
@@ -197,7 +199,7 @@ def test_a_rollback_holds_until_the_next_night(settings: Settings) -> None:
     for night in (MONDAY, TUESDAY):
         recommend(settings, night)
         publish.run(settings, run_date=night)
-    with open_store(settings.serving.store) as store:
+    with open_store(settings.serving.store, settings.shop.name) as store:
         assert rollback(store).current == release_of(MONDAY)
         assert [entry.state for entry in list_releases(store)] == ["rolled back", "current"]
         with pytest.raises(ConfigurationError, match="has no earlier release to go back"):
@@ -210,7 +212,7 @@ def test_a_rollback_holds_until_the_next_night(settings: Settings) -> None:
     recommend(settings, WEDNESDAY)
     publish.run(settings, run_date=WEDNESDAY)
     assert serving(settings) == release_of(WEDNESDAY)
-    with open_store(settings.serving.store) as store:
+    with open_store(settings.serving.store, settings.shop.name) as store:
         assert rollback(store).current == release_of(MONDAY)
 
 
@@ -227,7 +229,7 @@ def test_after_a_night_of_the_future_was_rolled_back_the_next_nights_serve(
         "night or a person's choice. `topshelf rollback --to 2024-03-05-aaaaaaaa` would let it "
         "serve.",
     )
-    with open_store(settings.serving.store) as store:
+    with open_store(settings.serving.store, settings.shop.name) as store:
         rollback(store, release_of(TUESDAY))
     publish.run(settings, run_date=future)
     assert serving(settings) == release_of(TUESDAY)
@@ -254,7 +256,7 @@ def test_a_rollback_to_a_damaged_release_is_refused(settings: Settings, tmp_path
         publish.run(settings, run_date=night)
     next((tmp_path / "store/releases").glob(f"{MONDAY}*.mdb")).write_bytes(b"")
     with (
-        open_store(settings.serving.store) as store,
+        open_store(settings.serving.store, settings.shop.name) as store,
         pytest.raises(DamagedReleaseError, match=f"release {release_of(MONDAY)}: its file's check"),
     ):
         rollback(store)

@@ -38,7 +38,7 @@ def settings(folder: Path) -> Settings:
 
 @pytest.fixture
 def release(settings: Settings) -> str:
-    with open_store(settings.serving.store) as store:
+    with open_store(settings.serving.store, settings.shop.name) as store:
         return next(iter(store.manifests()))
 
 
@@ -88,7 +88,7 @@ def test_a_night_that_went_on_from_another_is_made_again_from_the_same_run(tmp_p
     registry.judge(registry.challenger(night), passed=True, reasons=[], figures={}, text="passed")
     for step in (recommend, publish):
         write_report(step.run(settings, run_date=night), settings.paths.runs)
-    with open_store(settings.serving.store) as store:
+    with open_store(settings.serving.store, settings.shop.name) as store:
         (release,) = store.manifests()
     # Trained later, so that it is not what the release started from.
     later = train.run(settings, run_date=NIGHT).facts["run_id"]
@@ -117,7 +117,7 @@ def test_another_configuration_is_refused(settings: Settings, release: str) -> N
 def test_lists_that_differ_although_one_thread_made_them_are_an_error(
     settings: Settings, release: str
 ) -> None:
-    with open_store(settings.serving.store) as store:
+    with open_store(settings.serving.store, settings.shop.name) as store:
         records = list(store.records(release))
         # The first user's list loses all but one item that nobody else's has.
         other = encode(records[0][0], [Item(1, "no-such-item", None, 1.0, "counts", "often")])

@@ -27,7 +27,7 @@ from serving.releases import Pointer
 from serving.stores import Store, open_store, public_address
 from tests.redis_server import RedisServer
 from tests.store_processes import MANY_USERS, Dying, release_with_many_users, start
-from tests.stored_lists import item, make_release
+from tests.stored_lists import SHOP, item, make_release
 
 OLD, NEW = "2024-03-01-aaaaaaaa", "2024-03-02-bbbbbbbb"
 NEWER, NEWEST = "2024-03-03-cccccccc", "2024-03-04-dddddddd"
@@ -45,7 +45,7 @@ class StoreConformance:
 
     @pytest.fixture
     def store(self, address: str) -> Iterator[Store]:
-        with open_store(address) as opened:
+        with open_store(address, SHOP) as opened:
             yield opened
 
     def test_an_empty_store_says_what_to_do(self, store: Store) -> None:
@@ -231,7 +231,7 @@ class StoreConformance:
         if serves == "rolled back to":
             rollback(store, OLD)
         name = NEW if serves == "newest" else OLD
-        with open_store(address) as reader:
+        with open_store(address, SHOP) as reader:
             assert titles(reader, name)[0] == f"title 1 of {name}"
             before = reader.pointer()
             put(store, name, text="second")
@@ -242,7 +242,7 @@ class StoreConformance:
         self, store: Store, address: str
     ) -> None:
         put(store, OLD)
-        with open_store(address) as reader:
+        with open_store(address, SHOP) as reader:
             assert titles(reader, OLD)[0] == f"title 1 of {OLD}"
             with store.publishing():
                 store.write(*make_release(OLD, text="second"))
@@ -260,7 +260,7 @@ class StoreConformance:
         found = 0
         for damaged in flipped(content, bit):
             self._write_raw(store, "pointer", damaged)
-            with open_store(address) as reader:
+            with open_store(address, SHOP) as reader:
                 try:
                     assert reader.pointer() == intact
                 except InfrastructureError as error:
@@ -281,7 +281,7 @@ class StoreConformance:
         found = 0
         for damaged in flipped(content, bit):
             self._write_raw(store, NEW, damaged)
-            with open_store(address) as reader:
+            with open_store(address, SHOP) as reader:
                 manifests = reader.manifests()
                 assert reader.damaged() == (() if NEW in manifests else (NEW,))
                 assert manifests == {name: intact[name] for name in manifests}
@@ -325,7 +325,7 @@ class StoreConformance:
         for what, content in now.items():
             without = {n: v for n, v in json.loads(content).items() if n != "self_crc32"}
             self._write_raw(store, what, json.dumps(without).encode())
-        with open_store(address) as reader:
+        with open_store(address, SHOP) as reader:
             assert (reader.manifests(), reader.pointer()) == (manifests, pointer)
             assert titles(reader, OLD)[0] == f"title 1 of {OLD}"
         assert not publish(store, *make_release(OLD), keep=5).written
@@ -413,7 +413,7 @@ class TestLmdb(StoreConformance):
         intact = file.read_bytes()
         for place in range(0, len(intact), 331):
             flip(file, place)
-            with open_store(store.name) as reader:
+            with open_store(store.name, SHOP) as reader:
                 answer = lookup(reader, "ann")
             assert (answer.release, answer.personal) == (OLD, True)
             assert answer.notice is not None
@@ -449,7 +449,7 @@ class TestLmdb(StoreConformance):
             victim.unlink()
         else:
             flip(victim, victim.stat().st_size // 2)
-        with open_store(store.name) as reader:
+        with open_store(store.name, SHOP) as reader:
             assert lookup(reader, "ann").release == OLD
             assert publish(store, *make_release(NEW), keep=5).written
             assert lookup(reader, "ann") == lookup(store, "ann")
@@ -475,11 +475,32 @@ class TestLmdb(StoreConformance):
         assert rollback(store, OLD).current == OLD
         assert lookup(store, "ann").release == OLD
 
+    def test_the_folder_belongs_to_the_first_shop_that_publishes(
+        self, store: Store, folder: Path
+    ) -> None:
+        with open_store(store.name, "bakery") as other:
+            put(store, OLD)
+            with pytest.raises(ConfigurationError, match="belongs to the shop 'corner'"):
+                put(other, NEW)
+        with pytest.raises(ConfigurationError, match=f"{folder} belongs to the shop 'corner'"):
+            open_store(store.name, "bakery")
+        assert set(store.manifests()) == {OLD}
+
+    def test_a_folder_published_to_before_shops_had_names_is_adopted(
+        self, store: Store, folder: Path
+    ) -> None:
+        put(store, OLD)
+        (folder / ".shop").unlink()
+        with open_store(store.name, "bakery") as adopting:
+            put(adopting, NEW)
+            assert lookup(adopting, "ann").release == NEW
+        assert (folder / ".shop").read_text() == "bakery\n"
+
     def test_a_release_beyond_the_limit_is_refused_by_name(
         self, store: Store, folder: Path
     ) -> None:
         put(store, OLD)
-        small = LmdbStore(folder, limit_bytes=100_000)
+        small = LmdbStore(folder, SHOP, limit_bytes=100_000)
         with pytest.raises(
             InfrastructureError, match=r"limit of 100,000 bytes.*nothing was switch"
         ):
@@ -496,7 +517,7 @@ class TestLmdb(StoreConformance):
             from serving.stores import open_store
             from tests.store_processes import MANY_USERS
             from tests.stored_lists import make_release
-            store = open_store("lmdb:{tmp_path}/disk/store")
+            store = open_store("lmdb:{tmp_path}/disk/store", "{SHOP}")
             publish(store, *make_release("{OLD}"), keep=5)
             try:
                 publish(store, *make_release("{NEW}", MANY_USERS, size=20), keep=5)
@@ -529,7 +550,7 @@ class TestLmdb(StoreConformance):
             import os
             from serving.lookup import lookup
             from serving.stores import open_store
-            store = open_store("{store.name}")
+            store = open_store("{store.name}", "{SHOP}")
             lookup(store, "ann")
             child = os.fork()
             assert lookup(store, "bob").release == "{OLD}"
@@ -552,7 +573,29 @@ class TestRedis(StoreConformance):
         return redis_server.address
 
     def _leftovers(self, store: Store) -> list[str]:
-        return [name.decode() for name in store._client.scan_iter("topshelf:staging:*")]  # type: ignore[attr-defined]
+        return [name.decode() for name in store._client.scan_iter(f"topshelf:{SHOP}:staging:*")]  # type: ignore[attr-defined]
+
+    def test_shops_that_share_a_database_do_not_meet(
+        self, store: Store, redis_server: RedisServer
+    ) -> None:
+        with open_store(redis_server.address, "bakery") as other:
+            put(store, OLD, text="rolls of the corner shop")
+            put(other, OLD, text="rolls of the bakery")
+            put(other, NEW)
+            assert (store.pointer().current, other.pointer().current) == (OLD, NEW)
+            assert (list(store.manifests()), list(other.manifests())) == ([OLD], [OLD, NEW])
+            assert lookup(store, "ann").items[0].title == "title 1 of rolls of the corner shop"
+            rollback(other)
+            assert lookup(other, "ann").items[0].title == "title 1 of rolls of the bakery"
+        names = {name.decode() for name in redis_server.admin.scan_iter("*")}
+        assert names == {
+            f"topshelf:{shop}:{name}"
+            for shop, names in {
+                "corner": ("pointer", "manifests", f"records:{OLD}"),
+                "bakery": ("pointer", "manifests", f"records:{OLD}", f"records:{NEW}"),
+            }.items()
+            for name in names
+        }
 
     def _read_raw(self, store: Store, what: str) -> bytes:
         return store._client.hget(*self._raw(what))  # type: ignore[attr-defined, no-any-return]
@@ -561,7 +604,8 @@ class TestRedis(StoreConformance):
         store._client.hset(*self._raw(what), content)  # type: ignore[attr-defined]
 
     def _raw(self, what: str) -> tuple[str, str]:
-        return ("topshelf:pointer", "state") if what == "pointer" else ("topshelf:manifests", what)
+        name, field = ("pointer", "state") if what == "pointer" else ("manifests", what)
+        return f"topshelf:{SHOP}:{name}", field
 
     @pytest.mark.parametrize("bit", [0x01, 0x10, 0x80])
     def test_a_flipped_byte_of_the_current_name_is_found(
@@ -569,18 +613,18 @@ class TestRedis(StoreConformance):
     ) -> None:
         put(store, OLD)
         for damaged in flipped(OLD.encode(), bit):
-            redis_server.admin.hset("topshelf:pointer", "current", damaged)
+            redis_server.admin.hset(f"topshelf:{SHOP}:pointer", "current", damaged)
             for act in (lambda: lookup(store, "ann"), store.pointer, lambda: put(store, NEW)):
-                with pytest.raises(InfrastructureError, match=r"topshelf:pointer is damaged\. Del"):
+                with pytest.raises(InfrastructureError, match="corner:pointer is damaged"):
                     act()
-        redis_server.admin.delete("topshelf:pointer")
+        redis_server.admin.delete(f"topshelf:{SHOP}:pointer")
         assert rollback(store, OLD).current == OLD
         assert lookup(store, "ann").release == OLD
 
     def test_a_name_that_is_no_text_is_listed_and_dropped(
         self, store: Store, redis_server: RedisServer
     ) -> None:
-        redis_server.admin.hset("topshelf:manifests", b"\xff", b"x")
+        redis_server.admin.hset(f"topshelf:{SHOP}:manifests", b"\xff", b"x")
         assert store.damaged() == ("\udcff",)
         put(store, OLD)
         put(store, NEW, keep=2)
@@ -631,7 +675,7 @@ class TestRedis(StoreConformance):
 
         def flush_before_seal(self: RedisStore, script: str, *arguments: str | bytes) -> object:
             if script == redis_store._SEAL:
-                redis_server.admin.delete(f"topshelf:staging:{self._token}")
+                redis_server.admin.delete(f"topshelf:{SHOP}:staging:{self._token}")
             return run(self, script, *arguments)
 
         monkeypatch.setattr(RedisStore, "_run", flush_before_seal)
@@ -659,7 +703,7 @@ class TestRedis(StoreConformance):
     ) -> None:
         put(store, OLD)
         put(store, NEW)
-        redis_server.admin.delete(f"topshelf:records:{NEW}")
+        redis_server.admin.delete(f"topshelf:{SHOP}:records:{NEW}")
         answer = lookup(store, "ann")
         assert (answer.release, answer.personal) == (OLD, True)
         assert answer.notice is not None
@@ -672,22 +716,22 @@ class TestRedis(StoreConformance):
         manifest, records = make_release(NEW, MANY_USERS[:600], size=1)
 
         def other_takes_over() -> None:
-            redis_server.admin.set("topshelf:publisher", "another")
+            redis_server.admin.set(f"topshelf:{SHOP}:publisher", "another")
 
         with pytest.raises(InfrastructureError, match="lease is gone"):
             publish(store, manifest, Dying(records, other_takes_over), keep=5)
         assert store.manifests() == {}
-        assert redis_server.admin.get("topshelf:publisher") == b"another"
+        assert redis_server.admin.get(f"topshelf:{SHOP}:publisher") == b"another"
 
     def test_the_password_is_never_shown(self) -> None:
         with RedisServer("--requirepass", "s3cret/ö") as server:
             place = f"127.0.0.1:{server.port}/0"
-            with open_store(f"redis://:s3cret%2F%C3%B6@{place}") as store:
+            with open_store(f"redis://:s3cret%2F%C3%B6@{place}", SHOP) as store:
                 put(store, OLD)
                 assert lookup(store, "ann").release == OLD
                 assert store.name == f"redis://{place}"
             with (
-                open_store(f"redis://:wr0ng@{place}") as store,
+                open_store(f"redis://:wr0ng@{place}", SHOP) as store,
                 pytest.raises(InfrastructureError, match="refuses the login") as caught,
             ):
                 lookup(store, "ann")
@@ -697,7 +741,7 @@ class TestRedis(StoreConformance):
         self, store: Store, redis_server: RedisServer
     ) -> None:
         put(store, OLD)
-        redis_server.admin.set("topshelf:manifests", "of another type")
+        redis_server.admin.set(f"topshelf:{SHOP}:manifests", "of another type")
         with pytest.raises(InfrastructureError) as caught:
             put(store, NEW)
         assert "refuses a command (ResponseError: WRONGTYPE)" in str(caught.value)
@@ -735,7 +779,7 @@ class TestRedis(StoreConformance):
 def test_a_wrong_address_is_a_configuration_error_that_quotes_nothing(
     address: str, reason: str
 ) -> None:
-    for reading in (public_address, open_store):
+    for reading in (public_address, lambda address: open_store(address, SHOP)):
         with pytest.raises(ConfigurationError, match=f"^serving.store {reason}") as caught:
             reading(address)
         assert "s3cret" not in str(caught.value)
@@ -753,7 +797,7 @@ def test_a_wrong_address_is_a_configuration_error_that_quotes_nothing(
 )
 def test_an_address_is_shown_without_user_and_password(address: str, shown: str) -> None:
     assert public_address(address) == shown
-    with open_store(address) as store:
+    with open_store(address, SHOP) as store:
         assert store.name == shown
 
 
