@@ -24,6 +24,7 @@ from jobs.steps import STEPS, Step, run_step
 from jobs.supervision import supervised
 from lakehouse.errors import ConfigurationError, TopshelfError, foreseeing_system_failures
 from lakehouse.ownership import check_owner
+from lakehouse.windows import FIRST_DAY, LAST_DAY
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -104,9 +105,12 @@ def _explanation(command: str, error: TopshelfError) -> list[str]:
 
 def _parse_date(text: str, option: str = "--run-date") -> date:
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError as error:
         raise ConfigurationError(f"{option} {text!r} is no date; give YYYY-MM-DD.") from error
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise ConfigurationError(f"{option} {day} is not between {FIRST_DAY} and {LAST_DAY}.")
+    return day
 
 
 def _night(text: str, *, future: bool) -> date:

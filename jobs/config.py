@@ -2,32 +2,34 @@
 
 ``TOPSHELF_CONFIG`` names the file where ``--config`` doesn't. A field can be overridden by an
 environment variable: ``TOPSHELF__TRAIN__SEED=7`` sets ``[train] seed``; secrets such as a Redis
-password belong there, not in the file.
+password belong there, not in the file. No message quotes a value of the environment, so the rules
+that validators state here never do.
 """
 
 import hashlib
+import os
+import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeAlias, cast
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    Strict,
     StringConstraints,
     ValidationError,
     field_validator,
     model_validator,
 )
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
 
+from jobs.environment import read_environment
+from jobs.mistakes import told
 from lakehouse.errors import ConfigurationError
 from lakehouse.sources import Name, SourceMapping
-from lakehouse.tables import EVENT_TYPES
+from serving.stores import public_address
+
+MAX_DAYS: Final = 36_525  # A hundred years.
 
 MethodName: TypeAlias = Literal[
     "popularity",
@@ -43,10 +45,17 @@ MethodName: TypeAlias = Literal[
     "hybrid_lightfm",
     "two_stage",
 ]
+EventType: TypeAlias = Literal["purchase", "rating", "view", "click", "cart"]
+
+Whole: TypeAlias = Annotated[int, Strict()]
+Real: TypeAlias = Annotated[float, Strict()]
+Switch: TypeAlias = Annotated[bool, Strict()]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
 
 
 class Shop(_Section):
@@ -81,22 +90,25 @@ class Paths(_Section):
 class Quality(_Section):
     """Bounds of the gates; shares are between 0 and 1."""
 
-    volume_warn_ratio: float = Field(
+    volume_warn_ratio: Real = Field(
         default=0.5, gt=0, le=1, description="Warn below this share of the usual night's rows."
     )
-    volume_fail_ratio: float = Field(
+    volume_fail_ratio: Real = Field(
         default=0.1, ge=0, le=1, description="Fail below this share of the usual night's rows."
     )
-    volume_max_ratio: float = Field(
-        default=5.0, gt=1, description="Warn above this multiple of the usual night's rows."
+    volume_max_ratio: Real = Field(
+        default=5.0,
+        gt=1,
+        le=1_000_000,
+        description="Warn above this multiple of the usual night's rows.",
     )
-    quarantine_warn_share: float = Field(
+    quarantine_warn_share: Real = Field(
         default=0.05, ge=0, le=1, description="Warn above this share of rejected rows."
     )
-    quarantine_fail_share: float = Field(
+    quarantine_fail_share: Real = Field(
         default=0.5, ge=0, le=1, description="Fail above this share of rejected rows."
     )
-    unknown_item_warn_share: float = Field(
+    unknown_item_warn_share: Real = Field(
         default=0.01,
         ge=0,
         le=1,
@@ -107,22 +119,20 @@ class Quality(_Section):
 class Features(_Section):
     """What counts as a sign of interest, and what may be recommended."""
 
-    event_types: tuple[str, ...] = Field(
-        default=("purchase",), description="Kinds of event that the features count."
+    event_types: tuple[EventType, ...] = Field(
+        default=("purchase",),
+        min_length=1,
+        description="Kinds of event that the features count.",
     )
-    sellable_days: int = Field(
-        default=90, ge=1, description="An item sells if somebody took it within so many days."
+    sellable_days: Whole = Field(
+        default=90,
+        ge=1,
+        le=MAX_DAYS,
+        description="An item sells if somebody took it within so many days.",
     )
     excluded_departments: tuple[str, ...] = Field(
         default=(), description="Departments that are never recommended."
     )
-
-    @model_validator(mode="after")
-    def _known_event_types(self) -> Self:
-        unknown = sorted(set(self.event_types) - set(EVENT_TYPES))
-        if unknown or not self.event_types:
-            raise ValueError(f"event_types holds {unknown}; known are {list(EVENT_TYPES)}")
-        return self
 
 
 class Train(_Section):
@@ -133,31 +143,49 @@ class Train(_Section):
         min_length=1,
         description="Methods that a night tries for each list; the first of equals is published.",
     )
-    seed: int = Field(default=42, ge=0, description="Seed of everything random.")
-    threads: int = Field(
-        default=1, ge=1, description="LightFM threads; more than one is not deterministic."
+    seed: Whole = Field(default=42, ge=0, le=2**32 - 1, description="Seed of everything random.")
+    threads: Whole = Field(
+        default=1, ge=1, le=1024, description="LightFM threads; more than one is not deterministic."
     )
-    test_days: int = Field(default=28, ge=1, description="Length of the test window.")
-    validation_days: int = Field(default=28, ge=1, description="Length of the validation window.")
-    popularity_half_life_days: float = Field(default=30.0, gt=0, description="Popularity's memory.")
-    counts_half_life_days: float = Field(
-        default=120.0, gt=0, description="A user's counts' memory."
+    test_days: Whole = Field(default=28, ge=1, le=3650, description="Length of the test window.")
+    validation_days: Whole = Field(
+        default=28, ge=1, le=3650, description="Length of the validation window."
     )
-    components: int = Field(default=64, ge=1, description="LightFM dimensions.")
-    max_epochs: int = Field(default=15, ge=1, description="LightFM passes over the data at most.")
-    patience: int = Field(default=2, ge=1, description="Stop after so many epochs without a gain.")
-    learning_rate: float = Field(default=0.1, gt=0, description="LightFM (Adagrad) learning rate.")
-    warm_start: bool = Field(
+    popularity_half_life_days: Real = Field(
+        default=30.0, gt=0, le=MAX_DAYS, description="Popularity's memory."
+    )
+    counts_half_life_days: Real = Field(
+        default=120.0, gt=0, le=MAX_DAYS, description="A user's counts' memory."
+    )
+    components: Whole = Field(default=64, ge=1, le=4096, description="LightFM dimensions.")
+    max_epochs: Whole = Field(
+        default=15, ge=1, le=10_000, description="LightFM passes over the data at most."
+    )
+    patience: Whole = Field(
+        default=2, ge=1, le=10_000, description="Stop after so many epochs without a gain."
+    )
+    learning_rate: Real = Field(
+        default=0.1, gt=0, le=10, description="LightFM (Adagrad) learning rate."
+    )
+    warm_start: Switch = Field(
         default=False, description="LightFM goes on from the last night trained with this."
     )
-    ranker_nights: int = Field(
-        default=3, ge=1, description="Past nights, `test_days` apart, that the ranker learns from."
+    ranker_nights: Whole = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="Past nights, `test_days` apart, that the ranker learns from.",
     )
-    ranker_rounds: int = Field(default=100, ge=1, description="Trees of each of its boosters.")
-    ranker_learning_rate: float = Field(default=0.08, gt=0, le=1, description="Their step.")
-    ranker_leaves: int = Field(default=31, ge=2, description="Leaves of a tree.")
-    ranker_popularity_penalty: float = Field(
-        default=0.1, ge=0, description="Taken off a score for each factor e of an item's buyers."
+    ranker_rounds: Whole = Field(
+        default=100, ge=1, le=100_000, description="Trees of each of its boosters."
+    )
+    ranker_learning_rate: Real = Field(default=0.08, gt=0, le=1, description="Their step.")
+    ranker_leaves: Whole = Field(default=31, ge=2, le=131_072, description="Leaves of a tree.")
+    ranker_popularity_penalty: Real = Field(
+        default=0.1,
+        ge=0,
+        le=100,
+        description="Taken off a score for each factor e of an item's buyers.",
     )
 
     ranker_further_sources: tuple[Literal["lightfm", "content"], ...] = Field(
@@ -167,51 +195,57 @@ class Train(_Section):
     @field_validator("methods")
     @classmethod
     def _each_once(cls, methods: tuple[MethodName, ...]) -> tuple[MethodName, ...]:
-        if twice := sorted({name for name in methods if methods.count(name) > 1}):
-            raise ValueError(f"methods names {twice} more than once")
+        if len(set(methods)) < len(methods):
+            raise ValueError("must name each method once")
         return methods
 
 
 class Gate(_Section):
     """What a challenger may do; lists are looked at up to their tenth place."""
 
-    tolerance: float = Field(
+    tolerance: Real = Field(
         default=0.0,
         ge=0,
         lt=1,
         description="Relative loss of NDCG@10 against the champion's recipe that is accepted.",
     )
-    coverage_ratio: float = Field(
+    coverage_ratio: Real = Field(
         default=0.5,
         ge=0,
         le=1,
         description="Least catalogue coverage, as a share of the champion's.",
     )
-    constant_share: float = Field(
+    constant_share: Real = Field(
         default=0.95,
         ge=0,
         le=1,
         description="Greatest share of lists whose scores are all the same.",
     )
-    popular_share: float = Field(
+    popular_share: Real = Field(
         default=0.9,
         ge=0,
         le=1,
         description="Greatest share of places that the popular items take, unless their list won.",
     )
-    churn: float = Field(
+    churn: Real = Field(
         default=0.9,
         ge=0,
         le=1,
         description="Greatest share of a user's items that the champion's list doesn't have.",
     )
-    cold_days: int = Field(
-        default=10, ge=1, description="A user is cold with at most so many days with an event."
+    cold_days: Whole = Field(
+        default=10,
+        ge=1,
+        le=MAX_DAYS,
+        description="A user is cold with at most so many days with an event.",
     )
-    cold_users: int = Field(
-        default=30, ge=1, description="Cold users are judged where there are so many."
+    cold_users: Whole = Field(
+        default=30,
+        ge=1,
+        le=1_000_000_000,
+        description="Cold users are judged where there are so many.",
     )
-    cold_tolerance: float = Field(
+    cold_tolerance: Real = Field(
         default=0.1,
         ge=0,
         lt=1,
@@ -222,11 +256,14 @@ class Gate(_Section):
 class Recommend(_Section):
     """The lists that are served."""
 
-    size: int = Field(default=20, ge=1, description="Items per user and list.")
-    new_item_days: int = Field(
-        default=28, ge=1, description="An item is new within so many days of its first event."
+    size: Whole = Field(default=20, ge=1, le=1000, description="Items per user and list.")
+    new_item_days: Whole = Field(
+        default=28,
+        ge=1,
+        le=MAX_DAYS,
+        description="An item is new within so many days of its first event.",
     )
-    new_item_share: float = Field(
+    new_item_share: Real = Field(
         default=0.02, ge=0, le=0.5, description="Share of `discover` places kept for new items."
     )
     contexts: tuple[str, ...] = Field(
@@ -240,9 +277,22 @@ class Serving(_Section):
 
     store: str = Field(
         default="lmdb:.topshelf/{shop}/store",
-        description="`lmdb:PATH` or `redis://HOST:PORT/DB`.",
+        repr=False,
+        description="`lmdb:PATH` or `redis://HOST:PORT/DB`. A password belongs into the "
+        "environment; it is never printed.",
     )
-    keep_releases: int = Field(default=5, ge=2, description="Releases kept for rollback.")
+    keep_releases: Whole = Field(
+        default=5, ge=2, le=1000, description="Releases kept for rollback."
+    )
+
+    @field_validator("store")
+    @classmethod
+    def _openable(cls, address: str) -> str:
+        try:
+            public_address(address)
+        except ConfigurationError as error:
+            raise ValueError(str(error).removeprefix("serving.store ")) from None
+        return address
 
 
 class MLflow(_Section):
@@ -250,6 +300,7 @@ class MLflow(_Section):
 
     tracking_uri: str = Field(
         default="sqlite:///.topshelf/mlflow/mlflow.db",
+        repr=False,
         description="MLflow's database, which shops may share.",
     )
     artifacts: Path = Field(
@@ -275,12 +326,8 @@ def _defaults_of_shop(section: type[_Section], shop: str) -> dict[str, object]:
     }
 
 
-class Settings(BaseSettings):
+class Settings(_Section):
     """Everything a run depends on besides its run date and the data."""
-
-    model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, env_prefix="TOPSHELF__", env_nested_delimiter="__"
-    )
 
     shop: Shop
     paths: Paths = Field(default_factory=Paths)
@@ -292,19 +339,6 @@ class Settings(BaseSettings):
     recommend: Recommend = Field(default_factory=Recommend)
     serving: Serving = Field(default_factory=Serving)
     mlflow: MLflow = Field(default_factory=MLflow)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment first, then what ``load`` read from the file."""
-        del settings_cls, dotenv_settings, file_secret_settings
-        return env_settings, init_settings
 
     @model_validator(mode="before")
     @classmethod
@@ -340,27 +374,36 @@ class Settings(BaseSettings):
 
 
 def load(path: Path) -> Settings:
-    """Read and check a configuration file.
+    """Read and check a configuration file and the environment's variables, which go before it.
 
-    Raises ``ConfigurationError`` naming every wrong field, its value and the rule.
+    Raises ``ConfigurationError`` naming every wrong field, the rule, and the value where it stands
+    in the file.
     """
+    content = _read(path)
+    overrides = read_environment(os.environ, Settings)
+    given = dict(content)
+    for section, values in overrides.values.items():
+        before = content.get(section, {})
+        given[section] = before | values if isinstance(before, dict) else before
+    mistakes = []
+    try:
+        settings = Settings.model_validate(given)
+    except ValidationError as error:
+        mistakes = told(error, Settings, given, overrides.values)
+    if mistakes := [*mistakes, *overrides.mistakes]:
+        lines = "".join(f"\n  {mistake}" for mistake in mistakes)
+        raise ConfigurationError(f"{path} has {len(mistakes)} mistake(s):{lines}") from None
+    return settings
+
+
+def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigurationError(
             f"no configuration file at {path}. Give --config FILE or set TOPSHELF_CONFIG; "
-            "infra/config/ holds examples."
+            "`topshelf config init` writes a first one."
         )
     try:
-        content = TomlConfigSettingsSource(Settings, toml_file=path).toml_data
+        # Editors on Windows begin a file with a mark of its encoding.
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except ValueError as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
-    try:
-        return Settings(**cast("dict[str, object]", content))  # type: ignore[arg-type]
-    except ValidationError as error:
-        problems = "\n".join(
-            f"  {'.'.join(str(part) for part in problem['loc']) or 'file'}: {problem['msg']}"
-            f" (value: {problem['input']!r})"[:300]
-            for problem in error.errors()
-        )
-        raise ConfigurationError(
-            f"{path} has {error.error_count()} mistake(s):\n{problems}"
-        ) from error

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from lakehouse.nearest import instead_of, nearest
 from lakehouse.tables import (
     BRONZE_EVENTS,
     BRONZE_ITEMS,
@@ -73,7 +74,9 @@ def mappable_columns(target: str) -> tuple[str, ...]:
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
 
 
 class Replacement(_Strict):
@@ -154,12 +157,15 @@ class SourceMapping(_Strict):
             "reject": {r.column for r in self.reject},
             "duplicate_key": set(self.duplicate_key),
         }
+        unknown = {where: sorted(names - set(known)) for where, names in named.items()}
         problems = [
-            f"{where} names {sorted(names - set(known))}, but {self.target} has {list(known)}"
-            for where, names in named.items()
-            if names - set(known)
+            f"{where} names `{name}`, which {self.target} do not have; {instead_of(name, known)}"
+            for where, names in unknown.items()
+            for name in names
         ]
-        filled = set(self.columns) | set(self.constants)
+        mistyped = (*unknown["columns"], *unknown["constants"])
+        meant = {near for name in mistyped for near in nearest(name, known)[:1]}
+        filled = set(self.columns) | set(self.constants) | meant
         missing = [c for c in REQUIRED_COLUMNS[self.target] if c not in filled]
         if missing:
             problems.append(f"{self.target} need {missing} in columns or constants")
@@ -172,7 +178,7 @@ class SourceMapping(_Strict):
         if self.format != "csv" and (self.header is not None or self.encoding != "UTF-8"):
             problems.append("header and encoding belong to format csv")
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValueError("\n".join(problems))
         return self
 
     @property

@@ -185,6 +185,14 @@ def test_the_gate_s_refusal_has_a_code_of_its_own_and_is_reported(
     [
         (["train", "--run-date", "2024-02-30"], "topshelf train: --run-date '2024-02-30'"),
         (["train", "--run-date", "today; rm -rf"], "topshelf train: --run-date 'today; rm -rf'"),
+        (
+            ["train", "--run-date", "0001-01-01"],
+            "topshelf train: --run-date 0001-01-01 is not between 1970-01-01 and 2200-12-31.",
+        ),
+        (
+            ["quality", "--cut", "2201-01-01"],
+            "topshelf quality: --cut 2201-01-01 is not between 1970-01-01 and 2200-12-31.",
+        ),
         (["train"], "Error: Missing option '--run-date'"),
         (["recommend"], "topshelf recommend: give either --run-date, or --history or --history-f"),
         (["recommend", *NIGHT, "--history", "1"], "topshelf recommend: give either --run-date, or"),

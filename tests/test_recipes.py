@@ -61,5 +61,5 @@ def test_a_method_named_twice_is_a_mistake(tmp_path: Path) -> None:
     text = CONFIG.read_text().replace("[train]", '[train]\nmethods = ["ease", "ease"]')
     wrong = tmp_path / "config.toml"
     wrong.write_text(text)
-    with pytest.raises(ConfigurationError, match=r"train.methods: .*\['ease'\] more than once"):
+    with pytest.raises(ConfigurationError, match=r"train\.methods: must name each method once"):
         load(wrong)

@@ -54,8 +54,16 @@ def test_lineage_and_raw_columns_cannot_be_mapped() -> None:
     [
         (EVENTS, {"columns": {"user_id": "u"}}, "events need ['item_id', 'event_time']"),
         (EVENTS, {"constants": {"event_type": "purchase", "user_id": "x"}}, "both in columns"),
-        (EVENTS, {"columns": EVENTS["columns"] | {"colour": "c"}}, "columns names ['colour']"),
-        (EVENTS, {"duplicate_key": ["title"]}, "duplicate_key names ['title']"),
+        (
+            EVENTS,
+            {"columns": EVENTS["columns"] | {"colour": "c"}},
+            "columns names `colour`, which events do not have",
+        ),
+        (
+            EVENTS,
+            {"duplicate_key": ["title"]},
+            "duplicate_key names `title`, which events do not have",
+        ),
         (EVENTS, {"attributes": ["age"]}, "attributes belong to a source of users"),
         (EVENTS, {"flags": ["Drama"]}, "flags belong to a source of items"),
         (EVENTS, {"path": "/orders.csv"}, "below the landing folder"),
@@ -84,4 +92,4 @@ def test_a_wrong_mapping_says_what_is_wrong(
 def test_all_mistakes_are_told_at_once() -> None:
     with pytest.raises(ValidationError) as raised:
         SourceMapping(**EVENTS | {"attributes": ["age"], "flags": ["Drama"]})
-    assert "source of users; flags belong" in str(raised.value)
+    assert "source of users\nflags belong" in str(raised.value)
