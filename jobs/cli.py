@@ -43,6 +43,9 @@ class PersonalList(StrEnum):
     DISCOVER = "discover"
 
 
+config_app = typer.Typer(
+    help="Write a configuration, check it, and print what can be set.", rich_markup_mode=None
+)
 app = typer.Typer(
     help="Nightly recommendations, from landing files to a key-value store.",
     no_args_is_help=True,
@@ -396,6 +399,15 @@ def reproduce(
 def tables_doc() -> None:
     """Print the documentation of all tables (docs/tables.md)."""
     print(import_module("jobs.tables_doc").tables_doc(), end="")
+
+
+@config_app.command("doc")
+def config_doc() -> None:
+    """Print the documentation of all settings (docs/configuration.md)."""
+    print(import_module("jobs.config_doc").config_doc(), end="")
+
+
+app.add_typer(config_app, name="config")
 
 
 def _print(content: "RenderableType") -> None:

@@ -313,3 +313,12 @@ def test_the_tables_documentation_is_up_to_date() -> None:
     assert done.exit_code == 0
     assert done.stdout == tables_doc()
     assert documented.read_text() == done.stdout, "run `topshelf tables-doc > docs/tables.md`"
+
+
+def test_the_configuration_s_documentation_is_up_to_date() -> None:
+    documented = Path(__file__).parents[1] / "docs" / "configuration.md"
+    done = runner.invoke(app, ["config", "doc"])
+    assert done.exit_code == 0
+    assert documented.read_text() == done.stdout, (
+        "run `topshelf config doc > docs/configuration.md`"
+    )
