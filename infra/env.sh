@@ -1,5 +1,8 @@
 # The environment of every command, in one place. Use: infra/run COMMAND ..., or source it in bash.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# All state is about people: nobody but its owner may read it.
+umask 077
+[ ! -O "$root/.topshelf" ] || chmod 700 "$root/.topshelf"
 export PATH="$root/.venv/bin:$PATH"
 export SPARK_CONF_DIR="$root/.topshelf/spark-conf"
 export SPARK_LOCAL_IP=127.0.0.1

@@ -8,6 +8,7 @@ Each command imports what it needs when it runs, so that ``lookup`` answers with
 """
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from jobs.job_report import JobReport
 
 EXIT_REFUSED = 99
+OWNER_ONLY = 0o077  # What a night writes is about people; Spark's JVM has the same in its settings.
 PIPE_WIDTH = 200
 
 
@@ -73,6 +75,7 @@ Why = Annotated[str, typer.Option("--why", help="The reason; kept in MLflow.")]
 
 def main() -> None:
     """Entry point of the ``topshelf`` command and of spark-submit."""
+    os.umask(OWNER_ONLY)
     supervised(partial(app, prog_name="topshelf"))
 
 

@@ -63,6 +63,7 @@ def jvm_lock(jvm: "JVMView", path: Path, *, wait_seconds: float = WAIT_SECONDS) 
     Waits up to ``wait_seconds``; raises ``InfrastructureError`` when it is still held elsewhere.
     """
     with _thread_lock(path, wait_seconds):
+        path.touch()  # Java would make it by its own umask.
         handle = jvm.java.io.RandomAccessFile(os.fspath(path.resolve()), "rw")
         try:
             channel = handle.getChannel()

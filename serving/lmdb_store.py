@@ -412,7 +412,12 @@ def _load(path: Path, records: Sequence[Record], limit_bytes: int) -> None:
     """
     size = _SPARE_BYTES + sum(_bytes_needed(*record) for record in records)
     with lmdb.open(
-        os.fspath(path), subdir=False, lock=False, sync=False, map_size=min(size, limit_bytes)
+        os.fspath(path),
+        subdir=False,
+        lock=False,
+        sync=False,
+        map_size=min(size, limit_bytes),
+        mode=0o600,
     ) as environment:
         for start in range(0, len(records), _BATCH_RECORDS):
             with environment.begin(write=True) as transaction:

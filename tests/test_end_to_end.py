@@ -100,6 +100,7 @@ class Shop:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
+            umask=0o022,  # As an Airflow that is not ours may have it.
         )
 
 
@@ -189,6 +190,19 @@ def test_every_step_ran_once_and_every_row_is_accounted_for(night: Shop, rows_la
     )
     assert overview.validations
     assert all(validation.passed for validation in overview.validations)
+
+
+def test_nobody_but_the_owner_may_read_what_a_night_writes(night: Shop) -> None:
+    given = {night.folder / name for name in ("airflow", "landing", "shop.toml")}
+    written = [
+        path
+        for top in night.folder.iterdir()
+        if top not in given
+        for path in (top, *top.rglob("*"))
+    ]
+    names = {path.name for path in written}
+    assert {"lake", "store", "runs", "data_quality", "mlflow.db", "artifacts", "CURRENT"} <= names
+    assert [str(path) for path in written if path.stat().st_mode & 0o077] == []
 
 
 def test_everybody_is_served_a_full_list_of_sellable_items(night: Shop) -> None:

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -141,6 +143,21 @@ def test_a_night_is_published_whole(settings: Settings) -> None:
             "store": settings.serving.store,
         },
     )
+
+
+def test_the_command_writes_for_its_owner_alone_whatever_it_inherits(
+    settings: Settings, tmp_path: Path
+) -> None:
+    recommend(settings, MONDAY)
+    before = set(tmp_path.rglob("*"))
+    call = ["publish", "--run-date", str(MONDAY), "--config", str(tmp_path / "config.toml")]
+    code = f"import sys; sys.argv[1:] = {call!r}; from jobs.cli import main; main()"
+    subprocess.run([sys.executable, "-c", code], check=True, umask=0o022)
+    written = sorted(set(tmp_path.rglob("*")) - before)
+    assert {"store", "releases", "CURRENT", "publish.lock"} <= {path.name for path in written}
+    assert {path.name: oct(path.stat().st_mode & 0o777) for path in written} == {
+        path.name: "0o700" if path.is_dir() else "0o600" for path in written
+    }
 
 
 def test_publishing_twice_changes_no_byte(settings: Settings, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import hashlib
 import importlib.util
+import shutil
+import subprocess
 from pathlib import Path
 from types import ModuleType
 
@@ -92,3 +94,16 @@ def test_what_is_missing_is_one_line_and_exit_code_1(setup, capsys):
     stderr = capsys.readouterr().err
     assert stderr.startswith("setup: Spark needs Java 17 or 21, found no Java")
     assert stderr.count("\n") == 1
+
+
+def test_every_command_writes_for_its_owner_alone_and_closes_what_was_open(tmp_path):
+    for name in ("run", "env.sh"):
+        (tmp_path / "infra").mkdir(exist_ok=True)
+        shutil.copy(ROOT / "infra" / name, tmp_path / "infra" / name)
+    command = [str(tmp_path / "infra" / "run"), "sh", "-c", "umask"]
+    before = subprocess.run(command, capture_output=True, text=True, check=True, umask=0o022)
+    assert before.stdout == "0077\n"
+    assert not (tmp_path / ".topshelf").exists()
+    (tmp_path / ".topshelf").mkdir(mode=0o755)
+    subprocess.run(command, capture_output=True, check=True)
+    assert (tmp_path / ".topshelf").stat().st_mode & 0o777 == 0o700
