@@ -14,6 +14,7 @@ from features.user_features import user_features
 from features.user_item_features import user_item_features
 from jobs.config import Settings
 from jobs.job_report import JobReport
+from jobs.later_nights import later_events
 from lakehouse.lake import Lakehouse
 from lakehouse.tables import (
     ITEM_FEATURES,
@@ -99,7 +100,10 @@ def run(lake: Lakehouse, settings: Settings, *, run_date: date) -> JobReport:
             "sellable_items": sold["sellable"],
             "checks": sum(verdict.checks for verdict in verdicts),
         },
-        warnings=tuple(warning for verdict in verdicts for warning in verdict.warnings),
+        warnings=(
+            *(warning for verdict in verdicts for warning in verdict.warnings),
+            *later_events(lake.root, run_date),
+        ),
     )
 
 

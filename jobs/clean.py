@@ -17,6 +17,7 @@ from expectations import checks
 from expectations.gate import validate
 from jobs.config import Settings
 from jobs.job_report import JobReport
+from jobs.later_nights import later_events
 from lakehouse import arrow, silver
 from lakehouse.lake import Lakehouse
 from lakehouse.row_accounting import Tally, accounting_rows, rows_of_night
@@ -101,7 +102,11 @@ def run(lake: Lakehouse, settings: Settings, *, run_date: date) -> JobReport:
             "row_accounting": {name: dict(asdict(tally)) for name, tally in tallies.items()},
             "quarantine_by_rule": dict(rules),
         },
-        warnings=(*warnings, *_waiting_nights(lake, run_date)),
+        warnings=(
+            *warnings,
+            *_waiting_nights(lake, run_date),
+            *later_events(lake.root, run_date),
+        ),
     )
 
 

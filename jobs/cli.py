@@ -255,6 +255,19 @@ def rollback(
         print(f"topshelf rollback: {import_module('jobs.lookup').rollback(_load(config), to)}")
 
 
+@app.command("undo-night")
+def undo_night(run_date: RunDate, config: ConfigFile) -> None:
+    """Take a night out of the lake; its files are new again.
+
+    As if ingest to recommend had never run for that date. Models and releases stay.
+    """
+    with _explaining("undo-night"):
+        night = _parse_date(run_date)
+        removed = import_module("jobs.undo_night").undo_night(_load(config), night)
+        rows = ", ".join(f"{name} {count:,}" for name, count in removed.items())
+        print(f"topshelf undo-night: rows removed: {rows}")
+
+
 @app.command()
 def compare(
     run_date: RunDate, config: ConfigFile, methods: Methods = None, *, future: Future = False

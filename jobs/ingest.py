@@ -21,6 +21,7 @@ from expectations import checks
 from expectations.gate import validate
 from jobs.config import Settings
 from jobs.job_report import JobReport
+from jobs.later_nights import later_files
 from lakehouse import arrow
 from lakehouse.bronze import read_bronze
 from lakehouse.errors import DataError
@@ -97,6 +98,8 @@ def run(lake: Lakehouse, settings: Settings, *, run_date: date) -> JobReport:
         for source in settings.sources
         if source.target == "events" and source.name not in {row.source for row in night}
     ]
+    dated = {source.name for source in settings.sources if "{date}" in source.path}
+    warnings += later_files([f for f in found if f.source in dated], register, run_date)
     return JobReport(
         step=STEP,
         run_date=run_date,

@@ -17,6 +17,7 @@ import pandas as pd
 from jobs import warm_start
 from jobs.config import Settings
 from jobs.job_report import JobReport
+from jobs.later_nights import later_events
 from jobs.night import TableVersions, newest_versions, read_night
 from jobs.recipes import recipes
 from lakehouse.locks import process_lock
@@ -86,6 +87,7 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
             "validation": _metrics(trained.validation),
             "metrics": _metrics(trained.test),
         },
+        warnings=later_events(settings.paths.lake, run_date),
     )
 
 

@@ -138,7 +138,10 @@ def test_a_night_and_its_rerun(lake: Lakehouse, tmp_path: Path) -> None:
     assert gold(lake, NIGHT) == first
 
     later = gold(lake, AFTER)
-    run(lake, settings, run_date=NIGHT)
+    again = run(lake, settings, run_date=NIGHT)
+    assert again.warnings[-1].startswith(
+        "1 event(s) from before 2024-03-01 were taken in by the later night of 2024-03-02 and are"
+    )
     assert gold(lake, NIGHT) == first
     assert gold(lake, AFTER) == later
 
