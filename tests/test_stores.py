@@ -248,9 +248,8 @@ class StoreConformance:
                 store.write(*make_release(OLD, text="second"))
             assert titles(reader, OLD)[0] == "title 1 of second"
 
-    @pytest.mark.parametrize("bit", [0x01, 0x10, 0x80])
     def test_a_flipped_byte_of_the_pointer_is_found_or_harmless(
-        self, store: Store, address: str, bit: int
+        self, store: Store, address: str
     ) -> None:
         put(store, OLD)
         put(store, NEW)
@@ -258,7 +257,7 @@ class StoreConformance:
         intact = store.pointer()
         content = self._read_raw(store, "pointer")
         found = 0
-        for damaged in flipped(content, bit):
+        for damaged in flipped(content):
             self._write_raw(store, "pointer", damaged)
             with open_store(address, SHOP) as reader:
                 try:
@@ -270,16 +269,15 @@ class StoreConformance:
         self._write_raw(store, "pointer", content)
         assert store.pointer() == intact
 
-    @pytest.mark.parametrize("bit", [0x01, 0x10, 0x80])
     def test_a_flipped_byte_of_a_manifest_is_found_or_harmless(
-        self, store: Store, address: str, bit: int
+        self, store: Store, address: str
     ) -> None:
         put(store, OLD)
         put(store, NEW)
         intact = store.manifests()
         content = self._read_raw(store, NEW)
         found = 0
-        for damaged in flipped(content, bit):
+        for damaged in flipped(content):
             self._write_raw(store, NEW, damaged)
             with open_store(address, SHOP) as reader:
                 manifests = reader.manifests()
@@ -350,9 +348,10 @@ def titles(store: Store, release: str) -> list[str | None]:
     return [item.title for item in decode(key("all", "ann"), value)]
 
 
-def flipped(content: bytes, bit: int) -> Iterator[bytes]:
+def flipped(content: bytes) -> Iterator[bytes]:
+    """The content with one bit wrong, once for every byte."""
     for place, byte in enumerate(content):
-        yield content[:place] + bytes([byte ^ bit]) + content[place + 1 :]
+        yield content[:place] + bytes([byte ^ 1 << place % 8]) + content[place + 1 :]
 
 
 def _summary_fields(records: list[tuple[bytes, bytes]]) -> dict[str, object]:
@@ -607,12 +606,11 @@ class TestRedis(StoreConformance):
         name, field = ("pointer", "state") if what == "pointer" else ("manifests", what)
         return f"topshelf:{SHOP}:{name}", field
 
-    @pytest.mark.parametrize("bit", [0x01, 0x10, 0x80])
     def test_a_flipped_byte_of_the_current_name_is_found(
-        self, store: Store, redis_server: RedisServer, bit: int
+        self, store: Store, redis_server: RedisServer
     ) -> None:
         put(store, OLD)
-        for damaged in flipped(OLD.encode(), bit):
+        for damaged in flipped(OLD.encode()):
             redis_server.admin.hset(f"topshelf:{SHOP}:pointer", "current", damaged)
             for act in (lambda: lookup(store, "ann"), store.pointer, lambda: put(store, NEW)):
                 with pytest.raises(InfrastructureError, match="corner:pointer is damaged"):
