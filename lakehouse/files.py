@@ -83,22 +83,45 @@ def register_batch(
 ) -> list[RegisteredFile]:
     """The rows of ``bronze.files`` for a batch of new files, in the order given.
 
-    Of files of one source with the same bytes, the first is loaded and the others are duplicates.
+    A file is a duplicate if it has the bytes of its source's newest loaded file. Bytes that came
+    before that one are loaded again: a catalogue that was corrected back has to be in force.
     """
     text = "\n".join(sorted(f"{f.source}\t{f.source_file}\t{f.file_digest}" for f in files))
     batch = f"{night}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-    seen = {(row.source, row.file_digest) for row in register}
+    newest = {row.source: row for row in _loaded(register, until=night)}
     rows = []
     for file in files:
-        content = (file.source, file.file_digest)
-        status = EMPTY if file in empty else DUPLICATE if content in seen else LOADED
-        seen.add(content)
-        rows.append(
-            RegisteredFile(
-                file.source, file.source_file, file.file_digest, file.bytes, status, batch, night
-            )
+        status = EMPTY if file in empty else LOADED
+        if file.source in newest and newest[file.source].file_digest == file.file_digest:
+            status = DUPLICATE
+        row = RegisteredFile(
+            file.source, file.source_file, file.file_digest, file.bytes, status, batch, night
         )
+        if status == LOADED:
+            newest[file.source] = row
+        rows.append(row)
     return rows
+
+
+def repeats(
+    rows: Sequence[RegisteredFile], register: Sequence[RegisteredFile]
+) -> list[tuple[RegisteredFile, RegisteredFile]]:
+    """The files of a batch whose bytes were loaded before, each with the newest that has them."""
+    newest = {(row.source, row.file_digest): row for row in _loaded(register, until=date.max)}
+    found = []
+    for row in rows:
+        content = (row.source, row.file_digest)
+        if content in newest and row.status != EMPTY:
+            found.append((row, newest[content]))
+        if row.status == LOADED:
+            newest[content] = row
+    return found
+
+
+def _loaded(register: Sequence[RegisteredFile], *, until: date) -> list[RegisteredFile]:
+    """The loaded files of nights up to ``until``, the newest last."""
+    loaded = [row for row in register if row.status == LOADED and row.ingest_date <= until]
+    return sorted(loaded, key=lambda row: (row.ingest_date, row.source, row.source_file))
 
 
 def interrupted(

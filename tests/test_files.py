@@ -11,6 +11,7 @@ from lakehouse.files import (
     new_files,
     read_register,
     register_batch,
+    repeats,
     write_register,
 )
 from lakehouse.tables import BRONZE_EVENTS
@@ -57,15 +58,33 @@ def test_other_content_under_a_known_name_is_refused() -> None:
 def test_a_batch_says_what_becomes_of_each_file() -> None:
     files = [found(name, digest) for name, digest in (("a", "1"), ("b", "0"), ("c", "1"))]
     files += [found("d", "0"), found("e", "2"), found("a", "1", source="products")]
-    rows = register_batch(files, [files[1], files[3]], [registered("x", "2")], FIRST)
+    register = [registered("x", "2"), registered("y", "1", "duplicate")]
+    rows = register_batch(files, [files[1], files[3]], register, FIRST)
     assert [(row.source, row.source_file, row.status) for row in rows] == [
         ("orders", "a", "loaded"),
         ("orders", "b", "empty"),
         ("orders", "c", "duplicate"),
         ("orders", "d", "empty"),
-        ("orders", "e", "duplicate"),
+        ("orders", "e", "loaded"),
         ("products", "a", "loaded"),
     ]
+    assert repeats(rows, register) == [(rows[2], rows[0]), (rows[4], register[0])]
+
+
+@pytest.mark.parametrize("night", [FIRST, SECOND])
+def test_a_file_that_is_corrected_back_is_loaded(night: date) -> None:
+    right, wrong, again = (found(name, d) for name, d in (("1", "r"), ("2", "w"), ("3", "r")))
+    first = register_batch([right, wrong], [], [], FIRST)
+    later = register_batch([again], [], first, night)
+    assert [row.status for row in first + later] == ["loaded", "loaded", "loaded"]
+    assert repeats(later, first) == [(later[0], first[0])]
+    assert register_batch([found("4", "r")], [], first + later, night)[0].status == "duplicate"
+
+
+def test_a_past_night_knows_nothing_of_later_files() -> None:
+    later = [registered("b", "r", night=SECOND)]
+    [row] = register_batch([found("a", "r")], [], later, FIRST)
+    assert row.status == "loaded"
 
 
 def test_a_batch_is_named_by_its_night_and_files() -> None:
