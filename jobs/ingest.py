@@ -13,7 +13,7 @@ from datetime import date
 from functools import reduce
 
 from py4j.protocol import Py4JJavaError
-from pyspark.errors import PySparkException
+from pyspark.errors import PySparkException, PythonException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -26,6 +26,7 @@ from lakehouse import arrow
 from lakehouse.bronze import read_bronze
 from lakehouse.errors import DataError
 from lakehouse.files import (
+    DUPLICATE,
     LOADED,
     FoundFile,
     RegisteredFile,
@@ -33,10 +34,11 @@ from lakehouse.files import (
     new_files,
     read_register,
     register_batch,
+    repeats,
     write_register,
 )
 from lakehouse.lake import Lakehouse
-from lakehouse.landing import LandingFile, digest, find, inspect
+from lakehouse.landing import MAX_NAMES_SHOWN, LandingFile, digest, find, inspect, shown
 from lakehouse.row_accounting import rows_of_night, usual_rows
 from lakehouse.sources import SourceMapping
 from lakehouse.tables import BRONZE_EVENTS, BRONZE_FILES, BRONZE_ITEMS, BRONZE_USERS, Table
@@ -70,6 +72,7 @@ def run(lake: Lakehouse, settings: Settings, *, run_date: date) -> JobReport:
 
         for batch in _interrupted_batches(lake, settings, register, found, run_date):
             for table, frame in _frames(lake, settings, batch).items():
+                warnings += _account(settings, table, frame, batch)
                 _write(lake, table, frame, batch)
             if batch.ingest_date != run_date:
                 warnings.append(
@@ -80,8 +83,11 @@ def run(lake: Lakehouse, settings: Settings, *, run_date: date) -> JobReport:
         if new:
             empty = [f for f in new if readable[f.source, f.source_file].is_empty]
             rows = register_batch(new, empty, register, run_date)
+            warnings += [_repeat(row, before) for row, before in repeats(rows, register)]
             batch = Batch(run_date, rows[0].ingest_batch, _by_source(rows, readable))
             staged = {t: f.persist() for t, f in _frames(lake, settings, batch).items()}
+            for table, frame in staged.items():  # the first to look at them all: fills the cache
+                warnings += _account(settings, table, frame, batch)
             warnings += _unknown_json_keys(settings, batch, staged)
             warnings += _check(lake, settings, staged, register, run_date)
             tonight = [row for row in register if row.ingest_date == run_date]
@@ -108,6 +114,11 @@ def run(lake: Lakehouse, settings: Settings, *, run_date: date) -> JobReport:
             "files": _count_by_status(night),
             "new_files": _count_by_status(rows),
             "batches": sorted({row.ingest_batch for row in night}),
+            "lines": {
+                file.name: {"lines": file.lines, "rows": file.rows}
+                for file in readable.values()
+                if file.lines
+            },
         },
         warnings=tuple(warnings),
     )
@@ -219,6 +230,41 @@ def _frames(lake: Lakehouse, settings: Settings, batch: Batch) -> dict[Table, Da
     return {table: reduce(DataFrame.unionByName, frames) for table, frames in parts.items()}
 
 
+def _account(settings: Settings, table: Table, frame: DataFrame, batch: Batch) -> list[str]:
+    """Compare the rows read with those counted in the files' lines; name the unreadable ones.
+
+    Raises ``DataError`` where a file has other rows than were counted, or cannot be read by Spark.
+    """
+    try:
+        counts = (
+            frame.groupBy("source", "source_file", "corrupt_rule")
+            .agg(F.count("*").alias("rows"), F.min("row_number").alias("first"))
+            .orderBy("source", "source_file", "corrupt_rule")
+            .collect()
+        )
+    except (PySparkException, Py4JJavaError) as error:
+        if not isinstance(error, PythonException) and "FAILED_READ_FILE" not in str(error):
+            raise
+        raise _unreadable(_sources_of(settings, table), error) from error
+    read: Counter[tuple[str, str]] = Counter()
+    for row in counts:
+        read[row["source"], row["source_file"]] += row["rows"]
+    for name in set(batch.files) & set(_sources_of(settings, table)):
+        for file in batch.files[name]:
+            if read[name, file.name] != file.rows:
+                raise DataError(
+                    f"source {name}: file {file.name}: {read[name, file.name]} rows were read, but "
+                    f"{file.rows} were counted before. Nothing was written. If the file was "
+                    "changed meanwhile, deliver it whole and run ingest again."
+                )
+    return [
+        f"source {row['source']}: {row['rows']} row(s) of file {row['source_file']}, the first "
+        f"number {row['first']}, cannot be read ({row['corrupt_rule']}) and go to the quarantine"
+        for row in counts
+        if row["corrupt_rule"] is not None
+    ]
+
+
 def _check(
     lake: Lakehouse,
     settings: Settings,
@@ -230,12 +276,6 @@ def _check(
     warnings: list[str] = []
     taken_in_before = {row.source for row in register if row.ingest_date == run_date}
     for table, frame in staged.items():
-        try:
-            frame.count()  # fills the cache, so that a file Spark cannot read is met here
-        except (PySparkException, Py4JJavaError) as error:
-            if "FAILED_READ_FILE" not in str(error):
-                raise
-            raise _unreadable(_sources_of(settings, table), error) from error
         # A usual night's rows say nothing about a late file of a night taken in before.
         is_whole_night = not taken_in_before & set(_sources_of(settings, table))
         volume = checks.usual_volume(
@@ -272,18 +312,33 @@ def _write(lake: Lakehouse, table: Table, frame: DataFrame, batch: Batch) -> Non
     )
 
 
+def _repeat(row: RegisteredFile, before: RegisteredFile) -> str:
+    """A sentence about a file that has the bytes of another."""
+    outcome = (
+        "it is left out"
+        if row.status == DUPLICATE
+        else "other files of the source came since, so it is taken in once more"
+    )
+    return (
+        f"source {row.source}: file {row.source_file} has the bytes of {before.source_file}, taken "
+        f"in for {before.ingest_date}; {outcome}"
+    )
+
+
 def _column_warnings(
     settings: Settings, readable: Mapping[tuple[str, str], LandingFile]
 ) -> list[str]:
     """One sentence a source about columns that the mapping doesn't know of."""
-    files: dict[tuple[str, str], list[str]] = defaultdict(list)
+    kept: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for (name, source_file), file in readable.items():
         for column in file.layout.unknown_columns(_source(settings, name)):
-            files[name, column].append(source_file)
+            kept[name, column, "is not in the mapping; it is kept in `extra`"].append(source_file)
+        for column in file.layout.unreadable:
+            kept[name, column, "has a type that cannot be read; it is left out"].append(source_file)
     return [
-        f"source {name}: column {column} of {len(names)} file(s), the first {names[0]}, is not in "
-        "the mapping; it is kept in `extra`"
-        for (name, column), names in files.items()
+        f"source {name}: column {shown([column])} of {len(names)} file(s), the first {names[0]}, "
+        f"{outcome}"
+        for (name, column, outcome), names in kept.items()
     ]
 
 
@@ -304,8 +359,10 @@ def _unknown_json_keys(
             .collect()
         )
         warnings += [
-            f"source {name}: key {key} is not in the mapping; it is kept in `extra`"
-            for key in sorted({row["key"] for row in keys} - set(source.other_columns))
+            f"source {name}: key {shown([key])} is not in the mapping; it is kept in `extra`"
+            for key in sorted({row["key"] for row in keys} - set(source.other_columns))[
+                :MAX_NAMES_SHOWN
+            ]
         ]
     return warnings
 

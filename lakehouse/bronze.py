@@ -2,21 +2,25 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from functools import reduce
+from functools import partial, reduce
+from itertools import chain, islice, repeat
 from pathlib import Path
 
+import pyarrow as pa
 from pyspark.sql import Column as SparkColumn
-from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
-from lakehouse.landing import LandingFile, Layout
+from lakehouse.landing import LandingFile, Layout, open_records
+from lakehouse.parquet_types import NANOSECONDS, WALL_NANOSECONDS
+from lakehouse.records import Record
 from lakehouse.sources import SourceMapping
 from lakehouse.tables import LINEAGE_COLUMNS
 
-CORRUPT = "__corrupt_record"
+TASKS_PER_CORE = 4
+BATCH_ROWS = 8192
 
 
 def read_bronze(
@@ -31,20 +35,20 @@ def read_bronze(
     """The rows of ``files`` with the columns of the mapping's bronze table, all values as text.
 
     Files whose columns or types differ are read apart and matched by column name. A line that
-    cannot be parsed keeps its text in ``corrupt_record``; columns that the mapping does not name go
-    to ``extra``. ``row_number`` counts the data rows of a file from 1.
+    cannot be read keeps its text in ``corrupt_record`` and the reason in ``corrupt_rule``; columns
+    that the mapping does not name go to ``extra``. ``row_number`` counts the data rows of a file
+    from 1.
     """
-    by_layout: dict[Layout, list[Path]] = defaultdict(list)
+    by_layout: dict[Layout, list[LandingFile]] = defaultdict(list)
     for file in files:
-        by_layout[file.layout].append(file.path)
-    parts = [_read_layout(spark, mapping, layout, paths) for layout, paths in by_layout.items()]
+        by_layout[file.layout].append(file)
+    read = _read_parquet if mapping.format == "parquet" else _read_text
+    parts = [read(spark, mapping, layout, same, landing) for layout, same in by_layout.items()]
     return (
         reduce(DataFrame.unionByName, parts)
         .withColumns(
             {
                 "source": F.lit(mapping.name),
-                "source_file": _name_below(landing),
-                "row_number": _row_number(mapping),
                 "ingest_batch": F.lit(ingest_batch),
                 "ingest_date": F.lit(ingest_date),
             }
@@ -53,72 +57,122 @@ def read_bronze(
     )
 
 
-def _read_layout(
-    spark: SparkSession, mapping: SourceMapping, layout: Layout, paths: Sequence[Path]
+def _read_parquet(
+    spark: SparkSession,
+    mapping: SourceMapping,
+    layout: Layout,
+    files: Sequence[LandingFile],
+    landing: Path,
 ) -> DataFrame:
-    """The files of one layout with canonical columns and what is needed to trace each row."""
-    literal_paths = [_escape_glob(str(path.resolve())) for path in paths]
-    if mapping.format == "parquet":
-        frame = spark.read.parquet(*literal_paths)
-        values = {
-            name: _text_of(name, kind)
-            for name, kind in zip(layout.columns, layout.types, strict=True)
-        }
-        corrupt = F.lit(None).cast("string")
-        trace = {"row_index": F.col("_metadata.row_index")}
-    else:
-        trace = {
-            "block_start": F.col("_metadata.file_block_start"),
-            "read_order": F.monotonically_increasing_id(),
-        }
-        if mapping.format == "csv":
-            frame = _read_csv(spark, mapping, layout, literal_paths)
-            values = {name: F.col(_quoted(name)) for name in layout.columns}
-            corrupt = F.col(CORRUPT)
-        else:
-            frame = _read_json_lines(spark, literal_paths)
-            values = {n: F.col("fields").getItem(n) for n in mapping.mapped_source_columns}
-            corrupt = F.when(F.col("fields").isNull(), F.col("value"))
-
-    if mapping.format == "jsonl":
-        named = list(mapping.mapped_source_columns)
-        extra = F.map_filter("fields", lambda key, _: ~key.isin(named))
-    else:
-        others = [name for name in layout.columns if name not in mapping.mapped_source_columns]
-        extra = _string_map(values, others)
-    canonical = _canonical(mapping, values) | {"extra": extra, "corrupt_record": corrupt}
-    trace["file_path"] = F.col("_metadata.file_path")
-    return frame.select(
-        *[column.alias(name) for name, column in canonical.items()],
-        *[column.alias(name) for name, column in trace.items()],
+    root = landing.resolve()
+    types = {WALL_NANOSECONDS: "bigint", NANOSECONDS: "bigint"}
+    kinds = dict(zip(layout.columns, layout.types, strict=True))
+    # Spark's schema names what is read: a column without a type of Spark's would stop it.
+    schema = ", ".join(f"{_quoted(name)} {types.get(kind, kind)}" for name, kind in kinds.items())
+    frame = spark.read.schema(schema).parquet(*[_escape_glob(f"{root}/{f.name}") for f in files])
+    return _with_canonical(
+        frame,
+        mapping,
+        {name: _text_of(name, kind) for name, kind in kinds.items()},
+        {
+            "corrupt_record": F.lit(None).cast("string"),
+            "corrupt_rule": F.lit(None).cast("string"),
+            "source_file": _name_below(root),
+            "row_number": F.col("_metadata.row_index") + 1,
+        },
     )
 
 
-def _read_csv(
-    spark: SparkSession, mapping: SourceMapping, layout: Layout, paths: list[str]
+def _read_text(
+    spark: SparkSession,
+    mapping: SourceMapping,
+    layout: Layout,
+    files: Sequence[LandingFile],
+    landing: Path,
 ) -> DataFrame:
-    # Each file is read by one task (multiLine), so that a quoted value may hold a line break.
-    return spark.read.csv(
-        paths,
-        schema=T.StructType(
-            [T.StructField(name, T.StringType()) for name in (*layout.columns, CORRUPT)]
-        ),
-        sep=mapping.delimiter,
-        encoding=mapping.encoding,
-        header=mapping.header is None,
-        escape='"',
-        multiLine=True,
-        mode="PERMISSIVE",
-        columnNameOfCorruptRecord=CORRUPT,
+    """CSV or JSON lines; a file is read by one task, as only from its start are records known."""
+    names = spark.createDataFrame([(file.name,) for file in files], "name string")
+    tasks = min(len(files), spark.sparkContext.defaultParallelism * TASKS_PER_CORE)
+    is_json = mapping.format == "jsonl"
+    # Values go by place: a file may name its columns as it likes.
+    places = [] if is_json else [f"value_{place}" for place in range(len(layout.columns))]
+    columns = {"fields": "map<string,string>"} if is_json else dict.fromkeys(places, "string")
+    columns |= dict.fromkeys(("corrupt_record", "corrupt_rule", "source_file"), "string")
+    columns |= {"row_number": "long"}
+    frame = names.repartition(tasks).mapInArrow(
+        partial(_read_files, mapping=mapping, landing=landing.resolve(), columns=tuple(columns)),
+        ", ".join(f"{name} {kind}" for name, kind in columns.items()),
     )
+    trace = {name: F.col(name) for name in list(columns)[-4:]}
+    if is_json:
+        fields = F.col("fields")
+        mapped = list(mapping.mapped_source_columns)
+        trace["extra"] = F.map_filter(fields, lambda key, _: ~key.isin(mapped))
+        values = {name: fields.getItem(name) for name in mapped}
+    else:
+        values = {name: F.col(place) for name, place in zip(layout.columns, places, strict=True)}
+    return _with_canonical(frame, mapping, values, trace)
 
 
-def _read_json_lines(spark: SparkSession, paths: list[str]) -> DataFrame:
-    return (
-        spark.read.text(paths)
-        .where(F.trim("value") != "")
-        .withColumn("fields", F.from_json("value", "map<string,string>"))
-    )
+def _read_files(
+    names: Iterator[pa.RecordBatch],
+    *,
+    mapping: SourceMapping,
+    landing: Path,
+    columns: tuple[str, ...],
+) -> Iterator[pa.RecordBatch]:
+    """Runs in Spark's Python workers: the rows of the named files, in batches."""
+    to_arrow = _fields if mapping.format == "jsonl" else _values
+    for name in chain.from_iterable(batch["name"].to_pylist() for batch in names):
+        with open_records(mapping, landing / name) as file:
+            rows = (record for record in file.records if not record.is_blank)
+            first = 1
+            while records := list(islice(rows, BATCH_ROWS)):
+                count = len(records)
+                yield pa.RecordBatch.from_arrays(
+                    [
+                        *to_arrow(records, len(file.columns)),
+                        _texts([record.text if record.rule else None for record in records]),
+                        _texts([record.rule for record in records]),
+                        _texts([name] * count),
+                        pa.array(range(first, first + count), pa.int64()),
+                    ],
+                    names=columns,
+                )
+                first += count
+
+
+def _values(records: Sequence[Record], width: int) -> list[pa.Array]:
+    """The values of CSV rows by column; an empty value is an absent one."""
+    rows = [
+        record.values if record.rule is None else islice(chain(record.values, repeat(None)), width)
+        for record in records
+    ]
+    return [_texts([value or None for value in column]) for column in zip(*rows, strict=True)]
+
+
+def _fields(records: Sequence[Record], _: int) -> list[pa.Array]:
+    """The values of JSON lines by key."""
+    kind = pa.map_(pa.string(), pa.string())
+    return [
+        pa.array([None if r.rule else list(r.values.items()) for r in records], kind)  # type: ignore[union-attr]
+    ]
+
+
+def _texts(values: list[str | None]) -> pa.Array:
+    return pa.array(values, pa.string())
+
+
+def _with_canonical(
+    frame: DataFrame,
+    mapping: SourceMapping,
+    values: Mapping[str, SparkColumn],
+    given: Mapping[str, SparkColumn],
+) -> DataFrame:
+    """The table's content columns from the file's columns, and the ``given`` ones as they are."""
+    others = [name for name in values if name not in mapping.mapped_source_columns]
+    columns = _canonical(mapping, values) | {"extra": _string_map(values, others), **given}
+    return frame.select(*[column.alias(name) for name, column in columns.items()])
 
 
 def _canonical(mapping: SourceMapping, values: Mapping[str, SparkColumn]) -> dict[str, SparkColumn]:
@@ -141,33 +195,29 @@ def _canonical(mapping: SourceMapping, values: Mapping[str, SparkColumn]) -> dic
     return columns
 
 
-def _text_of(name: str, arrow_type: str) -> SparkColumn:
+def _text_of(name: str, kind: str) -> SparkColumn:
     """A Parquet column as text; an instant says that it is UTC, a wall time says nothing."""
     column = F.col(_quoted(name))
-    if arrow_type.startswith("timestamp["):
-        if arrow_type.startswith("timestamp[ns"):
-            # Read as a long (spark.sql.legacy.parquet.nanosAsLong); Spark has microseconds.
-            nanos = _quoted(name)
-            column = F.timestamp_micros(F.expr(f"({nanos} - pmod({nanos}, 1000)) div 1000"))
-        text = column.cast("string")
-        return F.concat(text, F.lit("Z")) if "tz=" in arrow_type else text
+    if kind in {NANOSECONDS, WALL_NANOSECONDS}:
+        # Read as a long (spark.sql.legacy.parquet.nanosAsLong); Spark has microseconds.
+        nanos = _quoted(name)
+        column = F.timestamp_micros(F.expr(f"({nanos} - pmod({nanos}, 1000)) div 1000"))
+    if kind in {NANOSECONDS, "timestamp"}:
+        return F.concat(column.cast("string"), F.lit("Z"))
+    if kind.startswith(("array<", "map<", "struct<")):
+        return F.to_json(column)
+    if kind == "binary":
+        return F.make_valid_utf8(column.cast("string"))
     return column.cast("string")
 
 
-def _row_number(mapping: SourceMapping) -> SparkColumn:
-    if mapping.format == "parquet":
-        return F.col("row_index") + 1
-    in_file = Window.partitionBy("file_path").orderBy("block_start", "read_order")
-    return F.row_number().over(in_file).cast("long")
-
-
-def _name_below(landing: Path) -> SparkColumn:
-    """The file's path below the landing folder, from Spark's URI of it."""
-    uri = F.col("file_path")
+def _name_below(root: Path) -> SparkColumn:
+    """The file's path below ``root``, from Spark's URI of it."""
+    uri = F.col("_metadata.file_path")
     # url_decode takes "+" for a space, but in the path of a URI it is a plus sign.
     decoded = F.url_decode(F.replace(uri, F.lit("+"), F.lit("%2B")))
     path = F.when(F.contains(uri, F.lit("%")), decoded).otherwise(uri)
-    below = f"{landing.resolve()}/"
+    below = f"{root}/"
     return F.substring(path, F.locate(below, path) + len(below), F.length(path))
 
 

@@ -6,11 +6,12 @@ from datetime import date
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from lakehouse import arrow
 from lakehouse.errors import DataError
 from lakehouse.locks import jvm_lock, lock_path
-from lakehouse.schemas import conform, spark_schema
+from lakehouse.schemas import SPARK_TYPES, conform, spark_schema
 from lakehouse.tables import Table
 
 
@@ -31,10 +32,20 @@ class Lakehouse:
             yield
 
     def read(self, table: Table) -> DataFrame:
-        """The table as of now; an empty frame with its schema where nothing was written yet."""
+        """The table as of now; an empty frame with its schema where nothing was written yet.
+
+        A column that was declared after the table was last written is null.
+        """
         if not arrow.exists(self.root, table):
             return self.spark.createDataFrame([], spark_schema(table))
-        return self.spark.read.format("delta").load(self._path(table))
+        frame = self.spark.read.format("delta").load(self._path(table))
+        return frame.withColumns(
+            {
+                column.name: F.lit(None).cast(SPARK_TYPES[column.type])
+                for column in table.columns
+                if column.nullable and column.name not in frame.columns
+            }
+        )
 
     def version(self, table: Table) -> int | None:
         """The table's newest Delta version; ``None`` where nothing was written yet."""
@@ -64,6 +75,8 @@ class Lakehouse:
             .write.format("delta")
             .mode("overwrite")
             .option("replaceWhere", condition)
+            # A column that was declared since joins the table; other differences were refused.
+            .option("mergeSchema", "true")
             .save(self._path(table))
         )
 

@@ -1,37 +1,40 @@
 """Landing files: which there are, whether they can be read, and what columns they hold."""
 
-import csv
-import gzip
 import hashlib
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Final, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lakehouse.errors import DataError
+from lakehouse.parquet_types import spark_types
+from lakehouse.records import TextFile, csv_table, json_records, physical_lines
 from lakehouse.sources import SourceMapping
 
 DATE_PATTERN = r"(\d{4}-\d{2}-\d{2})"
-CHUNK = 1 << 20
+CODECS: Final = {".gz": "gzip", ".zst": "zstd"}
+MAX_NAMES_SHOWN: Final = 30
+_NAME: Final = re.compile(r"(?!.*\d{5})[^\W\d][\w .:/()%#&+*-]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The columns of a file in order, and for Parquet their Arrow types.
+    """The columns of a file in order, and for Parquet the types by which Spark reads them.
 
-    Both are empty for JSON lines, whose rows may differ.
+    Both are empty for JSON lines, whose rows may differ. ``unreadable`` are the columns of a
+    Parquet file that Spark has no type for.
     """
 
     columns: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
     def unknown_columns(self, mapping: SourceMapping) -> tuple[str, ...]:
         """Columns that the mapping doesn't know of."""
@@ -41,12 +44,22 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class LandingFile:
-    """One readable file; ``name`` is its path below the landing folder."""
+    """One readable file; ``name`` is its path below the landing folder.
+
+    Every one of its physical ``lines`` (0 for Parquet) is in one of its ``rows``, belongs to the
+    header, or is blank.
+    """
 
     path: Path
     name: str
     layout: Layout
-    is_empty: bool
+    rows: int
+    lines: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the file has no row."""
+        return self.rows == 0
 
 
 def find(mapping: SourceMapping, landing: Path, *, before: date) -> list[Path]:
@@ -82,81 +95,109 @@ def inspect(mapping: SourceMapping, landing: Path, path: Path) -> LandingFile:
     """
     name = path.relative_to(landing).as_posix()
     try:
-        if mapping.format == "parquet":
-            layout, is_empty = _inspect_parquet(path)
-        elif mapping.format == "csv":
-            layout, is_empty = _inspect_csv(mapping, path)
-        else:
-            layout, is_empty = Layout(), _inspect_lines(path)
-    except (pa.ArrowException, OSError, EOFError, ValueError, csv.Error) as error:
+        file = (
+            _inspect_parquet(path, name)
+            if mapping.format == "parquet"
+            else _inspect_text(mapping, path, name)
+        )
+    except (pa.ArrowException, OSError, EOFError, ValueError) as error:
         raise DataError(
             f"source {mapping.name}: file {name} cannot be read as {mapping.format}: {error}. "
             "Deliver it again, or take it out of the landing folder."
         ) from error
+    layout = file.layout
     missing = [c for c in mapping.mapped_source_columns if c not in layout.columns]
+    if unreadable := [column for column in missing if column in layout.unreadable]:
+        raise DataError(
+            f"source {mapping.name}: file {name}: the type of column {shown(unreadable)} cannot be "
+            "read. Write it as text, a number or a timestamp, or map another column."
+        )
     if missing and layout.columns:
         raise DataError(
-            f"source {mapping.name}: file {name} has no column {missing}; it has "
-            f"{list(layout.columns)}. Mend the file, or the source's `columns` in the "
+            f"source {mapping.name}: file {name} has no column {', '.join(missing)}; "
+            f"{_columns_it_has(layout.columns)}. Mend the file, or the source's `columns` in the "
             "configuration."
         )
-    return LandingFile(path=path, name=name, layout=layout, is_empty=is_empty)
+    return file
 
 
-def _inspect_parquet(path: Path) -> tuple[Layout, bool]:
+@contextmanager
+def open_records(mapping: SourceMapping, path: Path) -> Iterator[TextFile]:
+    """The columns and records of a CSV or JSON lines file, blank lines among them.
+
+    Raises ``ValueError`` or ``OSError`` where the file cannot be read.
+    """
+    with _open(path) as binary:
+        lines = physical_lines(
+            io.TextIOWrapper(binary, encoding=mapping.encoding, errors="replace", newline="")
+        )
+        if mapping.format == "jsonl":
+            yield TextFile((), 0, json_records(lines, scalars=frozenset(mapping.columns.values())))
+        else:
+            yield csv_table(
+                lines,
+                mapping.delimiter,
+                header=mapping.header,
+                max_lines=mapping.max_lines_per_row,
+            )
+
+
+def shown(names: Iterable[str]) -> str:
+    """Names of columns as a message may show them: a long or odd one may be a person's data."""
+    listed = list(names)
+    parts = [
+        name if _NAME.fullmatch(name) else f"(number {place}, not shown)"
+        for place, name in enumerate(listed[:MAX_NAMES_SHOWN], 1)
+    ]
+    more = len(listed) - len(parts)
+    return ", ".join(parts) + (f" and {more} more" if more else "")
+
+
+def _columns_it_has(columns: tuple[str, ...]) -> str:
+    if all(_NAME.fullmatch(column) for column in columns):
+        return f"it has {shown(columns)}"
+    return (
+        f"the {len(columns)} names that it has look like data and are not shown (a file without a "
+        "header line needs the source's `header`)"
+    )
+
+
+def _inspect_parquet(path: Path, name: str) -> LandingFile:
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        schema = file.schema_arrow
+        columns = dict(zip(file.schema_arrow.names, spark_types(file), strict=True))
+        _check_names(file.schema_arrow.names)
         for _ in file.iter_batches():
             pass
-        is_empty = file.metadata.num_rows == 0
-    _check_names(schema.names)
-    return Layout(tuple(schema.names), tuple(str(field.type) for field in schema)), is_empty
+        rows = file.metadata.num_rows
+    readable = {column: kind for column, kind in columns.items() if kind is not None}
+    layout = Layout(
+        tuple(readable), tuple(readable.values()), tuple(c for c in columns if c not in readable)
+    )
+    return LandingFile(path, name, layout, rows)
 
 
-def _inspect_csv(mapping: SourceMapping, path: Path) -> tuple[Layout, bool]:
-    with _open(path) as binary:
-        text = io.TextIOWrapper(binary, encoding=mapping.encoding, errors="replace", newline="")
-        if mapping.header is None:
-            header = next(csv.reader(text, delimiter=mapping.delimiter), [])
-            columns = tuple(name.lstrip("\ufeff") for name in header)
-        else:
-            columns = mapping.header
-        is_empty = not _holds_text(text)
-    _check_names(columns)
-    return Layout(columns), is_empty
+def _inspect_text(mapping: SourceMapping, path: Path, name: str) -> LandingFile:
+    with open_records(mapping, path) as file:
+        _check_names(file.columns)
+        rows, lines = 0, file.head_lines
+        for record in file.records:
+            rows += not record.is_blank
+            lines += record.lines
+    return LandingFile(path, name, Layout(file.columns), rows, lines)
 
 
-def _inspect_lines(path: Path) -> bool:
-    with _open(path) as binary:
-        return not _holds_text(io.TextIOWrapper(binary, encoding="UTF-8", errors="replace"))
-
-
-def _holds_text(text: io.TextIOWrapper) -> bool:
-    """Whether anything but white space is left, having read to the end (a cut gzip raises)."""
-    found = False
-    # A reader that took lines off the stream has set it to line mode: read on by lines until text
-    # is found, then in chunks.
-    for line in text:
-        if line.strip():
-            found = True
-            break
-    for _ in chain(iter(lambda: text.read(CHUNK), "")):
-        pass
-    return found
-
-
-def _check_names(columns: tuple[str, ...] | list[str]) -> None:
+def _check_names(columns: Sequence[str]) -> None:
     """Spark tells columns apart without regard to case."""
     folded = [column.casefold() for column in columns]
-    if len(set(folded)) != len(folded):
-        raise ValueError(f"a column name stands twice in {list(columns)}")
+    if twice := [name for name in columns if folded.count(name.casefold()) > 1]:
+        raise ValueError(f"a column name stands twice: {shown(twice)}")
 
 
 @contextmanager
 def _open(path: Path) -> Iterator[BinaryIO]:
-    if path.suffix == ".gz":
-        with gzip.open(path, "rb") as zipped:
-            yield cast("BinaryIO", zipped)
+    if codec := CODECS.get(path.suffix):
+        with pa.input_stream(str(path), compression=codec) as unpacked:
+            yield cast("BinaryIO", unpacked)
     else:
         with path.open("rb") as plain:
             yield plain

@@ -17,6 +17,13 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from lakehouse.records import (
+    CORRUPT_RECORD,
+    KEY_TWICE,
+    NESTED_VALUE,
+    TEXT_AFTER_OBJECT,
+    UNCLOSED_QUOTE,
+)
 from lakehouse.sources import SourceMapping, mappable_columns
 from lakehouse.tables import (
     EVENT_TYPES,
@@ -34,7 +41,11 @@ MAX_NUMBER: Final = 1e12
 MAX_EPOCH_SECONDS: Final = 253_402_300_800  # the year 10000
 
 RULES: Final[Mapping[str, str]] = {
-    "corrupt_record": "The line could not be parsed.",
+    CORRUPT_RECORD: "The line could not be read: another number of values, or no JSON object.",
+    UNCLOSED_QUOTE: "A quote of the line is not closed within `max_lines_per_row`.",
+    TEXT_AFTER_OBJECT: "The line holds more after its JSON object.",
+    KEY_TWICE: "A key stands twice in a JSON object.",
+    NESTED_VALUE: "A mapped key of the JSON object holds an object or an array.",
     "user_id_missing": "No user.",
     "item_id_missing": "No item.",
     "control_character": "An id, order or shop holds a control character such as NUL.",
@@ -106,7 +117,6 @@ def judge_events(bronze: DataFrame, mapping: SourceMapping, *, night: date) -> D
     maps_quantity = "quantity" in mapping.columns or "quantity" in mapping.constants
     is_purchase = F.col("event_type") == "purchase"
     broken = {
-        "corrupt_record": F.col("is_corrupt"),
         **_broken_ids(("user_id", "item_id", "order_id", "store_id"), ("user_id", "item_id")),
         "event_time_missing": F.col("event_time").isNull(),
         "event_time_invalid": F.col("event_time").isNotNull() & F.col("event_ts").isNull(),
@@ -138,7 +148,7 @@ def judge_items(bronze: DataFrame, mapping: SourceMapping) -> DataFrame:
     separated = F.split(F.coalesce("tags", F.lit("")), rf"\Q{mapping.tags_separator}\E")
     trimmed = F.transform(separated, _trim)
     tags = F.array_sort(F.array_distinct(F.filter(trimmed, lambda tag: tag != "")))
-    broken = {"corrupt_record": F.col("is_corrupt"), **_broken_ids(("item_id",), ("item_id",))}
+    broken = _broken_ids(("item_id",), ("item_id",))
     return _judged(clean, SILVER_ITEMS, broken, tags=tags)
 
 
@@ -148,7 +158,7 @@ def judge_users(bronze: DataFrame, mapping: SourceMapping) -> DataFrame:
     delivered = F.coalesce(F.col("raw.attributes"), F.create_map().cast("map<string,string>"))
     trimmed = F.transform_values(delivered, lambda _, value: _trim(value))
     known = F.map_filter(trimmed, lambda _, value: value != "")
-    broken = {"corrupt_record": F.col("is_corrupt"), **_broken_ids(("user_id",), ("user_id",))}
+    broken = _broken_ids(("user_id",), ("user_id",))
     return _judged(clean, SILVER_USERS, broken, attributes=known)
 
 
@@ -218,7 +228,9 @@ def _clean_text(bronze: DataFrame, mapping: SourceMapping, names: Sequence[str])
     }
     trimmed = bronze.select(
         *LINEAGE_COLUMNS,
-        F.col("corrupt_record").isNotNull().alias("is_corrupt"),
+        F.when(
+            F.col("corrupt_record").isNotNull(), F.coalesce("corrupt_rule", F.lit(CORRUPT_RECORD))
+        ).alias("corrupt"),
         _names(rejections).alias("rejections"),
         F.struct(*bronze.columns).alias("raw"),
         *[_trim(column).alias(name) for name, column in columns.items()],
@@ -245,14 +257,15 @@ def _judged(
     **built: SparkColumn,
 ) -> DataFrame:
     """The table's columns (``built`` ones as given), then ``rules`` and ``record``."""
-    is_broken = reduce(or_, broken.values(), F.col("rejections").isNotNull())
+    unusable = F.col("corrupt").isNotNull() | F.col("rejections").isNotNull()
+    is_broken = reduce(or_, broken.values(), unusable)
+    # What could be made out of a line that cannot be read is not judged further.
+    rules = F.coalesce("corrupt", F.concat_ws(",", "rejections", _names(broken)))
     columns = [built.get(name, F.col(name)).alias(name) for name in table.column_names]
     return clean.withColumn("is_broken", is_broken).select(
         *columns,
         # Few rows are broken: names and JSON are made for those alone.
-        F.when(
-            F.col("is_broken"), F.split(F.concat_ws(",", "rejections", _names(broken)), ",")
-        ).alias("rules"),
+        F.when(F.col("is_broken"), F.split(rules, ",")).alias("rules"),
         F.when(F.col("is_broken"), F.to_json("raw")).alias("record"),
     )
 

@@ -5,7 +5,10 @@ files lie and what they look like, which of their columns is the user, the item 
 which declared rules a row is not an event at all (a cancellation, a postage line).
 """
 
+import codecs
 import re
+from difflib import get_close_matches
+from encodings.aliases import aliases
 from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -45,6 +48,15 @@ def _known_zone(name: str) -> str:
     return name
 
 
+def _known_encoding(name: str) -> str:
+    try:
+        "\n".encode(name)
+    except (LookupError, UnicodeError) as error:
+        near = get_close_matches(name.lower(), aliases, n=1) or ["UTF-8", "windows-1252"]
+        raise ValueError(f"no encoding {name!r}; write e.g. {' or '.join(near)}") from error
+    return name
+
+
 def _below_landing(path: str) -> str:
     parts = PurePosixPath(path).parts
     if not parts or parts[0] == "/" or {"..", "**"} & set(parts):
@@ -60,7 +72,9 @@ TARGETS: dict[str, Table] = {
     "items": BRONZE_ITEMS,
     "users": BRONZE_USERS,
 }
-UNMAPPABLE_COLUMNS = frozenset({*LINEAGE_COLUMNS, "extra", "corrupt_record", "attributes"})
+UNMAPPABLE_COLUMNS = frozenset(
+    {*LINEAGE_COLUMNS, "extra", "corrupt_record", "corrupt_rule", "attributes"}
+)
 REQUIRED_COLUMNS = {
     "events": ("user_id", "item_id", "event_time", "event_type"),
     "items": ("item_id",),
@@ -109,10 +123,23 @@ class SourceMapping(_Strict):
     )
     format: Literal["csv", "parquet", "jsonl"] = Field(description="Format of the files.")
     delimiter: str = Field(
-        default=",", min_length=1, max_length=1, description="CSV: what separates the columns."
+        default=",",
+        min_length=1,
+        max_length=1,
+        pattern=r'[^"\r\n]',
+        description="CSV: what separates the columns; a first line such as `sep=;` overrides it.",
     )
-    encoding: Literal["UTF-8", "ISO-8859-1", "windows-1252"] = Field(
-        default="UTF-8", description="CSV: the encoding; Parquet and JSON lines are UTF-8."
+    encoding: Annotated[str, AfterValidator(_known_encoding)] = Field(
+        default="UTF-8",
+        description="CSV: the encoding, as Python or Java spell it, e.g. `windows-1252`, `cp1252`, "
+        "`latin1`; Parquet and JSON lines are UTF-8.",
+    )
+    max_lines_per_row: int = Field(
+        default=10,
+        ge=1,
+        le=1000,
+        description="CSV: how many lines a row may span by line breaks within quotes. Where a "
+        "quote is not closed by then, its line goes to the quarantine and the next is read anew.",
     )
     header: tuple[str, ...] | None = Field(
         default=None, description="CSV: the columns' names where the file has no header line."
@@ -175,7 +202,8 @@ class SourceMapping(_Strict):
             problems.append("attributes belong to a source of users")
         if self.flags and self.target != "items":
             problems.append("flags belong to a source of items")
-        if self.format != "csv" and (self.header is not None or self.encoding != "UTF-8"):
+        is_utf_8 = codecs.lookup(self.encoding).name == "utf-8"
+        if self.format != "csv" and (self.header is not None or not is_utf_8):
             problems.append("header and encoding belong to format csv")
         if problems:
             raise ValueError("\n".join(problems))

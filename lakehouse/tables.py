@@ -137,7 +137,10 @@ _EXTRA = Column(
     personal=True,
 )
 _CORRUPT_RECORD = Column(
-    "corrupt_record", "string", "The raw line where it could not be parsed.", True, personal=True
+    "corrupt_record", "string", "The raw line where it could not be read.", True, personal=True
+)
+_CORRUPT_RULE = Column(
+    "corrupt_rule", "string", "Why the line could not be read: a rule of the quarantine.", True
 )
 
 BRONZE_FILES: Final = Table(
@@ -154,7 +157,7 @@ BRONZE_FILES: Final = Table(
         Column(
             "status",
             "string",
-            "`loaded`; `empty` without rows; `duplicate` if its bytes came before by another name.",
+            "`loaded`; `empty` without rows; `duplicate` of the source's newest loaded file.",
             allowed=("loaded", "empty", "duplicate"),
         ),
         _INGEST_BATCH,
@@ -181,6 +184,7 @@ BRONZE_EVENTS: Final = Table(
         _raw("store_id", "Shop or channel."),
         _EXTRA,
         _CORRUPT_RECORD,
+        _CORRUPT_RULE,
         *_LINEAGE,
     ),
 )
@@ -197,6 +201,7 @@ BRONZE_ITEMS: Final = Table(
         _raw("tags", "Several-valued attribute, e.g. genres."),
         _EXTRA,
         _CORRUPT_RECORD,
+        _CORRUPT_RULE,
         *_LINEAGE,
     ),
 )
@@ -218,6 +223,7 @@ BRONZE_USERS: Final = Table(
         ),
         _EXTRA,
         _CORRUPT_RECORD,
+        _CORRUPT_RULE,
         *_LINEAGE,
     ),
 )

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ def event(file: str, number: int, **values: Any) -> dict[str, Any]:
         "store_id": None,
         "extra": None,
         "corrupt_record": None,
+        "corrupt_rule": None,
         "source": "orders",
         "source_file": file,
         "row_number": number,
@@ -119,6 +121,52 @@ def test_a_nul_byte_loses_no_line(settings: Settings, bronze: Reader) -> None:
         3: "\0",
         4: "u4",
     }
+
+
+def test_an_unclosed_quote_loses_no_line(settings: Settings, bronze: Reader) -> None:
+    """Packed, with a delimiter of its own, blank lines in front and Windows's line ends."""
+    lines = ["", "sep=;", HEADER.replace(",", ";"), *[f"u{n};i;t;1;2" for n in range(3, 13)]]
+    lines[5] = 'u5;"i;t;1;2'
+    lines[7:9] = ['u7;"i', '8";t;1;2']
+    path = land(settings, "a.csv", *[f"{line}\r" for line in lines])
+    zipped = path.with_suffix(".csv.zst")
+    zipped.write_bytes(pa.compress(path.read_bytes(), codec="zstd", asbytes=True))
+    rows = rows_of(bronze(EVENTS | {"path": "*"}, [zipped]))
+    good = {"event_time": "t", "quantity": "1", "value": "2"}
+    file = "a.csv.zst"
+    assert rows == sorted(
+        [
+            event(file, 1, user_id="u3", item_id="i", **good),
+            event(file, 2, user_id="u4", item_id="i", **good),
+            event(file, 3, corrupt_record='u5;"i;t;1;2', corrupt_rule="unclosed_quote"),
+            event(file, 4, user_id="u6", item_id="i", **good),
+            event(file, 5, user_id="u7", item_id="i\n8", **good),
+            *[event(file, n - 3, user_id=f"u{n}", item_id="i", **good) for n in range(9, 13)],
+        ],
+        key=repr,
+    )
+
+
+def test_links_are_named_as_they_are_in_the_landing_folder(
+    settings: Settings, bronze: Reader, tmp_path: Path
+) -> None:
+    other = settings_of(tmp_path / "elsewhere", EVENTS)
+    land(other, "a.csv", HEADER, "u1,i1,t,1,2")
+    table = {name: [name] for name in HEADER.split(",")}
+    pq.write_table(pa.table(table), other.paths.landing / "b.parquet")
+    landing = settings.paths.landing
+    landing.parent.mkdir(parents=True)
+    (tmp_path / "real").mkdir()
+    landing.symlink_to(tmp_path / "real", target_is_directory=True)
+    (landing / "folder").symlink_to(other.paths.landing, target_is_directory=True)
+    for source, ending in ((EVENTS, "csv"), (EVENTS | {"format": "parquet"}, "parquet")):
+        kept = other.paths.landing / f"{'a' if ending == 'csv' else 'b'}.{ending}"
+        (landing / f"file.{ending}").symlink_to(kept)
+        paths = [landing / f"file.{ending}", landing / "folder" / kept.name]
+        assert [row["source_file"] for row in rows_of(bronze(source, paths))] == [
+            f"file.{ending}",
+            f"folder/{kept.name}",
+        ]
 
 
 def test_files_of_different_columns_meet_by_name(settings: Settings, bronze: Reader) -> None:
@@ -210,11 +258,90 @@ def test_parquet_files_may_differ_in_types(settings: Settings, bronze: Reader) -
     ]
 
 
+@pytest.mark.parametrize("kind", ["INT96", "TIMESTAMP_MICROS", "TIMESTAMP_MILLIS"])
+def test_parquet_as_spark_writes_it(
+    spark: SparkSession, settings: Settings, bronze: Reader, kind: str
+) -> None:
+    spark.conf.set("spark.sql.parquet.outputTimestampType", kind)
+    folder = settings.paths.landing / "written"
+    spark.sql(
+        "SELECT 7L AS user, 'i' AS item, TIMESTAMP '2024-01-01 10:00:00.123Z' AS time, "
+        "CAST(2 AS DECIMAL(9, 2)) AS quantity, CAST(1.5 AS FLOAT) AS paid, "
+        "TIMESTAMP_NTZ '2024-01-01 10:00:00' AS wall, named_struct('a b', array(1)) AS more"
+    ).coalesce(1).write.parquet(str(folder))
+    spark.conf.unset("spark.sql.parquet.outputTimestampType")
+    [path] = folder.glob("*.parquet")
+    [row] = rows_of(bronze(EVENTS | {"format": "parquet"}, [path]))
+    assert row == event(
+        f"written/{path.name}",
+        1,
+        user_id="7",
+        item_id="i",
+        event_time="2024-01-01 10:00:00.123Z",
+        quantity="2.00",
+        value="1.5",
+        extra={"wall": "2024-01-01 10:00:00", "more": '{"a b":[1]}'},
+    )
+
+
+def test_parquet_of_any_types(settings: Settings, bronze: Reader) -> None:
+    moment = datetime(2024, 1, 1, 10, tzinfo=UTC)
+    columns = {
+        "user": pa.array(["u"]).dictionary_encode(),
+        "item": pa.array([2**64 - 1], pa.uint64()),
+        "time": pa.array([moment], pa.timestamp("s", tz="UTC")),
+        "quantity": pa.array([Decimal("1.50")]),
+        "paid": pa.array([2.5], pa.float32()),
+        "clock": pa.array([time(10, 30)], pa.time64("us")),
+        "half": pa.array([1.5], pa.float16()),
+        "clocks": pa.array([[time(10, 30)]], pa.list_(pa.time32("ms"))),
+        "nothing": pa.nulls(1),
+        "raw": pa.array([b"a\xff"]),
+        "fixed": pa.array([b"ab"], pa.binary(2)),
+        "day": pa.array([date(2024, 1, 1)]),
+        "long": pa.array([90], pa.duration("s")),
+        "list": pa.array([[1, None]], pa.large_list(pa.int8())),
+        "map": pa.array([[("k", 1)]], pa.map_(pa.string(), pa.uint32())),
+        "struct": pa.array([{"a`b": {"c": "d"}}]),
+    }
+    path = settings.paths.landing / "a.parquet"
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.table(columns), path)
+    source = EVENTS | {"format": "parquet"}
+    file = inspect(SourceMapping(**source), settings.paths.landing, path)
+    assert file.layout.unreadable == ("clock", "half", "clocks", "nothing")
+    assert rows_of(bronze(source, [path])) == [
+        event(
+            "a.parquet",
+            1,
+            user_id="u",
+            item_id="18446744073709551615",
+            event_time="2024-01-01 10:00:00Z",
+            quantity="1.50",
+            value="2.5",
+            extra={
+                "raw": "a\ufffd",
+                "fixed": "ab",
+                "day": "2024-01-01",
+                "long": "90",
+                "list": "[1,null]",
+                "map": '{"k":1}',
+                "struct": '{"a`b":{"c":"d"}}',
+            },
+        )
+    ]
+
+
 def test_json_lines(settings: Settings, bronze: Reader) -> None:
     good = {"user": 7, "item": "a", "time": "t", "quantity": 1.5, "paid": None, "more": [1, {}]}
-    path = land(
-        settings, "a.jsonl", json.dumps(good), "", '{"user": "u"}', '{"user": 8, "item', "[]", "7"
-    )
+    broken = {
+        '{"user": 8, "item': "corrupt_record",
+        "[]": "corrupt_record",
+        '{"user": 8} {"user": 9}': "text_after_object",
+        '{"user": 8, "user": 9}': "key_twice",
+        '{"user": {"id": 8}}': "nested_value",
+    }
+    path = land(settings, "a.jsonl", json.dumps(good), "", '{"user": "u"}', *broken)
     rows = bronze(EVENTS | {"format": "jsonl"}, [path])
     assert rows_of(rows) == sorted(
         [
@@ -228,9 +355,10 @@ def test_json_lines(settings: Settings, bronze: Reader) -> None:
                 extra={"more": "[1,{}]"},
             ),
             event("a.jsonl", 2, user_id="u", extra={}),
-            event("a.jsonl", 3, corrupt_record='{"user": 8, "item'),
-            event("a.jsonl", 4, corrupt_record="[]"),
-            event("a.jsonl", 5, corrupt_record="7"),
+            *[
+                event("a.jsonl", number, corrupt_record=line, corrupt_rule=rule)
+                for number, (line, rule) in enumerate(broken.items(), 3)
+            ],
         ],
         key=repr,
     )

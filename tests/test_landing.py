@@ -1,4 +1,3 @@
-import gzip
 import io
 from datetime import date
 from pathlib import Path
@@ -8,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from lakehouse.errors import DataError
-from lakehouse.landing import LandingFile, Layout, digest, find, inspect
+from lakehouse.landing import LandingFile, Layout, digest, find, inspect, shown
+from lakehouse.parquet_types import WALL_NANOSECONDS
 from lakehouse.sources import SourceMapping
 from tests.landed import EVENTS, HEADER
 
@@ -59,14 +59,74 @@ def test_a_date_that_does_not_exist_is_named(tmp_path: Path) -> None:
 def test_a_csv_file_tells_its_columns(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", f"\ufeff{HEADER},note\n{LINE},\n")
     assert inspect(ORDERS, tmp_path, path) == LandingFile(
-        path=path, name="a.csv", layout=Layout((*COLUMNS, "note")), is_empty=False
+        path=path, name="a.csv", layout=Layout((*COLUMNS, "note")), rows=1, lines=2
     )
     assert Layout((*COLUMNS, "note")).unknown_columns(ORDERS) == ("note",)
 
 
-@pytest.mark.parametrize("text", ["", "\n", HEADER, f"{HEADER}\n", f"{HEADER}\n\n \n"])
-def test_a_file_without_rows_is_empty(tmp_path: Path, text: str) -> None:
-    assert inspect(ORDERS, tmp_path, write(tmp_path / "a.csv", text)).is_empty
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [("", 0), ("\n", 1), ("\ufeff\n \n", 2), (HEADER, 1), (f"{HEADER}\n\n \n", 3)],
+)
+def test_a_file_without_rows_is_empty(tmp_path: Path, text: str, lines: int) -> None:
+    file = inspect(ORDERS, tmp_path, write(tmp_path / "a.csv", text))
+    assert (file.is_empty, file.lines) == (True, lines)
+
+
+@pytest.mark.parametrize("before", ["\n", "\n\n", "   \n\t\n", "\ufeff\n", "\ufeff \r\n\r\n", "\r"])
+def test_blank_lines_before_the_header_are_left_out(tmp_path: Path, before: str) -> None:
+    path = write(tmp_path / "a.csv", f"{before}{HEADER}\n\n{LINE}\n \n{LINE}\n")
+    file = inspect(ORDERS, tmp_path, path)
+    blank = len(before.splitlines())
+    assert (file.layout.columns, file.rows, file.lines) == (COLUMNS, 2, blank + 5)
+
+
+@pytest.mark.parametrize("named", ["sep=;", '"sep=;"', "SEP=;", "\ufeffsep=;"])
+def test_a_first_line_may_name_the_delimiter(tmp_path: Path, named: str) -> None:
+    text = f"{named}\n{HEADER}\n{LINE}\n".replace(",", ";")
+    file = inspect(ORDERS, tmp_path, write(tmp_path / "a.csv", text))
+    assert (file.layout.columns, file.rows, file.lines) == (COLUMNS, 1, 3)
+
+
+def test_a_header_with_an_unclosed_quote_is_refused(tmp_path: Path) -> None:
+    rows = "\n".join([f"user-{n},i,2024-01-01,1,2" for n in range(100)])
+    path = write(tmp_path / "a.csv", f'user,item,"time,quantity,paid\n{rows}\n')
+    with pytest.raises(DataError) as raised:
+        inspect(ORDERS, tmp_path, path)
+    assert str(raised.value) == (
+        "source orders: file a.csv cannot be read as csv: the header, line 1, has a quote that is "
+        "not closed. Deliver it again, or take it out of the landing folder."
+    )
+
+
+def test_a_row_in_the_place_of_the_header_is_not_shown(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "anna@example.org,i1,2024-01-01,1,2\n" * 2)
+    with pytest.raises(DataError) as raised:
+        inspect(ORDERS, tmp_path, path)
+    assert str(raised.value) == (
+        "source orders: file a.csv has no column user, item, time, quantity, paid; the 5 names "
+        "that it has look like data and are not shown (a file without a header line needs the "
+        "source's `header`). Mend the file, or the source's `columns` in the configuration."
+    )
+    assert shown(["user", "x" * 41, "Stück (kg)", "17850", "a\nb"]) == (
+        "user, (number 2, not shown), Stück (kg), (number 4, not shown), (number 5, not shown)"
+    )
+    assert shown([f"c{n}" for n in range(32)]).endswith("c28, c29 and 2 more")
+
+
+def test_lines_are_counted_with_broken_quotes(tmp_path: Path) -> None:
+    lines = [HEADER, *[LINE] * 5_000]
+    lines[11] = 'u,"i,2024-01-01,1,2'
+    lines[20:22] = ['u,"i', 'j",2024-01-01,1,2']
+    file = inspect(ORDERS, tmp_path, write(tmp_path / "a.csv", "\n".join(lines)))
+    assert (file.rows, file.lines) == (4_999, 5_001)
+
+
+def test_other_encodings(tmp_path: Path) -> None:
+    for name in ("cp1252", "latin1", "ISO8859_1", "utf8", "utf-8-sig", "utf-16", "UTF-16LE"):
+        mapping = SourceMapping(**EVENTS | {"encoding": name, "header": None})
+        path = write(tmp_path / "a.csv", f"{HEADER},größe\n{LINE},1\n", name)
+        assert inspect(mapping, tmp_path, path).layout == Layout((*COLUMNS, "größe"))
 
 
 def test_a_header_of_the_mapping_stands_in_for_a_missing_one(tmp_path: Path) -> None:
@@ -80,8 +140,8 @@ def test_missing_columns_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError) as raised:
         inspect(ORDERS, tmp_path, path)
     assert str(raised.value) == (
-        "source orders: file a.csv has no column ['quantity', 'paid']; it has ['user', 'item', "
-        "'time', 'amount']. Mend the file, or the source's `columns` in the configuration."
+        "source orders: file a.csv has no column quantity, paid; it has user, item, "
+        "time, amount. Mend the file, or the source's `columns` in the configuration."
     )
 
 
@@ -93,14 +153,18 @@ def test_a_column_that_stands_twice_is_refused(tmp_path: Path) -> None:
         inspect(ORDERS, tmp_path, path)
 
 
-def test_a_gzip_cut_short_is_refused(tmp_path: Path) -> None:
-    rows = "\n".join([HEADER, *[f"{LINE}{number}" for number in range(100_000)]])
-    whole = gzip.compress(rows.encode())
-    path = tmp_path / "a.csv.gz"
-    path.write_bytes(whole)
-    assert not inspect(ORDERS, tmp_path, path).is_empty
+@pytest.mark.parametrize(("ending", "codec"), [("gz", "gzip"), ("zst", "zstd")])
+def test_packed_files(tmp_path: Path, ending: str, codec: str) -> None:
+    rows = "\n".join([HEADER, *[f"{LINE}{number}" for number in range(50_000)], ""])
+    whole = pa.compress(rows.encode(), codec=codec, asbytes=True)
+    path = tmp_path / f"a.csv.{ending}"
+    path.write_bytes(whole + pa.compress(LINE.encode(), codec=codec, asbytes=True))
+    assert inspect(ORDERS, tmp_path, path).rows == 50_001
     path.write_bytes(whole[:-20])
-    with pytest.raises(DataError, match=r"source orders: file a\.csv\.gz cannot be read as csv"):
+    with pytest.raises(DataError, match=rf"file a\.csv\.{ending} cannot be read as csv"):
+        inspect(ORDERS, tmp_path, path)
+    path.write_bytes(b"user,item")
+    with pytest.raises(DataError, match=rf"file a\.csv\.{ending} cannot be read as csv"):
         inspect(ORDERS, tmp_path, path)
 
 
@@ -117,7 +181,7 @@ def test_a_parquet_file_tells_its_columns_and_types(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     path.write_bytes(parquet_bytes())
     assert inspect(mapping, tmp_path, path).layout == Layout(
-        COLUMNS, ("string", "string", "timestamp[ns]", "string", "string")
+        COLUMNS, ("string", "string", WALL_NANOSECONDS, "string", "string")
     )
 
 
@@ -137,7 +201,7 @@ def test_a_damaged_parquet_file_is_refused(tmp_path: Path, damage: str) -> None:
 def test_json_lines_have_no_layout(tmp_path: Path) -> None:
     mapping = SourceMapping(**EVENTS | {"format": "jsonl"})
     full = inspect(mapping, tmp_path, write(tmp_path / "a.jsonl", '\n{"user": 1}\n'))
-    assert (full.layout, full.is_empty) == (Layout(), False)
+    assert (full.layout, full.rows, full.lines) == (Layout(), 1, 2)
     assert inspect(mapping, tmp_path, write(tmp_path / "b.jsonl", "\n \n")).is_empty
 
 

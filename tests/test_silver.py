@@ -109,7 +109,8 @@ def test_a_clean_event_is_typed(judged: Judge) -> None:
         ({"value": "-inf"}, ["value_invalid"]),
         ({"value": "0.00"}, ["value_not_positive"]),
         ({"discount": "1,5"}, ["discount_invalid"]),
-        ({"corrupt_record": "x"}, ["corrupt_record"]),
+        ({"corrupt_record": "x", "event_time": None, "user_id": None}, ["corrupt_record"]),
+        ({"corrupt_record": "x", "corrupt_rule": "unclosed_quote"}, ["unclosed_quote"]),
         (
             {"user_id": None, "event_time": "x", "quantity": "-1", "value": "-2"},
             [
