@@ -1,14 +1,21 @@
 """Delta tables read and written without a JVM, for the steps that don't need Spark."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
+from typing import Final
+from uuid import uuid4
 
 import pyarrow as pa
-from deltalake import DeltaTable, write_deltalake
-from deltalake.exceptions import TableNotFoundError
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction
 
 from lakehouse.errors import DataError
 from lakehouse.locks import lock_path, process_lock
@@ -25,6 +32,11 @@ ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "array<string>": pa.list_(pa.string()),
     "map<string,string>": pa.map_(pa.string(), pa.string()),
 }
+
+# A flipped bit in a page is met when the page is read, where the page was written with a checksum.
+VERIFIED: Final = ds.ParquetFragmentScanOptions(pre_buffer=True, page_checksum_verification=True)
+
+UNREADABLE: Final = (pa.ArrowException, OSError, ValueError)
 
 Filter = tuple[str, str, object]
 
@@ -50,12 +62,20 @@ def read(
     """Columns of the rows that pass every filter, e.g. ``("event_date", "<", date(2018, 1, 2))``.
 
     ``version`` pins a Delta version; without it the newest is read. Raises ``DataError`` where the
-    table or version does not exist.
+    table or version does not exist, and where a file of it is missing or damaged.
     """
-    return _open(root, table, version).to_pyarrow_table(
-        columns=None if columns is None else list(columns),
-        filters=None if filters is None else list(filters),
-    )
+    delta = _open(root, table, version)
+    dataset = delta.to_pyarrow_dataset()
+    try:
+        for fragment in dataset.get_fragments():
+            _check_columns(table, fragment)
+        return dataset.scanner(
+            columns=None if columns is None else list(columns),
+            filter=None if filters is None else pq.filters_to_expression(list(filters)),
+            fragment_scan_options=VERIFIED,
+        ).to_table()
+    except UNREADABLE as error:
+        raise _damaged(table, dataset, error) from error
 
 
 def version(root: Path, table: Table) -> int:
@@ -120,25 +140,118 @@ def replace(root: Path, table: Table, rows: pa.Table, partition: Mapping[str, da
             f"rows:\n{rows.schema.to_string(show_schema_metadata=False)}\n"
             f"declared:\n{expected.to_string(show_field_metadata=False)}"
         )
-    path = root / table.path
-    path.mkdir(parents=True, exist_ok=True)
-    write_deltalake(
-        path,
-        rows.cast(expected),
-        partition_by=list(table.partition_by),
+    stray = [name for name in partition if name not in table.partition_by]
+    if stray or not partition:
+        raise DataError(f"{table.full_name} is partitioned by {table.partition_by}, not by {stray}")
+    for name, value in partition.items():
+        is_its = pc.equal(rows[name], pa.scalar(value, expected.field(name).type))
+        if not pc.all(is_its, min_count=0).as_py():
+            raise DataError(
+                f"{table.full_name}: a row for the partition {value} has another {name}"
+            )
+    create(root, table)
+    delta = DeltaTable(root / table.path)
+    # Written by Arrow, as delta-rs has no checksums of pages; Delta's log then names the files.
+    delta.create_write_transaction(
+        _write_files(root / table.path, table, rows.cast(expected)),
         mode="overwrite",
-        predicate=" AND ".join(f"{name} = '{value}'" for name, value in partition.items()),
-        description=table.doc,
+        schema=expected,
+        partition_by=list(table.partition_by),
+        partition_filters=[(name, "=", str(value)) for name, value in partition.items()],
     )
-    return DeltaTable(path).version()
+    return DeltaTable(root / table.path).version()
+
+
+def _write_files(path: Path, table: Table, rows: pa.Table) -> list[AddAction | RemoveAction]:
+    """Write the rows below their partitions' folders, for a commit that names the files."""
+    keys = pa.schema([rows.schema.field(name) for name in table.partition_by])
+    partitioning = ds.partitioning(keys, flavor="hive")
+    written: list[ds.WrittenFile] = []
+    ds.write_dataset(
+        rows,
+        path,
+        format="parquet",
+        partitioning=partitioning,
+        basename_template=f"part-{uuid4()}-{{i}}.parquet",
+        existing_data_behavior="overwrite_or_ignore",
+        file_options=ds.ParquetFileFormat().make_write_options(write_page_checksum=True),
+        file_visitor=written.append,
+    )
+    return [
+        AddAction(
+            path=name.as_posix(),
+            size=file.size,
+            partition_values={
+                key: str(value)
+                for key, value in ds.get_partition_keys(partitioning.parse(str(name))).items()
+            },
+            modification_time=Path(file.path).stat().st_mtime_ns // 1_000_000,
+            data_change=True,
+            stats=json.dumps({"numRecords": file.metadata.num_rows}),
+        )
+        for file in written
+        for name in [Path(file.path).relative_to(path)]
+    ]
+
+
+def _check_columns(table: Table, fragment: ds.Fragment) -> None:
+    """Raise ``ArrowInvalid`` where a file has a column of another name, whose values are lost."""
+    if stray := set(fragment.physical_schema.names) - set(table.column_names):
+        raise pa.ArrowInvalid(f"columns {stray} are not declared")
+
+
+def _damaged(table: Table, dataset: ds.Dataset, error: Exception) -> DataError:
+    """The error that names the files of a table which cannot be read."""
+    names = [f.path for f in dataset.get_fragments() if not _is_readable(table, f)]
+    return DataError(
+        f"table {table.full_name}: {', '.join(names) or 'a file'} below {table.path} is missing or "
+        f"damaged ({str(error).splitlines()[0][:200]}). Restore it from a backup, or run the step "
+        "that wrote the night of the file again."
+    )
+
+
+def _is_readable(table: Table, fragment: ds.Fragment) -> bool:
+    try:
+        _check_columns(table, fragment)
+        fragment.scanner(fragment_scan_options=VERIFIED).to_table()
+    except UNREADABLE:
+        return False
+    return True
 
 
 def _open(root: Path, table: Table, version: int | None) -> DeltaTable:
     path = root / table.path
     try:
-        return DeltaTable(path, version=version)
+        delta = DeltaTable(path, version=version)
+        problem = _problem_of_log(delta, table)
     except TableNotFoundError as error:
         raise DataError(
             f"table {table.full_name} does not exist below {root}. "
             "Run the step that builds it first."
         ) from error
+    except BaseException as error:
+        # A damaged checkpoint can make the Rust library panic, which is no Exception.
+        if not isinstance(error, (DeltaError, *UNREADABLE)) and (
+            type(error).__name__ != "PanicException"
+        ):
+            raise
+        problem = str(error).splitlines()[0][:300]
+    if problem is not None:
+        raise DataError(
+            f"table {table.full_name}: {path / '_delta_log'} cannot be used: {problem}. Restore "
+            "the table's folder from a backup."
+        )
+    return delta
+
+
+def _problem_of_log(delta: DeltaTable, table: Table) -> str | None:
+    """What a table's log says that cannot be, as Delta itself has no checksums everywhere."""
+    declared = arrow_schema(table)
+    for field in pa.schema(delta.schema().to_arrow()):
+        if field.name not in declared.names or field.type != declared.field(field.name).type:
+            return f"it has a column {field.name} of type {field.type}, which is not declared"
+    for action in pa.table(delta.get_add_actions()).to_pylist():
+        folders = [f"{name}={action['partition'].get(name)}" for name in table.partition_by]
+        if action["path"].split("/")[:-1] != folders:
+            return f"the file {action['path']} is not in the folder {'/'.join(folders)}"
+    return None

@@ -2,8 +2,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
 
 from lakehouse import arrow
 from lakehouse.errors import DataError
@@ -69,6 +71,75 @@ def test_rows_of_another_schema_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"bronze\.files: the rows' schema is not the declared one"):
         arrow.replace(tmp_path, BRONZE_FILES, wrong, {"ingest_date": FIRST})
     assert not arrow.exists(tmp_path, BRONZE_FILES)
+
+
+@pytest.mark.parametrize("is_checkpointed", [False, True])
+def test_a_flipped_bit_is_harmless_or_named(tmp_path: Path, is_checkpointed: bool) -> None:
+    for night in (FIRST, SECOND):
+        table = files(night, *[f"file-{n}" for n in range(200)])
+        arrow.replace(tmp_path, BRONZE_FILES, table, {"ingest_date": night})
+    folder = tmp_path / BRONZE_FILES.path
+    if is_checkpointed:
+        DeltaTable(folder).create_checkpoint()
+
+    def content() -> tuple[object, ...]:
+        read = arrow.read(tmp_path, BRONZE_FILES)
+        ordered = read.sort_by([("ingest_date", "ascending"), ("source_file", "ascending")])
+        return ordered.to_pylist(), arrow.version(tmp_path, BRONZE_FILES)
+
+    whole = content()
+    random = np.random.default_rng(1)
+    errors: list[tuple[str, str]] = []
+    for path in sorted(file for file in folder.rglob("*") if file.is_file()):
+        kept = path.read_bytes()
+        for place in random.integers(len(kept), size=20):
+            damaged = bytearray(kept)
+            damaged[place] ^= 1 << random.integers(8)
+            path.write_bytes(damaged)
+            try:
+                assert content() == whole
+            except DataError as error:
+                errors.append((path.name, str(error)))
+        path.write_bytes(kept)
+    assert len(errors) > 30
+    for name, message in errors:
+        assert "is missing or damaged" in message or "_delta_log cannot be used" in message
+        assert name in message or not name.startswith("part-")
+
+
+def test_damage_names_the_file_and_the_way_out(tmp_path: Path) -> None:
+    arrow.replace(tmp_path, BRONZE_FILES, files(FIRST, "a"), {"ingest_date": FIRST})
+    [path] = (tmp_path / BRONZE_FILES.path).rglob("*.parquet")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    with pytest.raises(DataError) as raised:
+        arrow.read(tmp_path, BRONZE_FILES)
+    assert str(raised.value).startswith(
+        f"table bronze.files: ingest_date=2024-01-01/{path.name} below bronze/files is missing or "
+        "damaged ("
+    )
+    assert str(raised.value).endswith(
+        "). Restore it from a backup, or run the step that wrote the night of the file again."
+    )
+    path.unlink()
+    with pytest.raises(DataError, match=rf"{path.name} below bronze/files is missing or damaged"):
+        arrow.read(tmp_path, BRONZE_FILES)
+    log = tmp_path / BRONZE_FILES.path / "_delta_log" / f"{1:020}.json"
+    log.write_bytes(log.read_bytes().replace(b"ingest_date=2024-01-01", b"ingest_date=2024-01-03"))
+    for look in (arrow.read, arrow.version, arrow.partition_rows):
+        with pytest.raises(
+            DataError, match=r"_delta_log cannot be used: the file ingest_date=2024"
+        ):
+            look(tmp_path, BRONZE_FILES)
+
+
+def test_rows_of_another_partition_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a row for the partition 2024-01-02 has another ingest_d"):
+        arrow.replace(tmp_path, BRONZE_FILES, files(FIRST, "a"), {"ingest_date": SECOND})
+    with pytest.raises(
+        DataError, match=r"is partitioned by \('ingest_date',\), not by \['bytes'\]"
+    ):
+        arrow.replace(tmp_path, BRONZE_FILES, files(FIRST, "a"), {"bytes": "1"})
 
 
 def test_spark_reads_what_arrow_wrote_and_the_other_way_round(lake: Lakehouse) -> None:
