@@ -18,6 +18,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    Strict,
     StringConstraints,
     model_validator,
 )
@@ -134,7 +135,7 @@ class SourceMapping(_Strict):
         description="CSV: the encoding, as Python or Java spell it, e.g. `windows-1252`, `cp1252`, "
         "`latin1`; Parquet and JSON lines are UTF-8.",
     )
-    max_lines_per_row: int = Field(
+    max_lines_per_row: Annotated[int, Strict()] = Field(
         default=10,
         ge=1,
         le=1000,
