@@ -100,7 +100,6 @@ def _build(folder: Path, run_date: date) -> Path:
 
     docs = folder / "docs"
     shutil.rmtree(docs, ignore_errors=True)
-    building.chmod(0o755)
     building.rename(docs)
     return docs / "index.html"
 

@@ -206,7 +206,10 @@ class LmdbStore:
         except FileNotFoundError:
             content = None
         except OSError as error:
-            raise InfrastructureError(f"{self.name}: cannot read: {error}.") from error
+            raise InfrastructureError(
+                f"cannot read {path}: {error.strerror}. Mend its permissions; if that does not "
+                "help, delete it, then run `topshelf rollback --to RELEASE`."
+            ) from error
         if content != view.content:
             try:
                 pointer = (
@@ -231,12 +234,17 @@ class LmdbStore:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise InfrastructureError(f"{self.name}: cannot read: {error}.") from error
+            raise DamagedReleaseError(
+                f"release {release}: its seal is not readable: {error}"
+            ) from error
         opened = view.files.get(release)
         if opened is None or opened.stamp != stamp:
             opened = view.files[release] = _Opened(stamp, _open_intact(path))
         if opened.file is None:
-            raise DamagedReleaseError(f"release {release}: its file's checksum does not match")
+            raise DamagedReleaseError(
+                f"release {release}: its file's checksum does not match "
+                f"({self._releases / release}.*.mdb)"
+            )
         return opened.file
 
     @contextmanager
@@ -272,7 +280,10 @@ class LmdbStore:
                 f"{self.name}: the disk is full or over its quota ({free:,} bytes free). Free "
                 "space or lower serving.keep_releases, then publish again; nothing was switched."
             )
-        return f"{self.name}: cannot write: {error}. Nothing was switched."
+        return (
+            f"{self.name}: cannot write: {error}. Mend the folder or its permissions, then run "
+            "again; nothing was switched."
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,12 @@ def rollback(store: Store, to: str | None = None) -> Pointer:
             )
         if release == pointer.current:
             return pointer
-        store.read((FALLBACK_KEY,), release)
+        try:
+            store.read((FALLBACK_KEY,), release)
+        except DamagedReleaseError as error:
+            raise DamagedReleaseError(
+                f"{error}. Publish its night again, or choose another release by --to."
+            ) from error
         return pointer.rolled_back(release)
 
     return store.update(chosen)

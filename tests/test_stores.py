@@ -543,6 +543,64 @@ class TestLmdb(StoreConformance):
         assert before == f"{OLD} {OLD}"
         assert after == f"{NEW} {OLD} {NEW}"
 
+    def test_a_folder_that_may_only_be_read_serves_and_takes_nothing(self, tmp_path: Path) -> None:
+        script = textwrap.dedent(f"""
+            from lakehouse.errors import InfrastructureError
+            from serving.lookup import lookup
+            from serving.publishing import list_releases, publish, rollback
+            from serving.stores import open_store
+            from tests.stored_lists import make_release
+            store = open_store("lmdb:{tmp_path}/disk/store", "corner")
+            print(lookup(store, "ann").release, *(e.release for e in list_releases(store)))
+            for act in (rollback, lambda store: publish(store, *make_release("{NEWER}"), keep=5)):
+                try:
+                    act(store)
+                except InfrastructureError as error:
+                    print(error)
+        """)
+        for name in (OLD, NEW):
+            with open_store(f"lmdb:{tmp_path}/disk/store", "corner") as store:
+                put(store, name)
+        mount = (
+            f"mount --bind {tmp_path}/disk {tmp_path}/disk && "
+            f'mount -o remount,bind,ro {tmp_path}/disk && exec "$0" -c "$1"'
+        )
+        if not may_mount():
+            pytest.skip("this system lets nobody mount a folder")
+        done = subprocess.run(
+            ["unshare", "-rm", "sh", "-c", mount, sys.executable, script],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        served, *errors = done.stdout.splitlines()
+        assert served == f"{NEW} {NEW} {OLD}"
+        assert len(errors) == 2
+        for error in errors:
+            assert "Read-only file system" in error
+            assert "Mend the folder or its permissions" in error
+
+    @pytest.mark.parametrize("what", ["CURRENT", "seal", "records"])
+    def test_what_is_no_file_is_named(self, store: Store, folder: Path, what: str) -> None:
+        put(store, OLD)
+        put(store, NEW)
+        pattern = {"CURRENT": "CURRENT", "seal": f"releases/{NEW}.json"}.get(
+            what, f"releases/{NEW}.*.mdb"
+        )
+        (victim,) = folder.glob(pattern)
+        victim.unlink()
+        victim.mkdir()
+        if what == "CURRENT":
+            with pytest.raises(
+                InfrastructureError, match=f"cannot read {victim}: Is a directory. Mend"
+            ):
+                lookup(store, "ann")
+        else:
+            answer = lookup(store, "ann")
+            assert answer.release == OLD
+            assert answer.notice is not None
+
     def test_a_server_may_fork_after_it_has_read(self, store: Store) -> None:
         put(store, OLD)
         script = textwrap.dedent(f"""
