@@ -6,11 +6,13 @@ a registered batch whose partition is missing in a table: the next run finds and
 the same files.
 """
 
+import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import reduce
+from functools import cache, reduce
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException, PythonException
@@ -20,9 +22,9 @@ from pyspark.sql import functions as F
 from expectations import checks
 from expectations.gate import validate
 from jobs.config import Settings
-from jobs.job_report import JobReport
+from jobs.job_report import JobReport, JsonValue
 from jobs.later_nights import later_files
-from lakehouse import arrow
+from lakehouse import arrow, silver
 from lakehouse.bronze import read_bronze
 from lakehouse.errors import DataError
 from lakehouse.files import (
@@ -40,10 +42,15 @@ from lakehouse.files import (
 from lakehouse.lake import Lakehouse
 from lakehouse.landing import MAX_NAMES_SHOWN, LandingFile, digest, find, inspect, shown
 from lakehouse.row_accounting import rows_of_night, usual_rows
-from lakehouse.sources import SourceMapping
+from lakehouse.sources import SourceMapping, mappable_columns
 from lakehouse.tables import BRONZE_EVENTS, BRONZE_FILES, BRONZE_ITEMS, BRONZE_USERS, Table
 
 STEP = "ingest"
+TRIED_ROWS = 100
+MINIMUM_TRIED_ROWS = 10
+RULES_OF_SPELLING = frozenset(
+    rule for rule in silver.RULES if rule.endswith(("_invalid", "_unknown"))
+)
 ROW_TABLES = (BRONZE_EVENTS, BRONZE_ITEMS, BRONZE_USERS)
 
 
@@ -88,6 +95,7 @@ def run(lake: Lakehouse, settings: Settings, *, run_date: date) -> JobReport:
             staged = {t: f.persist() for t, f in _frames(lake, settings, batch).items()}
             for table, frame in staged.items():  # the first to look at them all: fills the cache
                 warnings += _account(settings, table, frame, batch)
+            warnings += _try_first_rows(settings, batch, staged)
             warnings += _unknown_json_keys(settings, batch, staged)
             warnings += _check(lake, settings, staged, register, run_date)
             tonight = [row for row in register if row.ingest_date == run_date]
@@ -114,11 +122,7 @@ def run(lake: Lakehouse, settings: Settings, *, run_date: date) -> JobReport:
             "files": _count_by_status(night),
             "new_files": _count_by_status(rows),
             "batches": sorted({row.ingest_batch for row in night}),
-            "lines": {
-                file.name: {"lines": file.lines, "rows": file.rows}
-                for file in readable.values()
-                if file.lines
-            },
+            "lines": _lines(readable),
         },
         warnings=tuple(warnings),
     )
@@ -134,6 +138,7 @@ def _find_all(
             f"no landing folder at {landing}. Deliver files there, or change [paths] landing; "
             "`topshelf demo-data` lands a year of real retail."
         )
+    digest_once = cache(digest)  # two sources may read one file
     ever = {row.source for row in register}
     found = []
     for source in settings.sources:
@@ -149,7 +154,7 @@ def _find_all(
                 source=source.name,
                 path=path,
                 source_file=path.relative_to(landing).as_posix(),
-                file_digest=digest(path),
+                file_digest=digest_once(path),
                 bytes=path.stat().st_size,
             )
             for path in paths
@@ -163,6 +168,16 @@ def _inspect(settings: Settings, file: FoundFile) -> LandingFile:
 
 def _source(settings: Settings, name: str) -> SourceMapping:
     return next(source for source in settings.sources if source.name == name)
+
+
+def _mapped_elsewhere(settings: Settings, source: SourceMapping) -> frozenset[str]:
+    """The columns that other sources take from the same files, e.g. the order file's user."""
+    return frozenset(
+        column
+        for other in settings.sources
+        if other.path == source.path and other.name != source.name
+        for column in other.mapped_source_columns
+    )
 
 
 def _interrupted_batches(
@@ -223,6 +238,7 @@ def _frames(lake: Lakehouse, settings: Settings, batch: Batch) -> dict[Table, Da
                 landing=settings.paths.landing,
                 ingest_date=batch.ingest_date,
                 ingest_batch=batch.ingest_batch,
+                mapped_elsewhere=_mapped_elsewhere(settings, source),
             )
         except PySparkException as error:
             raise _unreadable([name], error) from error
@@ -263,6 +279,67 @@ def _account(settings: Settings, table: Table, frame: DataFrame, batch: Batch) -
         for row in counts
         if row["corrupt_rule"] is not None
     ]
+
+
+def _try_first_rows(
+    settings: Settings, batch: Batch, staged: Mapping[Table, DataFrame]
+) -> list[str]:
+    """Judge the first rows of each new file; return a sentence where one rule rejects them all.
+
+    Raises ``DataError`` where that is a rule about how values are written: the mapping, not the
+    data, is wrong then.
+    """
+    judged = [
+        silver.judge(
+            staged[source.table].where(
+                (F.col("source") == name) & (F.col("row_number") <= TRIED_ROWS)
+            ),
+            source,
+            night=batch.ingest_date,
+        ).select("source", "source_file", "record", F.explode("rules").alias("rule"))
+        for name in batch.files
+        for source in [_source(settings, name)]
+    ]
+    if not judged:
+        return []
+    rejections = (
+        reduce(DataFrame.union, judged)
+        .groupBy("source", "source_file", "rule")
+        .agg(F.count("*").alias("rows"), F.min("record").alias("record"))
+        .orderBy("source", "source_file", "rule")
+        .collect()
+    )
+    tried = {
+        (name, file.name): min(file.rows, TRIED_ROWS)
+        for name, files in batch.files.items()
+        for file in files
+    }
+    warnings = []
+    for row in rejections:
+        rows = tried[row["source"], row["source_file"]]
+        if not MINIMUM_TRIED_ROWS <= rows == row["rows"]:
+            continue
+        sentence = (
+            f"source {row['source']}: the rule {row['rule']} rejects each of the first {rows} rows "
+            f"of file {row['source_file']}{_example(row['rule'], row['record'])}"
+        )
+        if row["rule"] in RULES_OF_SPELLING:
+            raise DataError(
+                f"{sentence}. Nothing was written. Correct the source's mapping in the "
+                "configuration, or take the file out of the landing folder."
+            )
+        warnings.append(sentence)
+    return warnings
+
+
+def _example(rule: str, record: str) -> str:
+    """A value that broke the rule, as a pattern that tells nobody's data."""
+    column = next((name for name in mappable_columns("events") if rule.startswith(name)), None)
+    value = None if column is None else json.loads(record).get(column)
+    if value is None:
+        return ""
+    pattern = re.sub(r"[^\W\d_]", "a", re.sub(r"\d", "9", value[:40]))
+    return f"; {column} is written like {pattern!r} (9: a digit, a: a letter)"
 
 
 def _check(
@@ -325,13 +402,26 @@ def _repeat(row: RegisteredFile, before: RegisteredFile) -> str:
     )
 
 
+def _lines(readable: Mapping[tuple[str, str], LandingFile]) -> dict[str, JsonValue]:
+    """The physical lines of each new text file by source, and the rows made of them."""
+    lines: dict[str, dict[str, JsonValue]] = defaultdict(dict)
+    for (source, name), file in readable.items():
+        if file.lines:
+            lines[source][name] = {"lines": file.lines, "rows": file.rows}
+    return dict(lines)
+
+
 def _column_warnings(
     settings: Settings, readable: Mapping[tuple[str, str], LandingFile]
 ) -> list[str]:
     """One sentence a source about columns that the mapping doesn't know of."""
     kept: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for (name, source_file), file in readable.items():
-        for column in file.layout.unknown_columns(_source(settings, name)):
+        source = _source(settings, name)
+        elsewhere = _mapped_elsewhere(settings, source)
+        for column in file.layout.unknown_columns(source):
+            if column in elsewhere:
+                continue
             kept[name, column, "is not in the mapping; it is kept in `extra`"].append(source_file)
         for column in file.layout.unreadable:
             kept[name, column, "has a type that cannot be read; it is left out"].append(source_file)

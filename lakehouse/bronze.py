@@ -31,30 +31,31 @@ def read_bronze(
     landing: Path,
     ingest_date: date,
     ingest_batch: str,
+    mapped_elsewhere: frozenset[str] = frozenset(),
 ) -> DataFrame:
     """The rows of ``files`` with the columns of the mapping's bronze table, all values as text.
 
     Files whose columns or types differ are read apart and matched by column name. A line that
-    cannot be read keeps its text in ``corrupt_record`` and the reason in ``corrupt_rule``; columns
-    that the mapping does not name go to ``extra``. ``row_number`` counts the data rows of a file
-    from 1.
+    cannot be read keeps its text in ``corrupt_record`` and the reason in ``corrupt_rule``. Columns
+    that the mapping does not name go to ``extra``, except those ``mapped_elsewhere``, by another
+    source of the same files. ``row_number`` counts the data rows of a file from 1.
     """
     by_layout: dict[Layout, list[LandingFile]] = defaultdict(list)
     for file in files:
         by_layout[file.layout].append(file)
     read = _read_parquet if mapping.format == "parquet" else _read_text
     parts = [read(spark, mapping, layout, same, landing) for layout, same in by_layout.items()]
-    return (
-        reduce(DataFrame.unionByName, parts)
-        .withColumns(
-            {
-                "source": F.lit(mapping.name),
-                "ingest_batch": F.lit(ingest_batch),
-                "ingest_date": F.lit(ingest_date),
-            }
-        )
-        .select(*mapping.table.column_names)
-    )
+    rows = reduce(DataFrame.unionByName, parts)
+    if mapped_elsewhere:
+        kept = F.map_filter("extra", lambda key, _: ~key.isin(*mapped_elsewhere))
+        rows = rows.withColumn("extra", kept)
+    return rows.withColumns(
+        {
+            "source": F.lit(mapping.name),
+            "ingest_batch": F.lit(ingest_batch),
+            "ingest_date": F.lit(ingest_date),
+        }
+    ).select(*mapping.table.column_names)
 
 
 def _read_parquet(

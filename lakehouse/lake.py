@@ -34,9 +34,10 @@ class Lakehouse:
     def read(self, table: Table) -> DataFrame:
         """The table as of now; an empty frame with its schema where nothing was written yet.
 
-        A column that was declared after the table was last written is null.
+        A column that was declared after the table was last written is null. Raises ``DataError``
+        where the table's log cannot be used; of a damaged file Spark tells when it is read.
         """
-        if not arrow.exists(self.root, table):
+        if self.version(table) is None:
             return self.spark.createDataFrame([], spark_schema(table))
         frame = self.spark.read.format("delta").load(self._path(table))
         return frame.withColumns(

@@ -74,7 +74,14 @@ def find(mapping: SourceMapping, landing: Path, *, before: date) -> list[Path]:
     files = []
     for path in sorted(landing.glob(mapping.path.replace("{date}", "*"))):
         match = pattern.fullmatch(path.relative_to(landing).as_posix())
-        if match is None or path.name.startswith((".", "_")) or not path.is_file():
+        if match is None or path.name.startswith((".", "_")):
+            continue
+        if path.is_symlink() and not path.exists():
+            raise DataError(
+                f"landing file {path.name} is a link to a file that does not exist. Deliver that "
+                "file, or take the link away."
+            )
+        if not path.is_file():
             continue
         if all(_parse_date(path, text) < before for text in match.groups()):
             files.append(path)

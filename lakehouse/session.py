@@ -4,14 +4,21 @@
 process read the same file, so a job behaves alike in a terminal, a test and Airflow.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from lakehouse.errors import InfrastructureError
+from lakehouse.errors import DataError, InfrastructureError
+
+# What Spark says of a file, the end of the sentence left out.
+_UNREADABLE: Final = re.compile(
+    r"FAILED_READ_FILE.*? reading file (?:file:/*(?=/))?(\S+?)\.?(?:\s|$)"
+)
 
 
 @contextmanager
@@ -19,7 +26,8 @@ def spark_session(app_name: str) -> Iterator[SparkSession]:
     """Start (or join) the Spark session and stop it at the end.
 
     Raises ``InfrastructureError`` where Spark doesn't start or lacks the Delta extension, and where
-    its JVM ends or runs out of memory while it is used.
+    its JVM ends or runs out of memory while it is used. Raises ``DataError`` where Spark cannot
+    read a file, e.g. as its checksum is wrong.
     """
     try:
         spark = SparkSession.builder.appName(app_name).getOrCreate()
@@ -34,7 +42,8 @@ def spark_session(app_name: str) -> Iterator[SparkSession]:
             "`make setup` wrote. Start through `topshelf`, `make` or infra/env.sh."
         )
     try:
-        yield spark
+        with naming_unreadable_files():
+            yield spark
     except (Py4JError, PySparkException, OSError) as error:
         if not _answers(spark):
             raise InfrastructureError(
@@ -51,6 +60,21 @@ def spark_session(app_name: str) -> Iterator[SparkSession]:
     finally:
         if _answers(spark):
             spark.stop()
+
+
+@contextmanager
+def naming_unreadable_files() -> Iterator[None]:
+    """Raise ``DataError`` with the file that Spark cannot read, e.g. as its checksum is wrong."""
+    try:
+        yield
+    except (Py4JError, PySparkException) as error:
+        unreadable = _UNREADABLE.search(str(error))
+        if unreadable is None:
+            raise
+        raise DataError(
+            f"file {unreadable[1]} is missing or damaged. Restore it from a "
+            "backup, or run the step that wrote it again for the same night."
+        ) from error
 
 
 def _answers(spark: SparkSession) -> bool:

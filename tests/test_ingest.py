@@ -158,6 +158,71 @@ def test_empty_and_repeated_files_are_registered_without_rows(
     ]
 
 
+def test_a_catalogue_that_is_corrected_back_is_in_force(
+    lake: Lakehouse, settings: Settings
+) -> None:
+    settings = settings_of(settings.paths.lake.parent, EVENTS, ITEMS)
+    land(settings, "2024-01-01.csv", HEADER, "u1,i1,2024-01-01,1,2")
+    land(settings, "2024-01-02.csv", HEADER, "u1,i1,2024-01-02,1,2")
+    right, wrong = ("item,name,department", "i1,Apple,F"), ("item,name,department", "i1,Pear,F")
+    for name, lines in (("products1.csv", right), ("products2.csv", wrong)):
+        land(settings, name, *lines)
+    ingest.run(lake, settings, run_date=FIRST)
+    land(settings, "products3.csv", *right)
+    land(settings, "products4.csv", *right)
+    report = ingest.run(lake, settings, run_date=SECOND)
+    assert report.facts["new_files"] == {"loaded": 2, "duplicate": 1}
+    assert report.warnings == (
+        "source products: file products3.csv has the bytes of products1.csv, taken in for "
+        "2024-01-02; other files of the source came since, so it is taken in once more",
+        "source products: file products4.csv has the bytes of products3.csv, taken in for "
+        "2024-01-03; it is left out",
+    )
+    rows = rows_of(lake.read(BRONZE_ITEMS).where("ingest_date = '2024-01-03'"))
+    assert [(row["source_file"], row["title"]) for row in rows] == [("products3.csv", "Apple")]
+
+
+def test_one_file_may_feed_events_and_catalogue(lake: Lakehouse, settings: Settings) -> None:
+    catalogue = ITEMS | {"path": EVENTS["path"], "columns": {"item_id": "item", "title": "name"}}
+    settings = settings_of(settings.paths.lake.parent, EVENTS, catalogue)
+    lines = (f"{HEADER},name,note", "u1,i1,2024-01-01,1,2,Apple,x", "u2,i1,2024-01-01,1,2,Pear,y")
+    land(settings, "2024-01-01.csv", *lines)
+    land(settings, "2023-12-31.csv", *lines)
+    report = ingest.run(lake, settings, run_date=FIRST)
+    assert report.rows == {"bronze.events": 2, "bronze.items": 2, "bronze.users": 0}
+    assert report.facts["new_files"] == {"loaded": 2, "duplicate": 2}
+    assert report.facts["lines"] == {
+        source: {name: {"lines": 3, "rows": 2} for name in ("2023-12-31.csv", "2024-01-01.csv")}
+        for source in ("orders", "products")
+    }
+    for table, extra in ((BRONZE_EVENTS, {"note": "x"}), (BRONZE_ITEMS, {"note": "x"})):
+        [row] = rows_of(lake.read(table).where("row_number = 1"))
+        assert (row["item_id"], row["extra"]) == ("i1", extra)
+    assert [w for w in report.warnings if "mapping" in w] == [
+        f"source {source}: column note of 2 file(s), the first 2023-12-31.csv, is not in the "
+        "mapping; it is kept in `extra`"
+        for source in ("orders", "products")
+    ]
+
+
+def test_a_mapping_that_fits_no_row_is_named_before_anything_is_written(
+    lake: Lakehouse, settings: Settings
+) -> None:
+    settings = settings_of(settings.paths.lake.parent, EVENTS)
+    land(
+        settings, "2024-01-01.csv", HEADER, *[f"u{n},i1,{n:02}.01.2024,1,2" for n in range(10, 25)]
+    )
+    with pytest.raises(DataError) as raised:
+        ingest.run(lake, settings, run_date=FIRST)
+    assert str(raised.value) == (
+        "source orders: the rule event_time_invalid rejects each of the first 15 rows of file "
+        "2024-01-01.csv; event_time is written like '99.99.9999' (9: a digit, a: a letter). "
+        "Nothing was written. Correct the source's mapping in the configuration, or take the file "
+        "out of the landing folder."
+    )
+    assert read_register(lake.root) == []
+
+
 def test_a_night_without_files_is_empty_and_says_so(lake: Lakehouse, shop: Settings) -> None:
     ingest.run(lake, shop, run_date=SECOND)
     before = versions(lake)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import date
 
 import pyarrow as pa
@@ -8,6 +9,7 @@ from pyspark.sql import functions as F
 from lakehouse.errors import DataError
 from lakehouse.lake import Lakehouse
 from lakehouse.schemas import conform, spark_schema
+from lakehouse.session import naming_unreadable_files
 from lakehouse.tables import ALL_TABLES, BRONZE_EVENTS, SILVER_ITEMS
 from tests.rows import frame, rows_of
 
@@ -97,3 +99,32 @@ def test_every_table_has_a_spark_schema(table: object) -> None:
     schema = spark_schema(table)  # type: ignore[arg-type]
     assert schema.names == list(table.column_names)  # type: ignore[attr-defined]
     assert all(field.nullable for field in schema.fields)
+
+
+def test_a_file_that_spark_cannot_read_is_named(lake: Lakehouse) -> None:
+    lake.replace(SILVER_ITEMS, frame(lake.spark, SILVER_ITEMS, [{}]), {"ingest_date": FIRST})
+    [path] = (lake.root / SILVER_ITEMS.path).rglob("*.parquet")
+    content = bytearray(path.read_bytes())
+    content[60] ^= 1
+    path.write_bytes(content)
+    # Hadoop's own checksum, of files that Spark wrote, is checked first; Parquet's of pages then.
+    for _ in range(2):
+        with pytest.raises(DataError) as raised, naming_unreadable_files():
+            lake.read(SILVER_ITEMS).collect()
+        assert str(raised.value).endswith(
+            f"{path.relative_to(lake.root)} is missing or damaged. Restore it from a backup, or "
+            "run the step that wrote it again for the same night."
+        )
+        path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
+
+
+def test_a_column_declared_later_joins_a_table(lake: Lakehouse) -> None:
+    older = replace(
+        SILVER_ITEMS, columns=tuple(c for c in SILVER_ITEMS.columns if c.name != "brand")
+    )
+    lake.replace(older, frame(lake.spark, older, [{"item_id": "a"}]), {"ingest_date": FIRST})
+    assert [row["brand"] for row in rows_of(lake.read(SILVER_ITEMS))] == [None]
+    second = {"item_id": "b", "brand": "B", "ingest_date": SECOND}
+    lake.replace(SILVER_ITEMS, frame(lake.spark, SILVER_ITEMS, [second]), {"ingest_date": SECOND})
+    rows = rows_of(lake.read(SILVER_ITEMS))
+    assert [(row["item_id"], row["brand"]) for row in rows] == [("b", "B"), ("a", None)]

@@ -56,6 +56,12 @@ def test_a_date_that_does_not_exist_is_named(tmp_path: Path) -> None:
         find(ORDERS, tmp_path, before=date(2025, 1, 1))
 
 
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    (tmp_path / "2024-01-01.csv").symlink_to(tmp_path / "gone.csv")
+    with pytest.raises(DataError, match=r"2024-01-01\.csv is a link to a file that does not exist"):
+        find(ORDERS, tmp_path, before=date(2025, 1, 1))
+
+
 def test_a_csv_file_tells_its_columns(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", f"\ufeff{HEADER},note\n{LINE},\n")
     assert inspect(ORDERS, tmp_path, path) == LandingFile(
