@@ -127,4 +127,4 @@ def test_a_column_declared_later_joins_a_table(lake: Lakehouse) -> None:
     second = {"item_id": "b", "brand": "B", "ingest_date": SECOND}
     lake.replace(SILVER_ITEMS, frame(lake.spark, SILVER_ITEMS, [second]), {"ingest_date": SECOND})
     rows = rows_of(lake.read(SILVER_ITEMS))
-    assert [(row["item_id"], row["brand"]) for row in rows] == [("b", "B"), ("a", None)]
+    assert [(row["item_id"], row["brand"]) for row in rows] == [("a", None), ("b", "B")]
