@@ -7,7 +7,7 @@ MLflow or a job. Each task runs the command line that a person would type.
 from datetime import timedelta
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
-from airflow.sdk import DAG, CronTriggerTimetable, TaskGroup, TriggerRule
+from airflow.sdk import DAG, CronTriggerTimetable, TaskGroup
 
 from lakehouse.tables import (
     BRONZE_EVENTS,
@@ -65,7 +65,9 @@ Processes everything before the run date and publishes one release of recommenda
   retried; mend them and clear the task. Infrastructure failures are retried with growing delays.
 * **The gate refuses**: `gate` is skipped with what follows, the run succeeds, and the former
   release goes on being served.
-* **What a night did**: `report` builds `.topshelf/SHOP/runs/DATE/report.html` and the Data Docs.
+* **What a night did**: `report` builds `.topshelf/SHOP/runs/DATE/report.html` and the Data Docs,
+  also of a night that failed: the page begins with what failed and why. Whether the run counts as
+  failed is for the other tasks to say.
 """,
     schedule=CronTriggerTimetable("0 2 * * *", timezone="UTC"),
     catchup=False,
@@ -108,10 +110,10 @@ Processes everything before the run date and publishes one release of recommenda
     with TaskGroup("serving", tooltip="Lists, and the release that holds them"):
         recommend = plain_step("recommend", RECOMMENDATIONS, doc="Rank N items per user and list.")
         publish = plain_step("publish", doc="Write one release to the store and switch to it.")
+    # A teardown runs whatever became of the tasks before it, also after a person stopped the run,
+    # and has no say in whether the run succeeded.
     report = plain_step(
-        "report",
-        doc="Build the run report and the Data Docs, also after a refusal.",
-        trigger_rule=TriggerRule.NONE_FAILED,
-    )
+        "report", doc="Build the run report and the Data Docs, whatever became of the night."
+    ).as_teardown()
 
     ingest >> clean >> features >> train >> gate >> recommend >> publish >> report

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow.providers.standard.operators.bash import BashOperator
-from airflow.sdk import Asset, Context, Param, TriggerRule
+from airflow.sdk import Asset, Context, Param
 from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
@@ -65,9 +65,7 @@ def outlets(*tables: Table) -> list[Asset]:
     return [Asset(name=table.full_name, uri=table.asset_uri) for table in tables]
 
 
-def plain_step(
-    name: str, *tables: Table, doc: str, trigger_rule: str = TriggerRule.ALL_SUCCESS
-) -> CommandOperator:
+def plain_step(name: str, *tables: Table, doc: str) -> CommandOperator:
     """A step without Spark. The run date reaches the shell as a variable, never as code."""
     return CommandOperator(
         task_id=name,
@@ -78,7 +76,6 @@ def plain_step(
         do_xcom_push=False,
         pool=LAKE_POOL if tables else None,
         outlets=outlets(*tables),
-        trigger_rule=trigger_rule,
         doc_md=doc,
     )
 

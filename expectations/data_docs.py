@@ -32,6 +32,8 @@ from lakehouse.locks import process_lock
 from lakehouse.tables import Table
 
 TEMPLATES = Path(__file__).parent / "templates"
+# The look of every page that a night writes.
+STYLE = (TEMPLATES / "topshelf.css").read_text(encoding="utf-8")
 
 
 def store_results(

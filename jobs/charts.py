@@ -1,7 +1,7 @@
 """Charts of the run report, as SVG in data URIs so that the page needs no other file.
 
 The colours are two of Okabe and Ito's palette, which colour-blind people tell apart; what a colour
-says is always said by a label too.
+says is always said by a label too. Text and axes turn light where the reader's page is dark.
 """
 
 import base64
@@ -12,13 +12,19 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 EMPHASIS = "#0072B2"
 PLAIN = "#B8B8B8"
 INK = "#333333"
+# Matplotlib writes the ink as a fixed colour; the picture itself must ask how the page looks.
+INK_OF_PAGE = (
+    "<style>:root{color:#333}@media (prefers-color-scheme:dark){:root{color:#d5d9de}}</style>"
+)
 WIDTH_INCHES = 7.5
 BAR_INCHES = 0.34
+NEAR_AN_END = 0.2
 STYLE: dict[Any, object] = {
     # A fixed salt and no date: the same night gives the same bytes.
     "svg.hashsalt": "topshelf",
@@ -28,6 +34,7 @@ STYLE: dict[Any, object] = {
     "font.size": 10,
     "text.color": INK,
     "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
     "xtick.color": INK,
     "ytick.color": INK,
     "axes.spines.top": False,
@@ -48,17 +55,16 @@ def bars(values: Mapping[str, float], *, number_format: str, unit: str = "") -> 
 def comparison(
     panels: Mapping[str, Mapping[str, float]], chosen: Mapping[str, str], number_format: str
 ) -> str:
-    """One panel of bars per list, best first; the method chosen for the list stands out."""
+    """One panel of bars per list, in the given order; the method chosen for it stands out."""
     with rc_context(STYLE):
         longest = max(len(values) for values in panels.values())
         figure = Figure(figsize=(WIDTH_INCHES, 0.7 + BAR_INCHES * longest))
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for ax, (name, values) in zip(axes, panels.items(), strict=True):
-            best_first = dict(sorted(values.items(), key=lambda pair: -pair[1]))
             colours = {
-                method: EMPHASIS if method == chosen.get(name) else PLAIN for method in best_first
+                method: EMPHASIS if method == chosen.get(name) else PLAIN for method in values
             }
-            _draw_bars(ax, best_first, colours, number_format, "")
+            _draw_bars(ax, values, colours, number_format, "")
             ax.set_title(name, loc="left", fontweight="bold", fontsize=10)
         return _data_uri(figure)
 
@@ -67,22 +73,31 @@ def curve(values: Sequence[float], *, first: int, x_label: str, y_label: str) ->
     """A line over ``first``, ``first + 1``, ... with its best point marked."""
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH_INCHES, 2.2))
-        ax = figure.add_subplot()
-        steps = range(first, first + len(values))
-        best = max(steps, key=lambda step: values[step - first])
-        ax.plot(steps, values, color=EMPHASIS, marker="o", markersize=4)
-        ax.annotate(
-            f"best: {values[best - first]:.4f}",
-            (best, values[best - first]),
-            textcoords="offset points",
-            xytext=(0, 8),
-            ha="center",
-        )
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        ax.set_xlabel(x_label)
-        ax.set_ylabel(y_label)
-        ax.margins(y=0.3)
+        draw_curve(figure, values, first=first, x_label=x_label, y_label=y_label)
         return _data_uri(figure)
+
+
+def draw_curve(
+    figure: Figure, values: Sequence[float], *, first: int, x_label: str, y_label: str
+) -> Text:
+    """Draw the line and return the label of its best point, which stays within the axes."""
+    ax = figure.add_subplot()
+    steps = range(first, first + len(values))
+    best = max(steps, key=lambda step: values[step - first])
+    ax.plot(steps, values, color=EMPHASIS, marker="o", markersize=4)
+    place = (best - first) / max(1, len(values) - 1)
+    label = ax.annotate(
+        f"best: {values[best - first]:.4f}",
+        (best, values[best - first]),
+        textcoords="offset points",
+        xytext=(0, 8),
+        ha="left" if place < NEAR_AN_END else "right" if place > 1 - NEAR_AN_END else "center",
+    )
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlabel(x_label)
+    ax.set_ylabel(y_label)
+    ax.margins(x=0.08, y=0.3)
+    return label
 
 
 def _draw_bars(
@@ -102,6 +117,8 @@ def _draw_bars(
 
 def _data_uri(figure: Figure) -> str:
     figure.set_layout_engine("constrained")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+    picture = buffer.getvalue().replace(INK, "currentColor")
+    picture = picture.replace("<defs>", f"{INK_OF_PAGE}<defs>", 1)
+    return f"data:image/svg+xml;base64,{base64.b64encode(picture.encode()).decode()}"

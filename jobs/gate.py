@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.config import Settings
-from jobs.job_report import JobReport, read_report
+from jobs.job_report import JobReport, JsonValue, read_report
 from jobs.train import models_lock, open_registry, read_nights
 from lakehouse.errors import ConfigurationError, DataError
 from lakehouse.locks import process_lock
@@ -26,6 +26,7 @@ from models.evaluation import Protocol
 from models.evidence import EVIDENCE_FOLDER, Evidence
 from models.gate import (
     PLACES,
+    Check,
     Limits,
     ListFigures,
     Rival,
@@ -94,6 +95,7 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
             "champion": None if champion is None else champion.label,
             "reasons": list(verdict.reasons),
             "table": verdict.table(),
+            "checks": [_figures_of(check) for check in verdict.checks],
         },
         warnings=(*verdict.reasons, *_decided(challenger)),
     )
@@ -274,6 +276,28 @@ def _describe(verdict: Verdict, challenger: ModelVersion, champion: ModelVersion
     outcome = "passes" if verdict.passed else "is REFUSED"
     lines = [f"challenger {challenger.label} {outcome} ({against})", verdict.table()]
     return "\n".join([*lines, *verdict.reasons, *_decided(challenger)]) + "\n"
+
+
+def _figures_of(check: Check) -> dict[str, JsonValue]:
+    """A check for the report; what is no number, such as a mean over nobody, is ``None``."""
+    gain = check.difference
+    mean, low, high = (None, None, None) if gain is None else gain
+    return {
+        "list": check.list_name,
+        "rule": check.rule,
+        "challenger": _number(check.challenger),
+        "against": _number(check.against),
+        "difference": _number(mean),
+        "low": _number(low),
+        "high": _number(high),
+        # The report gives the interval columns of its own.
+        "asked": check.asked.replace(f": {gain}", ""),
+        "passed": check.passed,
+    }
+
+
+def _number(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _metrics(verdict: Verdict) -> dict[str, float]:

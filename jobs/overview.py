@@ -1,19 +1,21 @@
 """What a night did, put together from the steps' reports, validations and the lake, for people."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, Literal, TypeAlias, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.config import Settings
-from jobs.job_report import JobReport, JsonValue, read_report
+from jobs.differences import Differences, differences
+from jobs.job_report import JobReport, JsonValue, StepFailure, read_failures, read_report
 from jobs.steps import STEPS
 from lakehouse import arrow
+from lakehouse.atomic import read_json
+from lakehouse.errors import DataError, InfrastructureError
 from lakehouse.tables import (
     ITEM_FEATURES,
     RECOMMENDATIONS,
@@ -21,10 +23,16 @@ from lakehouse.tables import (
     USER_ITEM_FEATURES,
     Table,
 )
+from serving.records import PERSONAL_LISTS
+from serving.stores import open_store
 
 SAMPLE_USERS: Final = 3
 SAMPLE_ITEMS: Final = 8
-PERSONAL_LISTS: Final = ("all", "discover")
+REPORT: Final = "report"
+# The step that validates the tables of a layer; the recommendations have one of their own.
+VALIDATING_STEP: Final = {"bronze": "ingest", "silver": "clean", "gold": "features"}
+
+State: TypeAlias = Literal["done", "damaged", "failed", "refused", "not reached"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +85,34 @@ class Shelf:
 
 
 @dataclass(frozen=True, slots=True)
+class Serving:
+    """The release that readers get now (``None``: none yet), or why the store doesn't say."""
+
+    release: str | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """Everything that the run report and the demo's summary show of one night.
 
     ``metrics`` holds the test window's measures by list, method and name; ``methods`` is the method
-    published for each list. Both are empty where training did not run.
+    published for each list. Both are empty where training did not run. ``progress`` says how far
+    each step before the report came, ``failures`` why steps failed, the one that stopped the night
+    first, and ``damaged`` which files could not be read, each with the remedy. ``changes`` is
+    ``None`` where no earlier night was published.
     """
 
     run_date: date
     steps: Mapping[str, JobReport]
+    progress: Mapping[str, State]
+    failures: tuple[StepFailure, ...]
+    damaged: tuple[str, ...]
+    serving: Serving
     accounting: tuple[Accounted, ...]
     validations: tuple[Validation, ...]
     shelves: tuple[Shelf, ...]
+    changes: Differences | None
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -132,31 +156,75 @@ class Overview:
         """LightFM's measures after each epoch, on the validation window."""
         return cast("list[dict[str, float]]", self._fact("train", "curve") or [])
 
+    @property
+    def gate_checks(self) -> list[dict[str, JsonValue]]:
+        """The gate's rules as its report holds them (``jobs.gate``)."""
+        return cast("list[dict[str, JsonValue]]", self._fact("gate", "checks") or [])
+
     def _fact(self, step: str, name: str) -> JsonValue:
         report = self.steps.get(step)
         return None if report is None else report.facts.get(name)
 
 
 def collect(settings: Settings, run_date: date) -> Overview:
-    """Gather what the night left behind; steps that did not run are left out.
+    """Gather what the night left behind.
 
-    After a refusal by the gate, lists that an earlier run of the same night made are left out too.
+    The newest run counts: where a step failed, was refused or never ran, what an earlier run of the
+    same night left of the later steps is left out.
     """
-    steps = {}
-    for step in STEPS:
-        report = read_report(settings.paths.runs, run_date, step.name)
-        if report is None:
-            break
-        steps[step.name] = report
-        if step.name == "gate" and not report.facts["accepted"]:
-            break
+    runs, lake = settings.paths.runs, settings.paths.lake
+    failures = read_failures(runs, run_date)
+    steps, progress, unreadable = _walk(runs, run_date, failures)
+    reached = {name for name, state in progress.items() if state != "not reached"}
+    validations, damaged = _validations(settings.paths.data_quality, run_date, reached)
     return Overview(
         run_date=run_date,
         steps=steps,
-        accounting=_accounting(settings.paths.lake, run_date),
-        validations=_validations(settings.paths.data_quality, run_date),
-        shelves=_shelves(settings.paths.lake, run_date) if "recommend" in steps else (),
+        progress=progress,
+        failures=tuple(failures[name] for name in progress if name in failures),
+        damaged=(*unreadable, *damaged),
+        serving=_serving(settings),
+        accounting=_accounting(lake, run_date) if "clean" in steps else (),
+        validations=validations,
+        shelves=_shelves(lake, run_date) if "recommend" in steps else (),
+        changes=differences(settings, run_date, steps),
     )
+
+
+def _walk(
+    runs: Path, run_date: date, failures: Mapping[str, StepFailure]
+) -> tuple[dict[str, JobReport], dict[str, State], list[str]]:
+    """The steps' reports up to where the night ended, every step's state, and what is damaged."""
+    steps: dict[str, JobReport] = {}
+    progress: dict[str, State] = {}
+    damaged = []
+    ended = False
+    for name in (step.name for step in STEPS if step.name != REPORT):
+        progress[name] = "not reached" if ended else "failed" if name in failures else "done"
+        if progress[name] != "done":
+            ended = True
+            continue
+        try:
+            report = read_report(runs, run_date, name)
+        except DataError as damage:
+            progress[name] = "damaged"
+            damaged.append(str(damage))
+            continue
+        if report is None:
+            progress[name], ended = "not reached", True
+            continue
+        steps[name] = report
+        if name == "gate" and not report.facts["accepted"]:
+            progress[name], ended = "refused", True
+    return steps, progress, damaged
+
+
+def _serving(settings: Settings) -> Serving:
+    try:
+        with open_store(settings.serving.store, settings.shop.name) as store:
+            return Serving(store.pointer().current)
+    except InfrastructureError as error:
+        return Serving(None, str(error))
 
 
 def _accounting(lake: Path, run_date: date) -> tuple[Accounted, ...]:
@@ -173,22 +241,35 @@ def _accounting(lake: Path, run_date: date) -> tuple[Accounted, ...]:
     )
 
 
-def _validations(data_quality: Path, run_date: date) -> tuple[Validation, ...]:
-    folder = data_quality / run_date.isoformat() / "results"
-    outcomes = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
-    return tuple(
-        Validation(
-            table=outcome["suite_name"],
-            passed=outcome["success"],
-            rules=len(outcome["results"]),
-            broken=tuple(
-                rule["expectation_config"]["meta"]["rule"]
-                for rule in outcome["results"]
-                if not rule["success"]
-            ),
+def _validations(
+    data_quality: Path, run_date: date, reached: set[str]
+) -> tuple[tuple[Validation, ...], list[str]]:
+    """The outcomes of the steps that were reached, and which files are damaged."""
+    validations, damaged = [], []
+    for path in sorted((data_quality / run_date.isoformat() / "results").glob("[!.]*.json")):
+        step = _validating_step(path.stem)
+        if step not in reached:
+            continue
+        try:
+            outcome = read_json(path, f"Run `topshelf {step} --run-date {run_date}` again.")
+        except DataError as damage:
+            damaged.append(str(damage))
+            continue
+        broken = tuple(
+            rule["expectation_config"]["meta"]["rule"]
+            for rule in outcome["results"]
+            if not rule["success"]
         )
-        for outcome in outcomes
-    )
+        validations.append(
+            Validation(outcome["suite_name"], outcome["success"], len(outcome["results"]), broken)
+        )
+    return tuple(validations), damaged
+
+
+def _validating_step(table: str) -> str | None:
+    if table == RECOMMENDATIONS.full_name:
+        return "recommend"
+    return VALIDATING_STEP.get(table.partition(".")[0])
 
 
 def _shelves(lake: Path, run_date: date) -> tuple[Shelf, ...]:

@@ -15,6 +15,10 @@ class Difference(NamedTuple):
     low: float
     high: float
 
+    def __str__(self) -> str:
+        """``+0.0167 [+0.0127, +0.0206]``."""
+        return f"{self.mean:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
+
 
 def paired_bootstrap(
     challenger: NDArray[np.float64],

@@ -99,7 +99,8 @@ class ListFigures:
 class Check:
     """One rule: the challenger's figure, what it is held against, what is asked, and the outcome.
 
-    ``against`` is the champion's figure or, in rules that name a method, that method's.
+    ``against`` is the champion's figure or, in rules that name a method, that method's;
+    ``difference`` is how sure the distance between the two is, where users can say.
     """
 
     list_name: str
@@ -108,6 +109,7 @@ class Check:
     against: float | None
     asked: str
     passed: bool
+    difference: Difference | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +268,7 @@ def _against_champion(entry: ListFigures, limits: Limits) -> Check:
     elif rival is not None and rival.difference is not None:
         gain, least = rival.difference, -limits.tolerance * rival.ndcg
         passed = passed and (gain.mean >= least or gain.high >= 0)
-        asked = f"difference at least {least:.4f}, or 0 within its interval: {_shown(gain)}"
+        asked = f"difference at least {least:.4f}, or 0 within its interval: {gain}"
     return Check(
         entry.list_name,
         "ndcg@10",
@@ -274,6 +276,7 @@ def _against_champion(entry: ListFigures, limits: Limits) -> Check:
         None if rival is None else rival.ndcg,
         asked,
         passed,
+        None if rival is None else rival.difference,
     )
 
 
@@ -283,11 +286,11 @@ def _against_heuristic(entry: ListFigures, rival: Rival) -> Check:
     if gain is None:
         asked, passed = "the same recipe", True
     elif entry.is_heuristic:
-        asked, passed = f"upper end at least 0: {_shown(gain)}", gain.high >= 0
+        asked, passed = f"upper end at least 0: {gain}", gain.high >= 0
     else:
-        asked, passed = f"lower end above 0: {_shown(gain)}", gain.low > 0
+        asked, passed = f"lower end above 0: {gain}", gain.low > 0
     return Check(
-        entry.list_name, f"ndcg@10 over {rival.name}", entry.ndcg, rival.ndcg, asked, passed
+        entry.list_name, f"ndcg@10 over {rival.name}", entry.ndcg, rival.ndcg, asked, passed, gain
     )
 
 
@@ -301,7 +304,7 @@ def _cold_users(entry: ListFigures, rival: Rival, limits: Limits) -> Check:
         asked, passed = f"not judged: {cold.users} users of {limits.cold_users} needed", True
     else:
         passed = gain.high >= least
-        asked = f"upper end at least {least:.4f}: {_shown(gain)}, {cold.users} users"
+        asked = f"upper end at least {least:.4f}: {gain}, {cold.users} users"
     return Check(
         entry.list_name,
         f"cold ndcg@10 over {rival.name}",
@@ -309,8 +312,5 @@ def _cold_users(entry: ListFigures, rival: Rival, limits: Limits) -> Check:
         rival.ndcg,
         asked,
         passed,
+        gain,
     )
-
-
-def _shown(gain: Difference) -> str:
-    return f"{gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"

@@ -39,6 +39,8 @@ def task(it):
         "timeout": it.execution_timeout.total_seconds(),
         "pool": it.pool,
         "trigger_rule": str(it.trigger_rule.value),
+        "teardown": it.is_teardown,
+        "decides_the_run": it.on_failure_fail_dagrun,
         "doc": it.doc_md,
         "outlets": {asset.name: asset.uri for asset in it.outlets},
         "spark": isinstance(it, SparkSubmitOperator),
@@ -188,9 +190,13 @@ def test_wrong_calls_and_wrong_data_are_not_retried(
     }
 
 
-def test_only_the_report_runs_after_a_skip(tasks: dict[str, dict[str, Any]]) -> None:
+def test_only_the_report_runs_after_a_skip_or_a_failure_and_it_hides_neither(
+    tasks: dict[str, dict[str, Any]],
+) -> None:
     rules = {step: task["trigger_rule"] for step, task in tasks.items()}
-    assert rules == dict.fromkeys(rules, "all_success") | {"report": "none_failed"}
+    assert rules == dict.fromkeys(rules, "all_success") | {"report": "all_done_setup_success"}
+    assert [step for step, task in tasks.items() if task["teardown"]] == ["report"]
+    assert not tasks["report"]["decides_the_run"]
 
 
 def test_spark_steps_go_through_spark_submit_and_the_others_through_bash(

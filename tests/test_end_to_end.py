@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 from jobs.config import Settings, load
 from jobs.job_report import read_report, write_report
 from jobs.overview import Accounted, collect
+from jobs.report import page_path
 from jobs.steps import STEPS
 from lakehouse import arrow
 from lakehouse.lake import Lakehouse
@@ -287,5 +288,10 @@ def test_a_bad_file_fails_the_run_says_why_at_the_end_and_changes_nothing(
     )
     assert any("exit code 3: a retry cannot help" in line for line in last_lines)
     assert "starting task_id=silver.clean" not in done.stdout
+    assert "starting task_id=report" in done.stdout
+    page = page_path(night.settings, NIGHT).read_text()
+    assert "<h2>✗ ingest failed (exit code 3)</h2>" in page
+    assert f"source till: file {unreadable_delivery} has no column [&#39;article&#39;]" in page
+    assert f"Release {before[1].current} is served." in page
     with open_store(night.settings.serving.store, "corner") as store:
         assert (versions(night.settings), store.pointer()) == before

@@ -59,9 +59,9 @@ def test_every_table_of_the_night_is_on_the_start_page(tmp_path: Path) -> None:
     assert start == tmp_path / "2024-01-02" / "docs" / "index.html"
     assert cells(start.read_text()) == [
         ["Table", "Verdict", "Rows", "Rules", "Broken, fail", "Broken, warn"],
-        ["gold.recommendations", "warn", "1", "16", "0", "1"],
-        ["silver.quarantine", "fail", "2", "12", "1", "0"],
-        ["silver.row_accounting", "pass", "1", "12", "0", "0"],
+        ["gold.recommendations", "! warn", "1", "16", "0", "1"],
+        ["silver.quarantine", "✗ fail", "2", "12", "1", "0"],
+        ["silver.row_accounting", "✓ pass", "1", "12", "0", "0"],
     ]
 
 
@@ -108,7 +108,7 @@ def test_a_second_run_replaces_the_first(tmp_path: Path) -> None:
     start = build_data_docs(tmp_path, NIGHT)
 
     assert files(tmp_path) == after_the_first
-    assert cells(start.read_text())[1] == ["silver.row_accounting", "pass", "1", "12", "0", "0"]
+    assert cells(start.read_text())[1] == ["silver.row_accounting", "✓ pass", "1", "12", "0", "0"]
 
 
 def test_the_leavings_of_a_killed_run_do_no_harm(tmp_path: Path) -> None:
