@@ -8,9 +8,7 @@ marks as failed (``fail_interrupted``).
 
 import json
 import logging
-import os
 import platform
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -19,29 +17,21 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeAlias, cast
 
-# MLflow reads these when it is imported: nothing is unpickled, nothing sent home.
-os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-
 import mlflow
 import pandas as pd
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.data.delta_dataset_source import DeltaDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import RunStatus
+from mlflow.entities import LifecycleStage, RunStatus
 from mlflow.entities.model_registry import ModelVersion as Entity
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
-from sqlalchemy.exc import SQLAlchemyError
 
-from lakehouse.errors import DataError, InfrastructureError
+from lakehouse.errors import ConfigurationError, DataError, InfrastructureError
 from lakehouse.tables import Table
-from models import pyfunc
+from models import pyfunc, tracking_database
 
 CHALLENGER: Final = "challenger"
 CHAMPION: Final = "champion"
@@ -60,9 +50,6 @@ RUNS_AT_ONCE: Final = 100
 
 Action: TypeAlias = Literal["promoted", "demoted"]
 
-# What follows is an address for SQLite, no path of ours to make.
-SQLITE_URI: Final = "sqlite:///file:"
-CREDENTIALS: Final = re.compile(r"//[^/@\s]+@")
 LIBRARIES: Final = ("numpy", "pandas", "scipy")
 ENVIRONMENT: Final = (*LIBRARIES, "deltalake", "lightfm-next", "mlflow", "pyarrow")
 
@@ -146,19 +133,6 @@ class ListedVersion:
 def metric_name(name: str) -> str:
     """``name`` as MLflow takes it: no ``@`` and, for ease of use, no spaces."""
     return name.replace("@", "_at_").replace(" ", "_")
-
-
-@contextmanager
-def _reporting(tracking_uri: str) -> Iterator[None]:
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        message = (
-            f"MLflow at {tracking_uri} failed: {reason}. Check that it can be reached, is not "
-            "locked by another program and may be written, then run again."
-        )
-        raise InfrastructureError(CREDENTIALS.sub("//", message)) from error
 
 
 class TrackedRun:
@@ -247,10 +221,7 @@ class Registry:
         self.model = model
         self.experiment = experiment
         self._artifacts = artifacts
-        if tracking_uri.startswith("sqlite:///") and not tracking_uri.startswith(SQLITE_URI):
-            database = Path(tracking_uri.removeprefix("sqlite:///"))
-            with self.reporting():
-                database.parent.mkdir(parents=True, exist_ok=True)
+        tracking_database.prepare(tracking_uri, artifacts)
         with self.reporting():
             mlflow.set_tracking_uri(tracking_uri)
             mlflow.set_registry_uri(tracking_uri)
@@ -260,8 +231,8 @@ class Registry:
             self._create_model()
 
     def reporting(self) -> AbstractContextManager[None]:
-        """A context that turns MLflow's failures into ``InfrastructureError``."""
-        return _reporting(self.tracking_uri)
+        """A context that turns MLflow's failures into our errors."""
+        return tracking_database.reporting(self.tracking_uri)
 
     def fail_interrupted(self) -> list[str]:
         """Mark runs of the experiment that never ended as failed; return their ids.
@@ -477,19 +448,38 @@ class Registry:
         return sorted((_version(v) for v in found), key=lambda v: v.number, reverse=True)
 
     def create_experiment(self, name: str) -> str:
-        """The id of an experiment, made if it is not there; its files lie where all do."""
+        """The id of an experiment, made if it is not there; its files lie where all do.
+
+        Raises ``ConfigurationError`` where somebody deleted it in MLflow.
+        """
         found = self.client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
-        location = self._artifacts.resolve().as_uri()
-        return str(self.client.create_experiment(name, artifact_location=location))
+        if found is None:
+            location = self._artifacts.resolve().as_uri()
+            with _there_already():
+                self.client.create_experiment(name, artifact_location=location)
+            return self.create_experiment(name)
+        if found.lifecycle_stage != LifecycleStage.ACTIVE:
+            raise ConfigurationError(
+                f"the experiment {name!r} was deleted in MLflow. Bring it back by `mlflow "
+                f"experiments restore --experiment-id {found.experiment_id}`, with "
+                "MLFLOW_TRACKING_URI set to [mlflow] tracking_uri, or give another name as "
+                "[mlflow] experiment."
+            )
+        return str(found.experiment_id)
 
     def _create_model(self) -> None:
-        try:
+        with _there_already():
             self.client.create_registered_model(self.model)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
+
+
+@contextmanager
+def _there_already() -> Iterator[None]:
+    """Go on where what the body makes exists, perhaps made by another process a moment ago."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 def _version(entity: Entity) -> ModelVersion:

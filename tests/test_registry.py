@@ -17,7 +17,7 @@ import pytest
 
 from jobs.config import Settings
 from jobs.train import open_registry
-from lakehouse.errors import DataError, InfrastructureError
+from lakehouse.errors import ConfigurationError, DataError, InfrastructureError
 from models import registry as registry_module
 from models.context import Context
 from models.decayed_counts import DecayedCounts
@@ -272,6 +272,13 @@ def test_a_server_that_is_down_is_found_out_and_its_password_kept(
         Registry("http://me:secret@127.0.0.1:1", settings.mlflow.artifacts, "nightly", "m")
     assert "http://127.0.0.1:1" in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_an_experiment_deleted_in_mlflow_is_named(registry: Registry, settings: Settings) -> None:
+    experiment = registry.create_experiment("nightly")
+    registry.client.delete_experiment(experiment)
+    with pytest.raises(ConfigurationError, match=rf"restore --experiment-id {experiment}"):
+        open_registry(settings)
 
 
 def test_metric_names_suit_mlflow() -> None:

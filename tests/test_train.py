@@ -12,7 +12,7 @@ from jobs.job_report import JobReport
 from jobs.night import newest_versions
 from jobs.recipes import recipe
 from jobs.train import open_registry, read_nights
-from lakehouse.errors import DataError, InfrastructureError
+from lakehouse.errors import DataError
 from models.base import BaseRecommender
 from models.lightfm_model import HybridLightFM
 from models.registry import ModelVersion, Registry
@@ -178,7 +178,7 @@ def test_a_night_without_data_is_named(settings: Settings) -> None:
 def test_mlflow_is_reached_before_any_data_is_read(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     (tmp_path / "mlflow.db").write_bytes(b"no database at all" * 100)
-    with pytest.raises(InfrastructureError, match="not a database"):
+    with pytest.raises(DataError, match="not a database"):
         train.run(settings, run_date=NIGHT - timedelta(days=1))
     assert not settings.paths.lake.exists()
 
