@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import mlflow.db
 import mlflow.store
@@ -125,9 +125,13 @@ def _newest_revision() -> str:
 
 
 def _make(path: Path, artifacts: Path) -> None:
+    # In memory, as the disk would be waited for at each of the many migrations. The store makes
+    # the experiment `Default` too, which two processes could not do at once.
+    location = artifacts.resolve().as_uri()
+    store = SqlAlchemyStore("sqlite:///:memory:", location)  # type: ignore[no-untyped-call]
     new = _beside(path)
-    # The store makes the experiment `Default` too, which two processes could not do at once.
-    store = SqlAlchemyStore(_address(new), artifacts.resolve().as_uri())  # type: ignore[no-untyped-call]
+    with closing(sqlite3.connect(new)) as written, closing(store.engine.raw_connection()) as made:
+        cast("sqlite3.Connection", made.driver_connection).backup(written)
     store.engine.dispose()
     for suffix in COMPANIONS:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
@@ -151,8 +155,9 @@ def _upgrade(path: Path, revision: str) -> None:
         writer.execute("BEGIN IMMEDIATE")
         with closing(sqlite3.connect(path)) as old, closing(sqlite3.connect(new)) as copy:
             old.backup(copy)
+        address = URL.create("sqlite", database=str(new)).render_as_string()
         try:
-            mlflow.db.upgrade.main([_address(new)], standalone_mode=False)
+            mlflow.db.upgrade.main([address], standalone_mode=False)
         except (SQLAlchemyError, CommandError) as error:
             if _is_infrastructure(error):
                 raise
@@ -168,10 +173,6 @@ def _beside(path: Path) -> Path:
     for suffix in ("", *COMPANIONS):
         new.with_name(new.name + suffix).unlink(missing_ok=True)
     return new
-
-
-def _address(path: Path) -> str:
-    return URL.create("sqlite", database=str(path)).render_as_string()
 
 
 def _is_infrastructure(error: Exception) -> bool:

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from mlflow import MlflowClient
 
 from jobs.config import Settings, load
 from jobs.gate import CHECKED_STEPS
@@ -28,6 +27,7 @@ from lakehouse.tables import (
     Table,
 )
 from lakehouse.windows import Windows
+from models import tracking_database
 from models.base import BaseRecommender
 from models.ease import Ease
 from models.evidence import EVIDENCE_FOLDER, Evidence
@@ -221,7 +221,7 @@ def _empty_database() -> bytes:
     """An MLflow database with its tables: making one takes seconds, copying it none."""
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "mlflow.db"
-        MlflowClient(f"sqlite:///{database}").search_experiments()
+        tracking_database.prepare(f"sqlite:///{database}", Path(folder) / "artifacts")
         return database.read_bytes()
 
 
