@@ -38,7 +38,9 @@ class Lakehouse:
         where the table's log cannot be used; of a damaged file Spark tells when it is read.
         """
         if self.version(table) is None:
-            return self.spark.createDataFrame([], spark_schema(table))
+            # From Arrow no Python worker has to start, as it would from an empty list.
+            none = arrow.arrow_schema(table).empty_table()
+            return self.spark.createDataFrame(none, spark_schema(table))
         frame = self.spark.read.format("delta").load(self._path(table))
         return frame.withColumns(
             {
