@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -271,6 +272,22 @@ def test_a_worse_challenger_is_refused_and_the_champion_stays(settings: Settings
         "all: ndcg@10 over decayed_counts",
     ]
     assert "-0.2000 [-0.2000, -0.2000]" in str(report.facts["table"])
+    (check,) = (
+        check
+        for check in cast("list[dict[str, object]]", report.facts["checks"])
+        if (check["list"], check["rule"]) == ("all", "ndcg@10 over decayed_counts")
+    )
+    assert check == {
+        "list": "all",
+        "rule": "ndcg@10 over decayed_counts",
+        "challenger": pytest.approx(0.2),
+        "against": pytest.approx(0.4),
+        "difference": pytest.approx(-0.2),
+        "low": pytest.approx(-0.2),
+        "high": pytest.approx(-0.2),
+        "asked": "upper end at least 0",
+        "passed": False,
+    }
     registry = open_registry(settings)
     assert champion_of(settings) == "topshelf/1"
     assert registry.client.get_model_version("topshelf", "2").tags["gate"] == "refused"
