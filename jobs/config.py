@@ -8,6 +8,7 @@ that validators state here never do.
 
 import hashlib
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
@@ -19,6 +20,7 @@ from pydantic import (
     Strict,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -30,6 +32,13 @@ from lakehouse.sources import Name, SourceMapping
 from serving.stores import public_address
 
 MAX_DAYS: Final = 36_525  # A hundred years.
+# MLflow takes 250; the experiments of commands add a word.
+MAX_NAME: Final = 200
+TRACKING_ADDRESS: Final = re.compile(
+    r"sqlite:///(?!:memory:).*[^/]"
+    r"|https?://([^\s/@]*@)?([\w.-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?(/\S*)?"
+    r"|(postgresql|mysql|mssql)(\+\w+)?://\S+"
+)
 
 MethodName: TypeAlias = Literal[
     "popularity",
@@ -301,7 +310,9 @@ class MLflow(_Section):
     tracking_uri: str = Field(
         default="sqlite:///.topshelf/mlflow/mlflow.db",
         repr=False,
-        description="MLflow's database, which shops may share.",
+        description="MLflow's database, which shops may share: `sqlite:///PATH`, "
+        "`http(s)://HOST:PORT` or `postgresql://…`, `mysql://…`, `mssql://…`. A password belongs "
+        "into the environment; it is never printed.",
     )
     artifacts: Path = Field(
         default=Path(".topshelf/{shop}/mlflow/artifacts"), description="MLflow's files."
@@ -311,6 +322,28 @@ class MLflow(_Section):
         description="Experiment of the nightly runs; those of other commands add a word to it.",
     )
     model: str = Field(default="{shop}", description="Name of the registered model.")
+
+    @field_validator("tracking_uri")
+    @classmethod
+    def _reachable(cls, address: str) -> str:
+        if not TRACKING_ADDRESS.fullmatch(address):
+            raise ValueError(
+                "give sqlite:///PATH, http://HOST:PORT, https://HOST:PORT, or the address of a "
+                "database that begins with postgresql://, mysql:// or mssql://"
+            )
+        return address
+
+    @field_validator("experiment", "model")
+    @classmethod
+    def _nameable(cls, name: str, info: ValidationInfo) -> str:
+        further = "/" if info.field_name == "experiment" else ""
+        allowed = rf"[\w{further}][\w .{further}-]{{0,{MAX_NAME - 1}}}"
+        if not re.fullmatch(allowed, name) or name != name.strip():
+            raise ValueError(
+                f"give letters, digits, spaces and any of {' '.join(f'._-{further}')}, no space "
+                f"first or last, at most {MAX_NAME} in all"
+            )
+        return name
 
 
 NAMED_AFTER_SHOP: dict[str, type[_Section]] = {"paths": Paths, "serving": Serving, "mlflow": MLflow}

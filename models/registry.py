@@ -115,6 +115,11 @@ class ModelVersion:
         return self.verdict == PASSED
 
     @property
+    def night(self) -> date:
+        """The run date of the night that trained it."""
+        return self.provenance.run_date
+
+    @property
     def label(self) -> str:
         """The version in tables and messages, as ``name/number``."""
         return f"{self.name}/{self.number}"
@@ -384,10 +389,19 @@ class Registry:
         return tuple(sorted(listed, key=lambda entry: entry.version.number, reverse=True))
 
     def folder(self, version: ModelVersion) -> Path:
-        """The model's files, on this machine."""
+        """The model's files, on this machine; raises ``DataError`` where they are gone."""
         with self.reporting():
-            local = mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.number}")
-        return Path(local) / "artifacts"
+            place = self.client.get_model_version_download_uri(version.name, str(version.number))
+            with _named_as_gone(
+                f"the files of the model version {version.label} (night {version.night}) are gone "
+                f"from {place}. Bring them back, or train that night again: `topshelf train "
+                f"--run-date {version.night}`, then `topshelf gate --run-date {version.night}`."
+            ):
+                uri = f"models:/{version.name}/{version.number}"
+                local = Path(mlflow.artifacts.download_artifacts(uri)) / "artifacts"
+                if not local.is_dir():
+                    raise FileNotFoundError(local)
+        return local
 
     def newest_run(self, tag: str, *, before: date) -> str | None:
         """The finished run that has ``tag``, of the last night before a run date, made last."""
@@ -415,17 +429,12 @@ class Registry:
     def download(self, run_id: str, folder: str, into: Path) -> Path:
         """Copy a folder of a run's files; raises ``DataError`` where it is gone."""
         with self.reporting():
-            try:
-                found = self.client.list_artifacts(run_id, folder)
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                    raise
-                found = []
-            if not found:
-                raise DataError(
-                    f"MLflow's run {run_id} or its files {folder}/ are gone. Bring them back; "
-                    "what was made from them cannot be made again without."
-                )
+            with _named_as_gone(
+                f"MLflow's run {run_id} or its files {folder}/ are gone. Bring them back; "
+                "what was made from them cannot be made again without."
+            ):
+                if not self.client.list_artifacts(run_id, folder):
+                    raise FileNotFoundError(folder)
             return Path(self.client.download_artifacts(run_id, folder, str(into)))
 
     def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
@@ -480,6 +489,19 @@ def _there_already() -> Iterator[None]:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+
+
+@contextmanager
+def _named_as_gone(message: str) -> Iterator[None]:
+    """Raise ``DataError`` with the message where MLflow does not find what it once kept."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DataError(message) from error
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise DataError(message) from error
 
 
 def _version(entity: Entity) -> ModelVersion:

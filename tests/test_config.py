@@ -329,6 +329,54 @@ def test_a_password_in_the_file_is_not_printed(tmp_path: Path, text: str) -> Non
     assert "s3c" not in shown
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("tracking_uri", "", "give sqlite:///PATH"),
+        ("tracking_uri", "mlflow.db", "give sqlite:///PATH"),
+        ("tracking_uri", "sqlite://mlflow.db", "give sqlite:///PATH"),
+        ("tracking_uri", "sqlite:///", "give sqlite:///PATH"),
+        ("tracking_uri", "sqlite:///:memory:", "give sqlite:///PATH"),
+        ("tracking_uri", "file:///var/mlflow", "give sqlite:///PATH"),
+        ("tracking_uri", "redis://:s3cret@h/0", "give sqlite:///PATH"),
+        ("tracking_uri", "http://", "give sqlite:///PATH"),
+        ("tracking_uri", "http://host:port", "give sqlite:///PATH"),
+        ("experiment", "", "any of . _ - /,"),
+        ("experiment", " night", "no space first or last"),
+        ("experiment", "n" * 201, "at most 200"),
+        ("model", " ", "any of . _ -,"),
+        ("model", "shop/best", "any of . _ -,"),
+        ("model", "a:b", "any of . _ -,"),
+        ("model", "it's", "any of . _ -,"),
+        ("model", "..", "any of . _ -,"),
+        ("model", "best@night", "any of . _ -,"),
+    ],
+)
+def test_what_mlflow_would_refuse_is_a_mistake_of_the_configuration(
+    tmp_path: Path, field: str, value: str, rule: str
+) -> None:
+    (mistake,) = mistakes_of(written(tmp_path, f'{GOOD}[mlflow]\n{field} = "{value}"\n'))
+    assert f"mlflow.{field}" in mistake
+    assert rule in mistake
+    assert "s3cret" not in mistake
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("tracking_uri", "sqlite:////var/my shop/mlflow.db?timeout=5"),
+        ("tracking_uri", "sqlite:///file:/var/mlflow.db?mode=ro&uri=true"),
+        ("tracking_uri", "https://me:s3cret@mlflow.shop.example:5000/base"),
+        ("tracking_uri", "http://[::1]:5000"),
+        ("tracking_uri", "postgresql+psycopg2://me:s3cret@h/mlflow"),
+        ("experiment", "/Shared/Größe 2"),
+        ("model", "Größe-2.b"),
+    ],
+)
+def test_what_mlflow_takes_is_taken(field: str, value: str) -> None:
+    assert getattr(settings_for(mlflow={field: value}).mlflow, field) == value
+
+
 def test_settings_do_not_show_addresses_with_passwords() -> None:
     settings = settings_for(
         serving={"store": "redis://:s3cret@h/0"}, mlflow={"tracking_uri": "http://me:s3cret@h"}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -150,6 +151,22 @@ print(json.dumps(rows.to_dict("split")))
         ["", "fallback", 1, "b", pytest.approx(b, abs=2e-3), "popularity"],
         ["", "fallback", 2, "a", pytest.approx(a, abs=2e-3), "popularity"],
     ]
+
+
+@pytest.mark.parametrize("deleted", ["models/*/artifacts/artifacts", "models/*", "../artifacts"])
+def test_a_version_whose_files_are_gone_is_named_with_the_cure(
+    registry: Registry, settings: Settings, tmp_path: Path, deleted: str
+) -> None:
+    version = train(registry, tmp_path / "model")
+    for folder in settings.mlflow.artifacts.glob(deleted):
+        shutil.rmtree(folder)
+    with pytest.raises(DataError) as caught:
+        registry.folder(version)
+    message = str(caught.value)
+    assert f"the files of the model version {version.label} (night {NIGHT}) are gone" in message
+    assert str(settings.mlflow.artifacts) in message
+    assert f"`topshelf train --run-date {NIGHT}`" in message
+    assert "lock" not in message
 
 
 def test_a_damaged_model_is_not_loaded(registry: Registry, tmp_path: Path) -> None:
