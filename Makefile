@@ -11,15 +11,15 @@ help: ## Explain each target
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: ## Create .venv from the lock, fetch the Delta jars (done by the other targets too)
-	@command -v $(PYTHON) >/dev/null || { echo "setup: no $(PYTHON) on PATH: install Python 3.11 to 3.13" >&2; exit 1; }
-	@$(PYTHON) infra/setup.py
+	@command -v $(PYTHON) >/dev/null || sh infra/system.sh python java $(ALSO)
+	@$(PYTHON) infra/setup.py $(ALSO)
 
 demo: setup ## Run the nightly pipeline on a year of real retail data and show the result
 	@infra/airflow/init
 	@$(RUN) topshelf demo
 
+test: ALSO = redis
 test: setup ## Run every check and test
-	@command -v redis-server >/dev/null || { echo "test: no redis-server on PATH: install it (Debian: apt-get install redis-server)" >&2; exit 1; }
 	@$(MAKE) --no-print-directory lint
 	@$(RUN) pytest
 

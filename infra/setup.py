@@ -1,12 +1,14 @@
 """Set the project up: `.venv` from the lock, the Delta jars, Spark's configuration.
 
-Runs under any Python from 3.8 with the standard library alone. Everything it writes lies in the
-checkout (`.venv`, `.topshelf`) or in the package managers' caches. A stamp, written last, makes a
-second run a matter of milliseconds and lets a killed one be run again.
+Runs under any Python from 3.8 with the standard library alone. `infra/system.sh` installs what the
+system itself lacks: Python, Java and, with the argument `redis`, redis-server. Everything else lies
+in the checkout (`.venv`, `.topshelf`) or in the package managers' caches. A stamp, written last,
+makes a second run a matter of milliseconds and lets a killed one be run again.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -31,6 +33,7 @@ LOCK = ROOT / "infra" / "requirements.lock"
 UV_LOCK = ROOT / "infra" / "uv.lock"
 PYPROJECT = ROOT / "pyproject.toml"
 JARS_LOCK = ROOT / "infra" / "jars.lock"
+SYSTEM = ROOT / "infra" / "system.sh"
 SPARK_TEMPLATE = ROOT / "infra" / "spark" / "spark-defaults.conf"
 
 PYTHONS = ("3.13", "3.12", "3.11")
@@ -43,15 +46,25 @@ class SetupError(Exception):
     """What is missing, and how to get it, in one line."""
 
 
+class SystemLacksError(SetupError):
+    """Something that the system's packages have; ``what`` is its name for `infra/system.sh`."""
+
+    def __init__(self, what: str, message: str) -> None:
+        super().__init__(message)
+        self.what = what
+
+
 def say(message: str) -> None:
     print("setup: " + message, flush=True)
 
 
 def python_version(executable: Path | str) -> str | None:
-    """`3.13` for an interpreter that starts, otherwise None."""
+    """`3.13` for an interpreter that starts and can make environments, otherwise None."""
+    # Debian's python3 lacks ensurepip until python3-venv is installed.
+    code = "import ensurepip, sys; print('%d.%d' % sys.version_info[:2])"
     try:
         done = subprocess.run(
-            [str(executable), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
+            [str(executable), "-c", code],
             capture_output=True,
             text=True,
             timeout=60,
@@ -82,20 +95,31 @@ def python_candidates(version: str) -> Iterator[str | Path]:
             yield found.stdout.strip()
 
 
+def can_compile(python: str | Path) -> bool:
+    """Whether there is a C compiler, and the interpreter's headers."""
+    code = "import os, sysconfig as s; os.stat(os.path.join(s.get_path('include'), 'Python.h'))"
+    return any(map(shutil.which, ("cc", "gcc", "clang"))) and not subprocess.call(
+        [str(python), "-c", code], stderr=subprocess.DEVNULL
+    )
+
+
+@functools.lru_cache(maxsize=None)  # noqa: UP033 (the running Python may be 3.8)
 def find_python() -> tuple[str, str]:
-    """The best interpreter and its version; raises SetupError."""
+    """The best interpreter and its version; raises SystemLacksError."""
     for version in PYTHONS:
         for candidate in python_candidates(version):
             if python_version(candidate) == version:
-                if version == "3.11" and not any(map(shutil.which, ("cc", "gcc", "clang"))):
-                    raise SetupError(
-                        "Python 3.11 needs a C compiler to build LightFM: install gcc "
-                        "(Debian: apt-get install gcc), or Python 3.12 or 3.13."
+                if version == "3.11" and not can_compile(candidate):
+                    raise SystemLacksError(
+                        "compiler",
+                        "Python 3.11 needs a C compiler and its headers to build LightFM: install "
+                        "gcc and python3-dev, or Python 3.12 or 3.13.",
                     )
                 return str(candidate), version
-    raise SetupError(
-        "no Python 3.13, 3.12 or 3.11 on PATH, under pyenv or known to uv: install one "
-        "(Debian: apt-get install python3 python3-venv; any system: pyenv install 3.13)."
+    raise SystemLacksError(
+        "python",
+        "no Python 3.13, 3.12 or 3.11 with venv on PATH, under pyenv or known to uv: install one "
+        "(Debian: apt-get install python3 python3-venv; any system: pyenv install 3.13).",
     )
 
 
@@ -111,8 +135,9 @@ def java_version(executable: Path) -> int | None:
     return int(match.group(1)) if match else None
 
 
+@functools.lru_cache(maxsize=None)  # noqa: UP033
 def find_java() -> str:
-    """JAVA_HOME of a Java 21 or 17; raises SetupError naming what was found instead."""
+    """JAVA_HOME of a Java 21 or 17; raises SystemLacksError naming what was found instead."""
     homes = [os.environ["JAVA_HOME"]] if os.environ.get("JAVA_HOME") else []
     on_path = shutil.which("java")
     if on_path:
@@ -124,11 +149,49 @@ def find_java() -> str:
         if version in JAVAS:
             return home
     found = ", ".join(sorted({f"Java {v}" for v, _ in versions if v})) or "no Java"
-    raise SetupError(
+    raise SystemLacksError(
+        "java",
         f"Spark needs Java 17 or 21, found {found}: install one (Debian 12: apt-get install "
         "openjdk-17-jre-headless; Fedora: dnf install java-21-openjdk-headless; macOS: brew "
-        "install openjdk@21) or set JAVA_HOME."
+        "install openjdk@21) or set JAVA_HOME.",
     )
+
+
+def find_redis() -> str:
+    """The redis-server that the tests start; raises SystemLacksError."""
+    found = shutil.which("redis-server")
+    if not found:
+        raise SystemLacksError(
+            "redis",
+            "the tests need redis-server on PATH: install it (Debian: apt-get install "
+            "redis-server; Fedora: dnf install redis; macOS: brew install redis).",
+        )
+    return found
+
+
+def lacking(*, redis: bool) -> list[SystemLacksError]:
+    """What the system lacks."""
+    errors = []
+    for find in (find_java, find_python, *([find_redis] if redis else [])):
+        try:
+            find()
+        except SystemLacksError as error:
+            errors.append(error)
+    return errors
+
+
+def ensure_system(*, redis: bool) -> None:
+    """Install what the system lacks where its packages are Debian's.
+
+    Raises SetupError where something is lacking still.
+    """
+    errors = lacking(redis=redis)
+    if errors and shutil.which("apt-get"):
+        if subprocess.call(["sh", str(SYSTEM), *(error.what for error in errors)]):
+            raise SetupError("nothing was set up (reason above).")
+        errors = lacking(redis=redis)
+    if errors:
+        raise SetupError("\nsetup: ".join(map(str, errors)))
 
 
 def run_quietly(command: list[str], what: str, env: dict[str, str] | None = None) -> None:
@@ -267,6 +330,7 @@ def configure_spark(java_home: str) -> None:
 def main() -> int:
     """Set up what is not set up yet."""
     try:
+        ensure_system(redis="redis" in sys.argv[1:])
         java_home = find_java()
         python, version = find_python()
         ensure_venv(python, version)
