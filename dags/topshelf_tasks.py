@@ -5,24 +5,63 @@ Parsing must stay cheap here too. `.airflowignore` says that this file holds no 
 
 import re
 import shutil
-from datetime import timedelta
-from pathlib import Path
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.providers.standard.operators.bash import BashOperator
-from airflow.sdk import Asset, Context, Param
+from airflow.sdk import Asset, BaseSensorOperator, Context, Param
 from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
-from airflow.sdk.exceptions import AirflowException, AirflowSkipException
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSkipException,
+)
+from airflow.sdk.types import DagRunProtocol
 
 from lakehouse.tables import Table
+from topshelf_shops import PROJECT, Shop
 
-PROJECT = Path(__file__).resolve().parents[1]
-# The night to process. Runs started by an asset or a partition have no logical date, so no `ds`.
-RUN_DATE = "{{ dag_run.partition_key or dag_run.conf.get('run_date') or ds }}"
-# Delta on a local disk bears one writer at a time; the pool has one slot.
+RUN_DATE = "{{ night(dag_run) }}"
+# Delta on a local disk bears one writer at a time; the pool has one slot, for all shops together.
 LAKE_POOL = "delta"
 EXIT_REFUSED = 99
 WRONG_CALL_OR_DATA = {2, 3}
+SHOWN_CHARACTERS = 60
+
+
+def night(dag_run: DagRunProtocol) -> str:
+    """The night that a run processes: its partition, the ``run_date`` it was given, or its date.
+
+    Raises ``AirflowFailException``, which is not retried, where that is no date (YYYY-MM-DD), where
+    there is none, or where the run was given anything else.
+    """
+    conf: Mapping[str, object] = dag_run.conf or {}
+    if unknown := sorted(set(conf) - {"run_date"}):
+        raise AirflowFailException(f"the run was given {_short(unknown)}; it takes run_date only.")
+    value = dag_run.partition_key or conf.get("run_date")
+    if value is None and dag_run.logical_date:
+        value = dag_run.logical_date.date().isoformat()
+    if value is None:
+        raise AirflowFailException("the run has no date; trigger it with a run_date (YYYY-MM-DD).")
+    if not _is_date(value):
+        raise AirflowFailException(f"run_date {_short(value)} is no date; give YYYY-MM-DD.")
+    return str(value)
+
+
+def _is_date(value: object) -> bool:
+    """Whether it is a date written YYYY-MM-DD; ``fromisoformat`` takes 20180102 too."""
+    try:
+        return isinstance(value, str) and date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
 
 
 class RetryWhatMayPass(RetryPolicy):
@@ -44,6 +83,29 @@ class RetryWhatMayPass(RetryPolicy):
         return RetryDecision.default()
 
 
+class AwaitTurn(BaseSensorOperator):
+    """Wait for a scheduled night's hour, then until no earlier night of the DAG is due or running.
+
+    A night that overtook an earlier one would take the files that belong to it; backfills run up to
+    ten nights at once, and beside them the scheduled one.
+    """
+
+    def __init__(self, *, start_after: timedelta, **kwargs: object) -> None:
+        super().__init__(mode="reschedule", **kwargs)
+        self.start_after = start_after
+
+    def poke(self, context: Context) -> bool:
+        """Whether the night may begin; refuses a run whose run date is no date."""
+        dag_run = context["dag_run"]
+        night(dag_run)
+        if dag_run.run_type == "scheduled" and dag_run.logical_date:
+            start = dag_run.logical_date + self.start_after
+            if datetime.now(UTC) < start:
+                raise AirflowRescheduleException(start)
+        run = context["ti"]
+        return not any(run.get_previous_dagrun(state) for state in ("queued", "running"))
+
+
 class CommandOperator(BashOperator):
     """A command whose failure, or skip, says the command's own last line."""
 
@@ -60,44 +122,67 @@ class CommandOperator(BashOperator):
             raise AirflowException(f"exit code {result.exit_code}:\n{result.output}")
 
 
-def outlets(*tables: Table) -> list[Asset]:
-    """The tables as Airflow assets."""
-    return [Asset(name=table.full_name, uri=table.asset_uri) for table in tables]
+def outlets(shop: Shop, *tables: Table) -> list[Asset]:
+    """The shop's tables as Airflow assets."""
+    if shop.name is None:
+        return [Asset(name=table.full_name, uri=table.asset_uri) for table in tables]
+    return [
+        Asset(name=f"{shop.name}.{table.full_name}", uri=f"x-delta://{shop.name}/{table.path}")
+        for table in tables
+    ]
 
 
-def plain_step(name: str, *tables: Table, doc: str) -> CommandOperator:
-    """A step without Spark. The run date reaches the shell as a variable, never as code."""
+def plain_step(shop: Shop, name: str, *tables: Table, doc: str) -> CommandOperator:
+    """A step without Spark. What varies reaches the shell as variables, never as code."""
     return CommandOperator(
         task_id=name,
         bash_command=f'exec topshelf {name} --run-date "$RUN_DATE"',
-        env={"RUN_DATE": RUN_DATE},
+        env={"RUN_DATE": RUN_DATE, "TOPSHELF_CONFIG": str(shop.config)},
         append_env=True,
         cwd=str(PROJECT),
         do_xcom_push=False,
         pool=LAKE_POOL if tables else None,
-        outlets=outlets(*tables),
+        outlets=outlets(shop, *tables),
         doc_md=doc,
     )
 
 
-def run_date_param() -> Param:
-    """The night to process, in the trigger form."""
-    return Param(
-        None,
-        type=["null", "string"],
-        format="date",
-        description="Night to process (YYYY-MM-DD); by default the run's own date.",
+def spark_step(shop: Shop, name: str, *tables: Table, doc: str) -> SparkSubmitOperator:
+    """A step that needs Spark; where it runs is the connection's matter."""
+    return SparkSubmitOperator(
+        task_id=name,
+        application=str(PROJECT / "infra" / "spark" / "submit.py"),
+        application_args=[name, "--run-date", RUN_DATE, "--config", str(shop.config)],
+        name=f"topshelf-{name}",
+        conn_id="spark_default",
+        pool=LAKE_POOL,
+        outlets=outlets(shop, *tables),
+        doc_md=doc,
     )
 
 
-def default_args() -> dict[str, Any]:
-    """What holds for every task."""
+def of_a_night(shop: Shop, *tags: str) -> dict[str, Any]:
+    """What the DAGs of a shop share: they process the night that a run names, one at a time."""
     return {
-        "owner": "recommendations",
-        "retries": 2,
-        "retry_delay": timedelta(minutes=1),
-        "retry_exponential_backoff": True,
-        "max_retry_delay": timedelta(minutes=15),
-        "retry_policy": RetryWhatMayPass(),
-        "execution_timeout": timedelta(hours=2),
+        "catchup": False,
+        "max_active_runs": 1,
+        "params": {
+            "run_date": Param(
+                None,
+                type=["null", "string"],
+                format="date",
+                description="Night to process (YYYY-MM-DD); by default the run's own date.",
+            )
+        },
+        "user_defined_macros": {"night": night},
+        "default_args": {
+            "owner": "recommendations",
+            "retries": 2,
+            "retry_delay": timedelta(minutes=1),
+            "retry_exponential_backoff": True,
+            "max_retry_delay": timedelta(minutes=15),
+            "retry_policy": RetryWhatMayPass(),
+            "execution_timeout": timedelta(hours=2),
+        },
+        "tags": {"recommendations", *tags, *([shop.name] if shop.name else [])},
     }

@@ -7,12 +7,10 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable
 
-from topshelf_tasks import default_args, plain_step, run_date_param
+from topshelf_shops import Shop, configured_shops
+from topshelf_tasks import of_a_night, plain_step
 
-with DAG(
-    dag_id="weekly_tuning",
-    description="Try other parameters on past weeks and propose the best.",
-    doc_md="""
+DOC = """
 ### Weekly tuning
 
 Tries other parameters of the method that fills the lists, on days before the test window of the
@@ -23,13 +21,23 @@ copies it into the configuration, and the gate judges the next night.
 * **Run date**: the run's logical date in UTC, or `run_date` in the trigger form; that night must
   have built its features.
 * **Killed or retried**: the search goes on where it stopped.
-""",
-    schedule=CronTriggerTimetable("0 6 * * 0", timezone="UTC"),
-    catchup=False,
-    max_active_runs=1,
-    dagrun_timeout=timedelta(hours=6),
-    params={"run_date": run_date_param()},
-    tags=["recommendations", "weekly"],
-    default_args=default_args(),
-) as dag:
-    plain_step("tune", doc="Search better parameters and propose them; nothing is promoted.")
+"""
+
+
+def weekly_tuning(shop: Shop) -> None:
+    """Declare the weekly search of a shop."""
+    with DAG(
+        dag_id=shop.dag_id("weekly_tuning"),
+        description="Try other parameters on past weeks and propose the best.",
+        doc_md=DOC,
+        schedule=CronTriggerTimetable("0 6 * * 0", timezone="UTC"),
+        dagrun_timeout=timedelta(hours=6),
+        **of_a_night(shop, "weekly"),
+    ):
+        plain_step(
+            shop, "tune", doc="Search better parameters and propose them; nothing is promoted."
+        )
+
+
+for shop in configured_shops().usable:
+    weekly_tuning(shop)

@@ -1,11 +1,13 @@
 """The DAGs' policy. Each DAG is parsed as Airflow does it, in a process of its own."""
 
+import importlib.util
 import json
 import os
 import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,7 +16,8 @@ from jobs.steps import STEPS
 from lakehouse.tables import ALL_TABLES
 
 DAGS = Path(__file__).parents[1] / "dags"
-SHARED = "topshelf_tasks"
+SHARED = {"shop_configurations", "topshelf_shops", "topshelf_tasks"}
+IGNORED = SHARED - {"shop_configurations"}
 SPARK_STEPS = {step.name for step in STEPS if step.uses_spark}
 
 PARSE = """
@@ -45,7 +48,7 @@ def task(it):
         "outlets": {asset.name: asset.uri for asset in it.outlets},
         "spark": isinstance(it, SparkSubmitOperator),
         "bash": isinstance(it, BashOperator),
-        "command": getattr(it, "application_args", None) or it.bash_command,
+        "command": getattr(it, "application_args", None) or getattr(it, "bash_command", None),
         "environment": getattr(it, "env", None),
         "upstream": sorted(it.upstream_task_ids),
         "retried": {
@@ -72,6 +75,7 @@ print(json.dumps({
             "max_active_runs": dag.max_active_runs,
             "timezone": str(dag.timezone),
             "cron": dag.timetable.expression,
+            "run_timeout": dag.dagrun_timeout.total_seconds(),
             "cron_timezone": str(dag.timetable.timezone),
             "tasks": [task(it) for it in dag.topological_sort()],
         }
@@ -81,12 +85,19 @@ print(json.dumps({
 """
 
 
-@pytest.fixture(scope="module")
-def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    home = tmp_path_factory.mktemp("airflow")
+CONFIG = "/shops/any.toml"
+
+
+def parse(home: Path, config: str) -> dict[str, Any]:
+    """What Airflow finds in the folder of DAGs for a ``TOPSHELF_CONFIG``."""
     done = subprocess.run(
         [sys.executable, "-c", PARSE, str(DAGS)],
-        env=os.environ | {"AIRFLOW_HOME": str(home), "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"},
+        env=os.environ
+        | {
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+            "TOPSHELF_CONFIG": config,
+        },
         cwd=home,
         capture_output=True,
         text=True,
@@ -97,20 +108,138 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return parse(tmp_path_factory.mktemp("airflow"), CONFIG)
+
+
+@pytest.fixture(scope="module")
 def nightly(parsed: dict[str, Any]) -> dict[str, Any]:
     return parsed["dags"]["nightly_recommendations"]
 
 
 @pytest.fixture(scope="module")
-def tasks(nightly: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {task["step"]: task for task in nightly["tasks"]}
+def steps(nightly: dict[str, Any]) -> list[dict[str, Any]]:
+    turn, *steps = nightly["tasks"]
+    assert (turn["step"], turn["group"], turn["upstream"]) == ("await_turn", None, [])
+    return steps
+
+
+@pytest.fixture(scope="module")
+def tasks(steps: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {task["step"]: task for task in steps}
 
 
 def test_every_file_is_imported_without_error(parsed: dict[str, Any]) -> None:
     assert parsed["errors"] == {}
     files = {path.stem for path in DAGS.glob("*.py")}
-    assert set(parsed["dags"]) == files - {SHARED}
-    assert (DAGS / ".airflowignore").read_text().split() == [f"{SHARED}.py"]
+    assert set(parsed["dags"]) == files - SHARED
+    assert {Path(name).stem for name in (DAGS / ".airflowignore").read_text().split()} == IGNORED
+
+
+@pytest.fixture(scope="module")
+def shops_module() -> ModuleType:
+    """The module that finds the shops; it needs nothing but the standard library."""
+    spec = importlib.util.spec_from_file_location("topshelf_shops", DAGS / "topshelf_shops.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses look their module up.
+    sys.modules["topshelf_shops"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_each_shop_of_a_folder_has_dags_and_assets_of_its_own(tmp_path: Path) -> None:
+    shops = tmp_path / "shops"
+    shops.mkdir()
+    for name in ("toys", "tools"):
+        (shops / f"{name}.toml").write_text(f'\ufeff[shop]\nname = "{name}"\n')
+    (shops / "broken.toml").write_text("[shop\n")
+    parsed = parse(tmp_path, str(shops))
+    ((file, error),) = parsed["errors"].items()
+    assert Path(file).name == "shop_configurations.py"
+    assert f"{shops}/broken.toml: not valid TOML" in error
+    assert sorted(parsed["dags"]) == [
+        f"{dag}_{shop}"
+        for dag in ("nightly_recommendations", "weekly_tuning")
+        for shop in ("tools", "toys")
+    ]
+    outlets: dict[str, str] = {}
+    for shop in ("tools", "toys"):
+        dag = parsed["dags"][f"nightly_recommendations_{shop}"]
+        assert dag["tags"] == sorted(["nightly", "recommendations", shop])
+        for task in dag["tasks"][1:]:
+            config = str(shops / f"{shop}.toml")
+            if task["spark"]:
+                assert task["command"][-2:] == ["--config", config]
+            else:
+                assert task["environment"]["TOPSHELF_CONFIG"] == config
+            outlets |= task["outlets"]
+    assert outlets == {
+        f"{shop}.{table.full_name}": f"x-delta://{shop}/{table.path}"
+        for shop in ("tools", "toys")
+        for table in ALL_TABLES
+    }
+
+
+def test_a_file_s_only_shop_keeps_the_plain_names_and_paths_start_at_the_project(
+    shops_module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOPSHELF_CONFIG", "infra/config/none.toml")
+    found = shops_module.configured_shops()
+    (shop,) = found.usable
+    assert shop.config == DAGS.parent / "infra" / "config" / "none.toml"
+    assert shop.dag_id("nightly_recommendations") == "nightly_recommendations"
+    assert found.mistakes == ()
+
+
+WRONG = {
+    "": "has no [shop] name; each shop of a folder needs one of its own",
+    "[shop]\n": "has no [shop] name; each shop of a folder needs one of its own",
+    "shop = 3\n": "has no [shop] name; each shop of a folder needs one of its own",
+    "[shop]\nname = 3\n": "[shop] name = 3 is not of the form [a-z][a-z0-9_]{0,39}",
+    '[shop]\nname = "../x"\n': "[shop] name = '../x' is not of the form [a-z][a-z0-9_]{0,39}",
+    "shop": "not valid TOML: Expected '=' after a key in a key/value pair (at end of document)",
+}
+
+
+def test_what_is_wrong_with_a_shop_s_file_is_said_and_takes_no_other_shop_down(
+    shops_module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "good.toml").write_text('[shop]\nname = "good"\n')
+    for number, text in enumerate(WRONG):
+        (tmp_path / f"wrong-{number}.toml").write_text(text)
+    (tmp_path / "wrong-encoding.toml").write_bytes(b'[shop]\nname = "caf\xe9"\n')
+    for number in range(2):
+        (tmp_path / f"twin-{number}.toml").write_text('[shop]\nname = "twin"\n')
+    (tmp_path / "folder.toml").mkdir()
+    (tmp_path / "good.toml.bak").write_text('[shop]\nname = "good"\n')
+    monkeypatch.setenv("TOPSHELF_CONFIG", str(tmp_path))
+    found = shops_module.configured_shops()
+    assert [(shop.name, shop.config) for shop in found.usable] == [("good", tmp_path / "good.toml")]
+    *others, encoding, twins = found.mistakes
+    assert others == [
+        f"{tmp_path}/folder.toml: cannot be read: Is a directory",
+        *(
+            f"{tmp_path}/wrong-{number}.toml: {reason}"
+            for number, reason in enumerate(WRONG.values())
+        ),
+    ]
+    assert encoding.startswith(f"{tmp_path}/wrong-encoding.toml: not valid TOML: 'utf-8' codec")
+    assert twins == (
+        f'{tmp_path}: twin-0.toml, twin-1.toml all have [shop] name = "twin"; none of them runs'
+    )
+
+
+def test_no_configuration_is_said(
+    shops_module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOPSHELF_CONFIG", str(tmp_path))
+    assert shops_module.configured_shops().mistakes == (f"{tmp_path} holds no *.toml",)
+    monkeypatch.delenv("TOPSHELF_CONFIG")
+    assert shops_module.configured_shops().mistakes == (
+        "TOPSHELF_CONFIG names no file or folder; start through infra/run.",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +259,9 @@ def test_no_file_takes_a_package_s_name() -> None:
 
 
 def test_the_schedule_is_an_explicit_utc_cron_without_catch_up(nightly: dict[str, Any]) -> None:
-    assert nightly["cron"] == "0 2 * * *"
+    # Midnight, so that a run's date is a whole day; `await_turn` waits for 02:00.
+    assert nightly["cron"] == "0 0 * * *"
+    assert timedelta(seconds=nightly["run_timeout"]) == timedelta(hours=8)
     assert nightly["cron_timezone"] == nightly["timezone"] == "UTC"
     assert not nightly["catchup"]
     assert nightly["max_active_runs"] == 1
@@ -138,8 +269,8 @@ def test_the_schedule_is_an_explicit_utc_cron_without_catch_up(nightly: dict[str
     assert "run_date" in nightly["doc"]
 
 
-def test_the_tasks_are_the_steps_in_order_grouped_by_layer(nightly: dict[str, Any]) -> None:
-    assert [(task["group"], task["step"]) for task in nightly["tasks"]] == [
+def test_the_tasks_are_the_steps_in_order_grouped_by_layer(steps: list[dict[str, Any]]) -> None:
+    assert [(task["group"], task["step"]) for task in steps] == [
         ("bronze", "ingest"),
         ("silver", "clean"),
         ("gold", "features"),
@@ -149,10 +280,10 @@ def test_the_tasks_are_the_steps_in_order_grouped_by_layer(nightly: dict[str, An
         ("serving", "publish"),
         (None, "report"),
     ]
-    assert [task["step"] for task in nightly["tasks"]] == [step.name for step in STEPS]
-    upstream = [task["upstream"] for task in nightly["tasks"]]
+    assert [task["step"] for task in steps] == [step.name for step in STEPS]
+    upstream = [task["upstream"] for task in steps]
     assert upstream == [
-        [],
+        ["await_turn"],
         ["bronze.ingest"],
         ["silver.clean"],
         ["gold.features"],
@@ -209,13 +340,13 @@ def test_spark_steps_go_through_spark_submit_and_the_others_through_bash(
 def test_the_run_date_is_one_template_and_never_shell_code(
     tasks: dict[str, dict[str, Any]],
 ) -> None:
-    template = "{{ dag_run.partition_key or dag_run.conf.get('run_date') or ds }}"
+    template = "{{ night(dag_run) }}"
     for step, task in tasks.items():
         if task["spark"]:
-            assert task["command"] == [step, "--run-date", template]
+            assert task["command"] == [step, "--run-date", template, "--config", CONFIG]
         else:
             assert task["command"] == f'exec topshelf {step} --run-date "$RUN_DATE"'
-            assert task["environment"] == {"RUN_DATE": template}
+            assert task["environment"] == {"RUN_DATE": template, "TOPSHELF_CONFIG": CONFIG}
 
 
 def test_a_run_date_of_the_future_fails_and_is_not_retried(
