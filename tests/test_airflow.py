@@ -1,0 +1,170 @@
+"""Nights under Airflow's real scheduler: which run, in what order, and what ends a task.
+
+One Airflow serves all tests here. The steps of two shops are only written down; those of a third,
+`real`, are run.
+"""
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+
+from jobs.config import load
+from jobs.steps import STEPS
+from serving.lookup import lookup
+from serving.stores import open_store
+from tests.airflow_server import Airflow, running_airflow, until
+from tests.test_end_to_end import CONFIG, NIGHT, SIZE, land
+
+STEP_NAMES = [step.name for step in STEPS]
+NIGHTLY, WEEKLY = "nightly_recommendations", "weekly_tuning"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("airflow")
+
+
+@pytest.fixture(scope="module")
+def shops(folder: Path) -> Path:
+    """A folder of six configurations, of which three can be run."""
+    shops = folder / "shops"
+    shops.mkdir()
+    for file, name in {"toys": "toys", "tools": "tools", "one": "twins", "two": "twins"}.items():
+        (shops / f"{file}.toml").write_text(f'[shop]\nname = "{name}"\n')
+    (shops / "broken.toml").write_text('[shop]\nname = "broken\n')
+    real = CONFIG.replace("FOLDER", str(folder)).replace("SIZE", str(SIZE))
+    (shops / "real.toml").write_text(real.replace("corner", "real"))
+    return shops
+
+
+@pytest.fixture(scope="module")
+def airflow(folder: Path, shops: Path) -> Iterator[Airflow]:
+    with running_airflow(folder, shops) as airflow:
+        until(lambda: len(airflow.done("GET", "/api/v2/dags")["dags"]) == 6)
+        yield airflow
+    assert airflow.processes() == []
+
+
+def nights(airflow: Airflow, shop: str) -> list[tuple[str, str]]:
+    """The run date and step of each call for a shop."""
+    return [(call.run_date, call.step) for call in airflow.calls() if call.shop == shop]
+
+
+def test_each_shop_has_its_dags_and_a_broken_one_takes_no_other_down(airflow: Airflow) -> None:
+    dags = airflow.done("GET", "/api/v2/dags")["dags"]
+    shops = ("real", "tools", "toys")
+    assert {dag["dag_id"]: sorted(tag["name"] for tag in dag["tags"]) for dag in dags} == {
+        f"{dag}_{shop}": sorted(["recommendations", shop])
+        for dag in (NIGHTLY, WEEKLY)
+        for shop in shops
+    }
+    (error,) = airflow.done("GET", "/api/v2/importErrors")["import_errors"]
+    assert error["filename"].endswith("shop_configurations.py")
+    assert "broken.toml: not valid TOML" in error["stack_trace"]
+    assert (
+        'one.toml, two.toml all have [shop] name = "twins"; none of them runs'
+        in error["stack_trace"]
+    )
+
+
+def test_a_backfill_takes_each_day_once_in_order_and_the_last_one_too(airflow: Airflow) -> None:
+    dag = f"{NIGHTLY}_toys"
+    airflow.unpause(dag)
+    days = ["2018-01-01", "2018-01-02"]
+    range_ = ["--from-date", days[0], "--to-date", days[-1]]
+    done = airflow.run("airflow", "backfill", "create", "--dag-id", dag, *range_)
+    assert done.returncode == 0, done.stdout
+    runs = [f"backfill__{day}T00:00:00+00:00" for day in days]
+    assert [airflow.ends(dag, run) for run in runs] == ["success", "success"]
+    # After a first backfill Airflow starts the night of today too: it waits for the others.
+    expected = [(day, step) for day in days for step in STEP_NAMES]
+    assert nights(airflow, "toys")[: len(expected)] == expected
+
+
+def test_a_cleared_task_runs_again_with_what_follows_it(airflow: Airflow) -> None:
+    dag, run = f"{WEEKLY}_tools", "again"
+    airflow.unpause(dag)
+    body = {"logical_date": None, "conf": {"run_date": "2018-01-02"}, "dag_run_id": run}
+    airflow.done("POST", f"/api/v2/dags/{dag}/dagRuns", body)
+    assert airflow.ends(dag, run) == "success"
+    airflow.clear(dag, run, "tune")
+    until(lambda: nights(airflow, "tools") == [("2018-01-02", "tune")] * 2)
+
+
+HOSTILE = {
+    "a second command": "2018-01-02; touch OWNED",
+    "a substitution": "$(touch OWNED)",
+    "a template": "{{ 7 * 7 }}",
+    "a second line": "2018-01-02\ntouch OWNED",
+    "a line end": "2018-01-02\n",
+    "a path": "../..",
+    "an option": "--help",
+    "nothing": "",
+    "a number": 20180102,
+    "a list": ["2018-01-02"],
+    "too long": "2" * 10_000,
+    "another way to write it": "20180102",
+    "no day": "2018-02-30",
+}
+
+
+@pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE)
+def test_a_run_date_that_is_no_date_starts_no_run(airflow: Airflow, value: object) -> None:
+    body = {"logical_date": None, "conf": {"run_date": value}}
+    status, answer = airflow.api("POST", f"/api/v2/dags/{WEEKLY}_toys/dagRuns", body)
+    assert status == HTTPStatus.BAD_REQUEST
+    assert "Invalid input for param run_date" in answer["detail"]
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({}, "the run has no date; trigger it with a run_date (YYYY-MM-DD)."),
+        ({"conf": {"run_date": None}}, "the run has no date; trigger it"),
+        (
+            {"conf": {"rundate": "2018-01-02"}},
+            "the run was given ['rundate']; it takes run_date only.",
+        ),
+        (
+            {"partition_key": "$(touch OWNED)"},
+            "run_date '$(touch OWNED)' is no date; give YYYY-MM-DD.",
+        ),
+    ],
+)
+def test_what_airflow_lets_through_fails_before_any_step(
+    airflow: Airflow, given: dict[str, object], reason: str
+) -> None:
+    dag = f"{WEEKLY}_toys"
+    airflow.unpause(dag)
+    run = airflow.done("POST", f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None} | given)
+    assert airflow.ends(dag, run["dag_run_id"]) == "failed"
+    assert reason in airflow.log(dag, run["dag_run_id"], "tune")
+    assert "tune" not in [step for _, step in nights(airflow, "toys")]
+    assert not list(airflow.checkout.rglob("OWNED"))
+
+
+def test_a_killed_task_leaves_no_process_and_its_night_can_go_on(
+    airflow: Airflow, folder: Path
+) -> None:
+    rows = land(folder / "landing")
+    dag = f"{NIGHTLY}_real"
+    airflow.unpause(dag)
+    run = airflow.trigger(dag, run_date=str(NIGHT))
+    until(lambda: airflow.processes("java", "ingest"))
+    airflow.mark_failed(dag, run, "bronze.ingest")
+    until(lambda: not airflow.processes("ingest"), seconds=30)
+    assert airflow.ends(dag, run) == "failed"
+
+    airflow.clear(dag, run, "bronze.ingest")
+    until(lambda: airflow.processes("topshelf", "train"), seconds=300)
+    # Cleared while it runs: what runs is ended, then it is run again.
+    airflow.clear(dag, run, "model.train")
+    assert airflow.ends(dag, run) == "success"
+    assert airflow.processes("real.toml") == []
+    assert set(airflow.tasks(dag, run).values()) == {"success"}
+    assert rows
+    settings = load(folder / "shops" / "real.toml")
+    with open_store(settings.serving.store) as store:
+        assert len(lookup(store, "u1", "all").items) == SIZE
