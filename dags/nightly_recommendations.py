@@ -113,7 +113,9 @@ def nightly_recommendations(shop: Shop) -> None:
         # A teardown runs whatever became of the tasks before it, also after a person stopped the
         # run, and has no say in whether the run succeeded.
         report = plain_step(
-            shop, "report", doc="Build the run report and the Data Docs, whatever became of the night."
+            shop,
+            "report",
+            doc="Build the run report and the Data Docs, whatever became of the night.",
         ).as_teardown()
 
         turn >> ingest >> clean >> features >> train >> gate >> recommend >> publish >> report
