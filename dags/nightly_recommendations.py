@@ -13,6 +13,7 @@ from lakehouse.tables import (
     BRONZE_FILES,
     BRONZE_ITEMS,
     BRONZE_USERS,
+    EVENT_IDENTITY,
     ITEM_FEATURES,
     QUARANTINE,
     RECOMMENDATIONS,
@@ -87,6 +88,7 @@ def nightly_recommendations(shop: Shop) -> None:
                 SILVER_USERS,
                 QUARANTINE,
                 ROW_ACCOUNTING,
+                EVENT_IDENTITY,
                 doc="Clean, deduplicate and quarantine; every row is accounted for.",
             )
         with TaskGroup("gold", tooltip="Features as of the night"):

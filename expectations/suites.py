@@ -1,7 +1,5 @@
 """The structural suite of a table, derived from its one declaration."""
 
-import sys
-
 from great_expectations.expectations.expectation import Expectation
 
 from expectations.rules import (
@@ -13,8 +11,6 @@ from expectations.rules import (
     about,
 )
 from lakehouse.tables import Column, Table
-
-_LARGEST = sys.float_info.max
 
 
 def schema_rule(table: Table) -> TableSchema:
@@ -78,33 +74,40 @@ def _column_rules(column: Column) -> list[Expectation]:
                 ),
             )
         )
+    bounds = _bounds(column)
     if column.type == "double":
         rules.append(
             ColumnBetween(
                 column=column.name,
-                min_value=-_LARGEST if column.minimum is None else column.minimum,
-                max_value=_LARGEST,
+                min_value=column.smallest,
+                max_value=column.largest,
                 **about(
-                    f"{column.name} must be a finite number"
-                    + ("" if column.minimum is None else f", at least {column.minimum:g}"),
+                    f"{column.name} must be {', '.join(['a finite number', *bounds])}",
                     "Look for a division by zero or an overflow in the step that builds the table.",
                     "fail",
                 ),
             )
         )
-    elif column.minimum is not None:
+    elif bounds:
         rules.append(
             ColumnBetween(
                 column=column.name,
                 min_value=column.minimum,
+                max_value=column.maximum,
                 **about(
-                    f"{column.name} must be at least {column.minimum:g}",
+                    f"{column.name} must be {', '.join(bounds)}",
                     "Correct or quarantine such rows in the step that builds the table.",
                     "fail",
                 ),
             )
         )
     return rules
+
+
+def _bounds(column: Column) -> list[str]:
+    """The column's bounds in words."""
+    named = (("at least", column.minimum), ("at most", column.maximum))
+    return [f"{words} {bound:g}" for words, bound in named if bound is not None]
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -123,6 +123,12 @@ class Quality(_Section):
         le=1,
         description="Warn above this share of events without a known item.",
     )
+    duplicate_warn_share: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="Warn above this share of events that repeat a row of their own file.",
+    )
 
 
 class Features(_Section):
@@ -399,6 +405,17 @@ class Settings(_Section):
     def state_folders(self) -> tuple[Path, ...]:
         """The folders that hold one shop's state alone."""
         return self.paths.lake, self.paths.runs, self.paths.data_quality
+
+    @model_validator(mode="after")
+    def _some_event_counts(self) -> Self:
+        kinds = {source.event_type for source in self.sources if source.target == "events"}
+        if kinds and not kinds & {None, *self.features.event_types}:
+            raise ValueError(
+                f"features.event_types counts {list(self.features.event_types)}, but the sources "
+                f"of events give {sorted(filter(None, kinds))}: write what is to be learnt from "
+                "under [features] event_types, or correct event_type in the sources' constants"
+            )
+        return self
 
     def digest(self) -> str:
         """SHA-256 of the settings that shape the data: not of names, paths, stores and the gate."""

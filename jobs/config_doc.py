@@ -15,6 +15,7 @@ from jobs.environment import OTHER_NAMES, sections_of, variable
 from lakehouse.sources import (
     REQUIRED_COLUMNS,
     TARGETS,
+    FileColumns,
     RejectRule,
     Replacement,
     SourceMapping,
@@ -38,6 +39,9 @@ EXAMPLES: Final[dict[type[BaseModel], dict[str, object]]] = {
         "attributes": ["age", "town"],
         "flags": ["Drama", "Comedy"],
         "other_columns": ["remark"],
+        "decimal": ",",
+        "thousands": ",",
+        "user_fallback": "order_id",
         "duplicate_key": ["user_id", "order_id", "item_id"],
         "replacements": [{"column": "user_id", "pattern": "\\.0$", "replacement": ""}],
         "reject": [{"name": "cancellation", "column": "order_id", "pattern": "^C"}],
@@ -52,6 +56,7 @@ _SIMPLE: Final[dict[object, str]] = {
     bool: "`true` or `false`",
     Path: "path",
     dict[str, str]: "table of text",
+    dict[str, FileColumns]: "table of text, or of lists of text",
 }
 
 HEAD: Final = """# Configuration

@@ -6,6 +6,7 @@ Evaluations of several dates read the year once, and need no night's tables for 
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -63,9 +64,18 @@ def _read(settings: Settings, folder: Path, target: str) -> pd.DataFrame:
     path = folder / f"{source.name}.parquet"
     if not path.is_file():
         raise ConfigurationError(f"source {source.name}: no file {path}")
-    columns = source.columns | {name: name for name in source.attributes}
-    rows = pd.read_parquet(path, columns=sorted(set(columns.values())))
-    return pd.DataFrame({name: rows[column] for name, column in columns.items()})
+    rows = pd.read_parquet(path, columns=sorted({*source.mapped_source_columns}))
+    return pd.DataFrame(
+        {name: _joined(rows[list(source.file_columns(name))]) for name in source.columns}
+        | {name: rows[name] for name in source.attributes}
+    )
+
+
+def _joined(columns: pd.DataFrame) -> "pd.Series[Any]":
+    """One column as it is; several as text, with a space between."""
+    if len(columns.columns) == 1:
+        return columns.iloc[:, 0]
+    return columns.astype(str).agg(" ".join, axis="columns")
 
 
 def _source(settings: Settings, target: str) -> SourceMapping:

@@ -38,6 +38,8 @@ def _row(column: Column) -> str:
         notes.append(f"One of {', '.join(f'`{value}`' for value in column.allowed)}.")
     if column.minimum is not None:
         notes.append(f"At least {column.minimum:g}.")
+    if column.maximum is not None:
+        notes.append(f"At most {column.maximum:g}.")
     if column.personal:
         notes.append("Personal.")
     null = "yes" if column.nullable else ""

@@ -181,7 +181,8 @@ def _canonical(mapping: SourceMapping, values: Mapping[str, SparkColumn]) -> dic
     columns: dict[str, SparkColumn] = {}
     for name in mapping.table.column_names:
         if name in mapping.columns:
-            columns[name] = values[mapping.columns[name]]
+            parts = [values[column] for column in mapping.file_columns(name)]
+            columns[name] = F.concat_ws(" ", *parts) if len(parts) > 1 else parts[0]
         elif name in mapping.constants:
             columns[name] = F.lit(mapping.constants[name])
         elif name == "attributes":

@@ -139,7 +139,8 @@ def open_records(mapping: SourceMapping, path: Path) -> Iterator[TextFile]:
             io.TextIOWrapper(binary, encoding=mapping.encoding, errors="replace", newline="")
         )
         if mapping.format == "jsonl":
-            yield TextFile((), 0, json_records(lines, scalars=frozenset(mapping.columns.values())))
+            scalars = {column for name in mapping.columns for column in mapping.file_columns(name)}
+            yield TextFile((), 0, json_records(lines, scalars=frozenset(scalars)))
         else:
             yield csv_table(
                 lines,

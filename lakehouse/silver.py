@@ -3,10 +3,9 @@
 A *judged* frame has the silver table's columns, ``rules`` (the rules a row broke, in the order
 checked; null for a clean row) and ``record`` (the bronze row as JSON; null for a clean row).
 ``repeated_events`` and ``superseded_rows`` find the clean rows to leave out, ``mark_duplicates``
-adds them as ``is_duplicate``, and ``kept`` and ``rejected`` split the result.
+marks them in ``is_duplicate``, and ``kept`` and ``rejected`` split the result.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import reduce
@@ -17,6 +16,7 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from lakehouse import time_formats
 from lakehouse.records import (
     CORRUPT_RECORD,
     KEY_TWICE,
@@ -34,11 +34,19 @@ from lakehouse.tables import (
     SILVER_USERS,
     Table,
 )
+from lakehouse.time_formats import EPOCHS, ISO
 
 ROW: Final = ("source", "source_file", "row_number")
 MAX_ID_CHARACTERS: Final = 255
-MAX_NUMBER: Final = 1e12
 MAX_EPOCH_SECONDS: Final = 253_402_300_800  # the year 10000
+
+# What each number may be at most, up or down; a price of one unit may be what a whole line costs.
+MAXIMA: Final[Mapping[str, float]] = {
+    "quantity": SILVER_INTERACTIONS.column("quantity").largest,
+    "value": SILVER_INTERACTIONS.column("value").largest,
+    "unit_price": SILVER_INTERACTIONS.column("value").largest,
+    "discount": SILVER_INTERACTIONS.column("discount").largest,
+}
 
 RULES: Final[Mapping[str, str]] = {
     CORRUPT_RECORD: "The line could not be read: another number of values, or no JSON object.",
@@ -47,6 +55,7 @@ RULES: Final[Mapping[str, str]] = {
     KEY_TWICE: "A key stands twice in a JSON object.",
     NESTED_VALUE: "A mapped key of the JSON object holds an object or an array.",
     "user_id_missing": "No user.",
+    "user_id_reserved": "The user is called as a stand-in of `user_fallback` is.",
     "item_id_missing": "No item.",
     "control_character": "An id, order or shop holds a control character such as NUL.",
     "undecodable_text": "An id, order or shop holds U+FFFD: the file has another encoding.",
@@ -56,21 +65,21 @@ RULES: Final[Mapping[str, str]] = {
     "event_time_in_future": "The event's day is not before the night that took it in.",
     "event_type_unknown": f"The kind of event is none of {', '.join(EVENT_TYPES)}.",
     "quantity_missing": "The mapping names a quantity, the row has none.",
-    "quantity_invalid": "The quantity is no finite number of at most 10^12.",
+    "quantity_invalid": f"The quantity is no number up to {MAXIMA['quantity']:g}.",
     "quantity_not_positive": "The quantity is 0 or less.",
-    "value_invalid": "The value is no finite number of at most 10^12.",
-    "unit_price_invalid": "The unit price is no finite number of at most 10^12.",
+    "value_invalid": "The value, or quantity times unit price, is no number up to "
+    f"{MAXIMA['value']:g}.",
+    "unit_price_invalid": f"The unit price is no number up to {MAXIMA['unit_price']:g}.",
     "value_not_positive": "A purchase's value is 0 or less.",
-    "discount_invalid": "The discount is no finite number of at most 10^12.",
+    "discount_invalid": f"The discount is no number up to {MAXIMA['discount']:g}.",
 }
 
 _WHITE_SPACE = " \t\r\n\f\v\u00a0\u2007\u202f\u3000\ufeff"
-_NUMBERS = ("quantity", "value", "unit_price", "discount")
+_SEPARATORS = {" ": "[ \u00a0\u202f]", "'": "['\u2019]"}  # spaces that don't break; typographic
 _ISO_TIME = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)? ?(Z|[+-]\d{2}:?\d{2})?)?$"
 _ISO_MINUTES = r"^(.{10}[T ]\d{2}:\d{2}) ?([Z+-].*)$"
 _ISO_ZONE = r"[T ].*(Z|[+-]\d{2}:?\d{2})$"
 _CONTROL = r"[\x00-\x1f\x7f-\x9f]"
-_ZONE_LETTERS = frozenset("VzOXxZ")
 
 
 def judge(bronze: DataFrame, mapping: SourceMapping, *, night: date) -> DataFrame:
@@ -90,13 +99,13 @@ def judge_events(bronze: DataFrame, mapping: SourceMapping, *, night: date) -> D
     ``quantity * unit_price`` where there is no value; ``quantity`` is 1 where the source has none.
     """
     names = mappable_columns("events")
-    clean = _clean_text(bronze, mapping, names)
+    clean = _named_user(_clean_text(bronze, mapping, names), mapping)
     typed = clean.withColumns(
         {
             "event_type": F.lower("event_type"),
             "event_ts": _instant(F.col("event_time"), mapping),
-            **{f"has_{name}": F.col(name).isNotNull() for name in _NUMBERS},
-            **{name: _number(F.col(name)) for name in _NUMBERS},
+            **{f"has_{name}": F.col(name).isNotNull() for name in MAXIMA},
+            **{name: _number(F.col(name), mapping) for name in MAXIMA},
         }
     )
     checked = typed.withColumns(
@@ -104,7 +113,7 @@ def judge_events(bronze: DataFrame, mapping: SourceMapping, *, night: date) -> D
             "event_ts": F.when(
                 F.col("event_ts") >= F.timestamp_seconds(F.lit(0)), F.col("event_ts")
             ),
-            **{name: F.when(F.abs(name) <= MAX_NUMBER, F.col(name)) for name in _NUMBERS},
+            **{name: F.when(F.abs(name) <= most, F.col(name)) for name, most in MAXIMA.items()},
         }
     )
     local_day = F.to_date(F.from_utc_timestamp("event_ts", mapping.time_zone))
@@ -118,6 +127,7 @@ def judge_events(bronze: DataFrame, mapping: SourceMapping, *, night: date) -> D
     is_purchase = F.col("event_type") == "purchase"
     broken = {
         **_broken_ids(("user_id", "item_id", "order_id", "store_id"), ("user_id", "item_id")),
+        "user_id_reserved": F.col("is_reserved"),
         "event_time_missing": F.col("event_time").isNull(),
         "event_time_invalid": F.col("event_time").isNotNull() & F.col("event_ts").isNull(),
         "event_time_in_future": F.col("event_day") >= F.lit(night),
@@ -125,7 +135,8 @@ def judge_events(bronze: DataFrame, mapping: SourceMapping, *, night: date) -> D
         "quantity_missing": F.lit(maps_quantity) & ~F.col("has_quantity"),
         "quantity_invalid": F.col("has_quantity") & F.col("quantity").isNull(),
         "quantity_not_positive": F.col("quantity") <= 0,
-        "value_invalid": F.col("has_value") & F.col("value").isNull(),
+        "value_invalid": (F.col("has_value") & F.col("value").isNull())
+        | (F.abs("paid") > MAXIMA["value"]),
         "unit_price_invalid": F.col("has_unit_price") & F.col("unit_price").isNull(),
         "value_not_positive": is_purchase & (F.col("paid") <= 0),
         "discount_invalid": F.col("has_discount") & F.col("discount").isNull(),
@@ -166,12 +177,21 @@ def repeated_events(judged: DataFrame, other_nights: DataFrame) -> DataFrame:
     """Where the clean events stand that are in another night, or earlier in this one.
 
     ``other_nights`` needs ``event_id`` alone. Of equal events the first by file and row number is
-    the one that stays. The result has ``ROW`` columns, each row once.
+    the one that stays. The result has ``ROW`` columns, each row once, and ``in_file``: the event
+    stands in the same file before.
     """
     clean = judged.where(F.col("rules").isNull())
-    later = _rows_after_first(clean, "event_id", F.col("source_file"), F.col("row_number"))
+    same_event = Window.partitionBy("event_id").orderBy("source_file", "row_number")
+    later = clean.withColumn("file_before", F.lag("source_file").over(same_event)).where(
+        F.col("file_before").isNotNull()
+    )
     elsewhere = clean.join(other_nights.select("event_id"), "event_id", how="left_semi")
-    return later.select(*ROW).union(elsewhere.select(*ROW)).distinct()
+    return (
+        later.select(*ROW, (F.col("file_before") == F.col("source_file")).alias("in_file"))
+        .union(elsewhere.select(*ROW, F.lit(False).alias("in_file")))
+        .groupBy(*ROW)
+        .agg(F.bool_or("in_file").alias("in_file"))
+    )
 
 
 def superseded_rows(judged: DataFrame, key: str, *, prefer: str | None = None) -> DataFrame:
@@ -183,15 +203,19 @@ def superseded_rows(judged: DataFrame, key: str, *, prefer: str | None = None) -
     order = [F.col("source_file").desc(), F.col("row_number").desc(), F.col("source")]
     if prefer is not None:
         order.insert(0, F.col(prefer).isNull())
+    place = F.row_number().over(Window.partitionBy(key).orderBy(*order))
     clean = judged.where(F.col("rules").isNull())
-    return _rows_after_first(clean, key, *order).select(*ROW)
+    superseded = clean.withColumn("place", place).where(F.col("place") > 1)
+    return superseded.select(*ROW, F.lit(False).alias("in_file"))
 
 
 def mark_duplicates(judged: DataFrame, duplicates: DataFrame) -> DataFrame:
-    """Add ``is_duplicate``: the row is among ``duplicates`` (``ROW`` columns, each row once)."""
-    marks = duplicates.select(*ROW, F.lit(True).alias("mark"))
-    return judged.join(marks, list(ROW), how="left").select(
-        *judged.columns, F.col("mark").isNotNull().alias("is_duplicate")
+    """Add ``is_duplicate``: the row is among ``duplicates``; and their ``in_file``, else false."""
+    marked = judged.join(duplicates, list(ROW), how="left")
+    return marked.select(
+        *judged.columns,
+        F.col("in_file").isNotNull().alias("is_duplicate"),
+        F.coalesce("in_file", F.lit(False)).alias("in_file"),
     )
 
 
@@ -281,11 +305,36 @@ def _trim(text: SparkColumn) -> SparkColumn:
     return F.btrim(text, F.lit(_WHITE_SPACE))
 
 
-def _number(text: SparkColumn) -> SparkColumn:
+def _named_user(clean: DataFrame, mapping: SourceMapping) -> DataFrame:
+    """Users of the source's ``user_fallback`` where there is none, under a name of their own kind.
+
+    ``is_reserved`` marks the rows whose own user is called so.
+    """
+    if mapping.user_fallback is None:
+        return clean.withColumn("is_reserved", F.lit(False))
+    prefix = F.lit(f"{mapping.user_fallback}:")
+    stand_in = F.concat(prefix, F.col(mapping.user_fallback))
+    return clean.withColumns(
+        {
+            "is_reserved": F.coalesce(F.startswith("user_id", prefix), F.lit(False)),
+            "user_id": F.coalesce("user_id", stand_in),
+        }
+    )
+
+
+def _number(text: SparkColumn, mapping: SourceMapping) -> SparkColumn:
     """The number that ``text`` spells in decimals; null for anything else.
 
-    Beyond decimals Spark reads Java's ``1d`` and ``0x1p3``; NaN and infinity are left to a bound.
+    Thousands must come in threes: of ``1.5`` a thousands point would make 15. Beyond decimals Spark
+    reads Java's ``1d`` and ``0x1p3``; NaN and infinity are left to a bound.
     """
+    if mapping.thousands:
+        separator = _SEPARATORS.get(mapping.thousands, rf"\{mapping.thousands}")
+        grouped = rf"^[+-]?\d{{1,3}}({separator}\d{{3}})+(\{mapping.decimal}\d*)?$"
+        ungrouped = F.regexp_replace(text, separator, "")
+        text = F.when(text.rlike(grouped), ungrouped).otherwise(text)
+    if mapping.decimal == ",":
+        text = F.translate(text, ",.", ".,")
     java = [F.endswith(text, F.lit(suffix)) for suffix in "dDfF"]
     java += [F.contains(text, F.lit(letter)) for letter in "xX"]
     return F.when(~reduce(or_, java), text.try_cast("double"))
@@ -297,11 +346,13 @@ def _instant(text: SparkColumn, mapping: SourceMapping) -> SparkColumn:
     A wall time that a clock change skips moves on by the change; of one that comes twice the first
     is taken.
     """
-    if mapping.time_format == "epoch_seconds":
-        seconds = _number(text)
-        micros = F.round(seconds * 1_000_000).cast("long")
-        return F.timestamp_micros(F.when(seconds.between(0, MAX_EPOCH_SECONDS), micros))
-    if mapping.time_format == "iso":
+    if mapping.time_format in EPOCHS:
+        per_second = EPOCHS[mapping.time_format]
+        number = _number(text, mapping)
+        is_date = number.between(0, MAX_EPOCH_SECONDS * per_second)
+        micros = F.round(number * (1_000_000 // per_second)).cast("long")
+        return F.timestamp_micros(F.when(is_date, micros))
+    if mapping.time_format == ISO:
         # Spark wants seconds before a zone; the text is changed only where that is what failed.
         with_seconds = F.regexp_replace(text, _ISO_MINUTES, "$1:00$2")
         parsed = F.when(
@@ -311,8 +362,7 @@ def _instant(text: SparkColumn, mapping: SourceMapping) -> SparkColumn:
         has_zone = text.rlike(_ISO_ZONE)
     else:
         parsed = F.try_to_timestamp(text, F.lit(mapping.time_format))
-        unquoted = re.sub("'[^']*'", "", mapping.time_format)
-        has_zone = F.lit(bool(_ZONE_LETTERS & set(unquoted)))
+        has_zone = F.lit(time_formats.has_zone(mapping.time_format))
     if mapping.time_zone == "UTC":
         return parsed
     # The session's zone is UTC: so far a wall time was read as if it were UTC.
@@ -327,9 +377,3 @@ def _event_id(mapping: SourceMapping) -> SparkColumn:
     ]
     parts = [F.coalesce(part, F.lit("\x1e")) for part in key]
     return F.substring(F.sha2(F.concat_ws("\x1f", F.col("source"), *parts), 256), 1, 32)
-
-
-def _rows_after_first(rows: DataFrame, key: str, *order: SparkColumn) -> DataFrame:
-    """The rows that are not the first of their key."""
-    place = F.row_number().over(Window.partitionBy(key).orderBy(*order))
-    return rows.withColumn("place", place).where(F.col("place") > 1)

@@ -7,10 +7,11 @@ which declared rules a row is not an event at all (a cancellation, a postage lin
 
 import codecs
 import re
+from collections.abc import Iterator
 from difflib import get_close_matches
 from encodings.aliases import aliases
 from pathlib import PurePosixPath
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -23,14 +24,17 @@ from pydantic import (
     model_validator,
 )
 
+from lakehouse import time_formats
 from lakehouse.nearest import instead_of, nearest
 from lakehouse.tables import (
     BRONZE_EVENTS,
     BRONZE_ITEMS,
     BRONZE_USERS,
+    EVENT_TYPES,
     LINEAGE_COLUMNS,
     Table,
 )
+from lakehouse.time_formats import EPOCHS
 
 
 def _compilable(pattern: str) -> str:
@@ -62,9 +66,15 @@ def _below_landing(path: str) -> str:
     parts = PurePosixPath(path).parts
     if not parts or parts[0] == "/" or {"..", "**"} & set(parts):
         raise ValueError("give a path below the landing folder, without `..` and `**`")
+    if unknown := re.search(r"\{[^}]*\}?|[}\[\]]", path.replace("{date}", "")):
+        raise ValueError(
+            f"`{unknown.group()}` has no meaning in a path; `{{date}}` stands for YYYY-MM-DD, "
+            "`*` for any characters and `?` for one"
+        )
     return path
 
 
+FileColumns = str | Annotated[tuple[str, ...], Field(min_length=2)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Pattern = Annotated[str, AfterValidator(_compilable)]
 
@@ -76,6 +86,7 @@ TARGETS: dict[str, Table] = {
 UNMAPPABLE_COLUMNS = frozenset(
     {*LINEAGE_COLUMNS, "extra", "corrupt_record", "corrupt_rule", "attributes"}
 )
+NUMBER_COLUMNS = frozenset({"quantity", "value", "unit_price", "discount"})
 REQUIRED_COLUMNS = {
     "events": ("user_id", "item_id", "event_time", "event_type"),
     "items": ("item_id",),
@@ -145,7 +156,10 @@ class SourceMapping(_Strict):
     header: tuple[str, ...] | None = Field(
         default=None, description="CSV: the columns' names where the file has no header line."
     )
-    columns: dict[str, str] = Field(description="Canonical column = column of the file.")
+    columns: dict[str, FileColumns] = Field(
+        description="Canonical column = column of the file, or several that are joined by a space, "
+        'e.g. `event_time = ["Date", "Time"]`.'
+    )
     constants: dict[str, str] = Field(
         default_factory=dict, description="Canonical column = value of every row."
     )
@@ -159,13 +173,25 @@ class SourceMapping(_Strict):
     other_columns: tuple[str, ...] = Field(
         default=(), description="Further columns known to be in the file; kept in `extra`."
     )
-    time_format: str = Field(
-        default="iso",
-        description="`iso`, `epoch_seconds`, or a Java pattern such as `dd/MM/yyyy HH:mm`.",
+    time_format: Annotated[str, AfterValidator(time_formats.check)] = Field(
+        default=time_formats.ISO,
+        description="`iso`, `epoch_seconds`, `epoch_millis`, `epoch_micros`, or a Java pattern "
+        "such as `dd/MM/yyyy HH:mm`.",
     )
     time_zone: Annotated[str, AfterValidator(_known_zone)] = Field(
         default="UTC",
         description="Zone of timestamps that carry none, and of the source's calendar days.",
+    )
+    decimal: Literal[".", ","] = Field(
+        default=".", description="Events: what stands before the decimals of a number."
+    )
+    thousands: Literal[".", ",", "'", " "] | None = Field(
+        default=None, description="Events: what separates the thousands of a number, if anything."
+    )
+    user_fallback: Literal["order_id", "store_id"] | None = Field(
+        default=None,
+        description="Events: column that stands in for an absent user, such as a session in "
+        "`order_id`; the user is then called `order_id:` and its value.",
     )
     duplicate_key: tuple[Name, ...] = Field(
         default=(),
@@ -199,6 +225,7 @@ class SourceMapping(_Strict):
             problems.append(f"{self.target} need {missing} in columns or constants")
         if twice := sorted(set(self.columns) & set(self.constants)):
             problems.append(f"{twice} stand both in columns and in constants")
+        problems += self._value_problems(filled)
         if self.attributes and self.target != "users":
             problems.append("attributes belong to a source of users")
         if self.flags and self.target != "items":
@@ -215,10 +242,39 @@ class SourceMapping(_Strict):
         """The bronze table that the source fills."""
         return TARGETS[self.target]
 
+    def _value_problems(self, filled: set[str]) -> Iterator[str]:
+        """What is wrong with how the values of events are read."""
+        if self.event_type is not None and self.event_type not in EVENT_TYPES:
+            yield (
+                f"constants has event_type {self.event_type!r}, but it must be one of "
+                f"{list(EVENT_TYPES)}"
+            )
+        if self.decimal == self.thousands:
+            yield f"decimal and thousands are both {self.decimal!r}"
+        if self.user_fallback is not None and self.user_fallback not in filled:
+            yield f"user_fallback names {self.user_fallback}, which is not mapped"
+        is_default = (self.decimal, self.thousands, self.user_fallback) == (".", None, None)
+        if self.target != "events" and not is_default:
+            yield "decimal, thousands and user_fallback belong to a source of events"
+
+    def file_columns(self, name: str) -> tuple[str, ...]:
+        """The columns of the file that fill a canonical column, in order; none for a constant."""
+        columns = self.columns.get(name, ())
+        return (columns,) if isinstance(columns, str) else columns
+
     @property
     def mapped_source_columns(self) -> tuple[str, ...]:
         """The file's columns that must be there, in the order the mapping names them."""
-        return (*self.columns.values(), *self.attributes, *self.flags)
+        columns = [column for name in self.columns for column in self.file_columns(name)]
+        return (*columns, *self.attributes, *self.flags)
+
+    @property
+    def event_type(self) -> str | None:
+        """The kind of all its events; ``None`` where the rows say it."""
+        if any(rule.column == "event_type" for rule in self.replacements):
+            return None
+        kind = self.constants.get("event_type")
+        return None if kind is None else kind.strip().lower()
 
     @property
     def event_key(self) -> tuple[str, ...]:
@@ -226,3 +282,20 @@ class SourceMapping(_Strict):
         return self.duplicate_key or tuple(
             c for c in mappable_columns(self.target) if c in self.columns or c in self.constants
         )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes an event's id of its bronze row: the key and how its columns are read."""
+        names = {*self.event_key}
+        shaping: dict[str, Any] = {"duplicate_key": list(self.event_key)}
+        if "user_id" in names:
+            names.update(filter(None, [self.user_fallback]))
+            shaping["user_fallback"] = self.user_fallback
+        if "event_time" in names:
+            shaping |= {"time_format": self.time_format, "time_zone": self.time_zone}
+        if names & NUMBER_COLUMNS or ("event_time" in names and self.time_format in EPOCHS):
+            shaping |= {"decimal": self.decimal, "thousands": self.thousands}
+        shaping["replacements"] = [
+            rule.model_dump() for rule in self.replacements if rule.column in names
+        ]
+        return shaping

@@ -6,6 +6,7 @@ derived from these declarations. The module uses the standard library alone, so 
 import it without loading Spark.
 """
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -26,14 +27,15 @@ Layer = Literal["bronze", "silver", "gold"]
 FREQUENCY_WINDOWS_DAYS: Final = (7, 30, 90, 365)
 HALF_LIVES_DAYS: Final = (30, 120)
 PRICE_BANDS: Final = 5
+_MOST: Final = 1e12  # units of a line, or its money in the smallest of currencies
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column: its type, meaning and the values it may hold.
 
-    ``allowed`` lists the only values permitted, ``minimum`` is inclusive; both ignore nulls.
-    ``personal`` marks data about a person, which erasure has to reach.
+    ``allowed`` lists the only values permitted, ``minimum`` and ``maximum`` are inclusive; they
+    ignore nulls. ``personal`` marks data about a person, which erasure has to reach.
     """
 
     name: str
@@ -42,7 +44,18 @@ class Column:
     nullable: bool = False
     allowed: tuple[str, ...] | None = None
     minimum: float | None = None
+    maximum: float | None = None
     personal: bool = False
+
+    @property
+    def smallest(self) -> float:
+        """The least finite number that the column may hold."""
+        return -sys.float_info.max if self.minimum is None else self.minimum
+
+    @property
+    def largest(self) -> float:
+        """The greatest finite number that the column may hold."""
+        return sys.float_info.max if self.maximum is None else self.maximum
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,11 +255,29 @@ SILVER_INTERACTIONS: Final = Table(
         Column("event_ts", "timestamp", "When it happened (UTC)."),
         Column("event_date", "date", "UTC day of the event."),
         Column(
-            "days_late", "int", "Whole days between the event's day and its file's night, less one."
+            "days_late",
+            "int",
+            "Whole days between the event's day and its file's night, less one.",
+            minimum=0,
         ),
-        Column("quantity", "double", "Units, above 0; 1 where the source has none."),
-        Column("value", "double", "Money paid, or rating given.", nullable=True),
-        Column("discount", "double", "Money taken off.", nullable=True),
+        Column(
+            "quantity",
+            "double",
+            "Units, above 0; 1 where the source has none.",
+            minimum=0,
+            maximum=_MOST,
+        ),
+        Column(
+            "value",
+            "double",
+            "Money paid, or rating given.",
+            nullable=True,
+            minimum=-_MOST,
+            maximum=_MOST,
+        ),
+        Column(
+            "discount", "double", "Money taken off.", nullable=True, minimum=-_MOST, maximum=_MOST
+        ),
         Column("order_id", "string", "Basket, invoice or session.", nullable=True),
         Column("store_id", "string", "Shop or channel.", nullable=True),
         *_LINEAGE,
@@ -312,6 +343,19 @@ ROW_ACCOUNTING: Final = Table(
         Column("silver_rows", "long", "Rows kept.", minimum=0),
         Column("quarantine_rows", "long", "Rows rejected.", minimum=0),
         Column("duplicate_rows", "long", "Rows that repeat an earlier row.", minimum=0),
+    ),
+)
+
+EVENT_IDENTITY: Final = Table(
+    "silver",
+    "event_identity",
+    "What made the ids of each night's events: a repeat is known by its id alone.",
+    ("ingest_date", "source"),
+    ("ingest_date",),
+    (
+        _INGEST_DATE,
+        _SOURCE,
+        Column("identity", "string", "The duplicate key and how its columns were read, as JSON."),
     ),
 )
 
@@ -387,7 +431,9 @@ USER_FEATURES: Final = Table(
         *_recency(),
         Column("orders_total", "long", "Orders; active days where the source has none.", minimum=1),
         Column("items_distinct", "long", "Different items.", minimum=1),
-        Column("repeat_share", "double", "1 - items_distinct / events_total.", minimum=0),
+        Column(
+            "repeat_share", "double", "1 - items_distinct / events_total.", minimum=0, maximum=1
+        ),
         Column("departments_distinct", "long", "Different known departments.", minimum=0),
         Column(
             "department_entropy",
@@ -409,6 +455,7 @@ USER_FEATURES: Final = Table(
             "Mean price band of the items of the events; null where none has a band.",
             nullable=True,
             minimum=1,
+            maximum=PRICE_BANDS,
         ),
         Column("discount_share", "double", "Discount / (value + discount).", nullable=True),
     ),
@@ -433,6 +480,7 @@ ITEM_FEATURES: Final = Table(
             "Share of buyers with the item on two or more days.",
             nullable=True,
             minimum=0,
+            maximum=1,
         ),
         Column("unit_price", "double", "Value of a unit, where values are known.", nullable=True),
         Column(
@@ -442,6 +490,7 @@ ITEM_FEATURES: Final = Table(
             "without one; null without a price.",
             nullable=True,
             minimum=1,
+            maximum=PRICE_BANDS,
         ),
         Column("in_catalogue", "boolean", "The catalogue describes the item."),
         Column(
@@ -493,6 +542,7 @@ ALL_TABLES: Final = (
     SILVER_USERS,
     QUARANTINE,
     ROW_ACCOUNTING,
+    EVENT_IDENTITY,
     USER_ITEM_FEATURES,
     USER_FEATURES,
     ITEM_FEATURES,

@@ -67,6 +67,16 @@ def event(file: str, number: int, **values: Any) -> dict[str, Any]:
     } | values
 
 
+def test_two_columns_of_a_file_become_one(settings: Settings, bronze: Reader) -> None:
+    columns = {"user_id": "user", "item_id": "item", "event_time": ["day", "clock"]}
+    path = land(
+        settings, "a.csv", "user,item,day,clock", "u,i,01.02.2024,10:30", "u,i,01.02.2024,", "u,i,,"
+    )
+    rows = bronze(EVENTS | {"columns": columns}, [path]).orderBy("row_number").collect()
+    assert [row["event_time"] for row in rows] == ["01.02.2024 10:30", "01.02.2024", ""]
+    assert [row["extra"] for row in rows] == [None, None, None]
+
+
 def test_csv_rows_are_kept_as_they_are(settings: Settings, bronze: Reader) -> None:
     name = "day [1] a+b%20.csv"
     path = land(

@@ -17,7 +17,8 @@ def test_each_field_has_a_row_with_an_example_that_loads() -> None:
         if section != "sources":
             at = lines.index(f"## `[{section}]`")
             _check(model.annotation, lines[at:], [{}])  # type: ignore[arg-type]
-    _check(SourceMapping, lines[lines.index("## `[[sources]]`") :], [EVENTS, ITEMS, USERS])
+    orders = EVENTS | {"columns": EVENTS["columns"] | {"order_id": "order"}}
+    _check(SourceMapping, lines[lines.index("## `[[sources]]`") :], [EVENTS, orders, ITEMS, USERS])
     required = {"name": "x", "column": "user_id", "pattern": "x"}
     _check(RejectRule, lines[lines.index("### `reject`") :], [required])
     del required["name"]

@@ -61,8 +61,8 @@ class TestStructure:
         )
 
         # The columns, 13 columns that may not be null, allowed event types, the first row number,
-        # three finite numbers, and the grain.
-        assert verdict == Verdict(warnings=(), checks=20)
+        # the days late, three bounded numbers, and the grain.
+        assert verdict == Verdict(warnings=(), checks=21)
 
     def test_an_empty_frame_passes(self, make: MakeFrame, tmp_path: Path) -> None:
         verdict = validate(make(SILVER_ITEMS, []), SILVER_ITEMS, run_date=NIGHT, results=tmp_path)
@@ -76,27 +76,31 @@ class TestStructure:
                 {"event_id": "a", "user_id": None, "event_type": "theft"},
                 {"event_id": "a", "row_number": 0},
                 {"event_id": "b", "quantity": math.inf, "value": -math.inf},
-                {"event_id": "c", "discount": 1e300},
+                {"event_id": "c", "discount": 1e12, "days_late": -1},
             ],
         )
 
         assert broken(bad, SILVER_INTERACTIONS, tmp_path) == [
-            "silver.interactions breaks 6 rule(s); nothing was written:",
+            "silver.interactions breaks 7 rule(s); nothing was written:",
+            "  days_late must be at least 0, but 1 of 4 (25 %) are not as required. Correct or "
+            "quarantine such rows in the step that builds the table.",
             "  event_id must be different in every row, but 1 of 4 (25 %) are not as required. "
             "Find the join or the delivery that repeats rows in the step that builds the table, "
             "or declare the right grain in lakehouse/tables.py.",
             "  event_type must be one of purchase, rating, view, click, cart, but 1 of 4 (25 %) "
             "are not as required. Map or quarantine other values in the step that builds the "
             "table, or allow them in lakehouse/tables.py.",
-            "  quantity must be a finite number, but 1 of 4 (25 %) are not as required. Look for a "
-            "division by zero or an overflow in the step that builds the table.",
+            "  quantity must be a finite number, at least 0, at most 1e+12, but 1 of 4 (25 %) are "
+            "not as required. Look for a division by zero or an overflow in the step that builds "
+            "the table.",
             "  row_number must be at least 1, but 1 of 4 (25 %) are not as required. Correct or "
             "quarantine such rows in the step that builds the table.",
             "  user_id must not be null, but 1 of 4 (25 %) are not as required. Fill or quarantine "
             "such rows in the step that builds the table, or declare the column nullable in "
             "lakehouse/tables.py.",
-            "  value must be a finite number, but 1 of 4 (25 %) are not as required. Look for a "
-            "division by zero or an overflow in the step that builds the table.",
+            "  value must be a finite number, at least -1e+12, at most 1e+12, but 1 of 4 (25 %) "
+            "are not as required. Look for a division by zero or an overflow in the step that "
+            "builds the table.",
         ]
 
     def test_a_nan_is_not_a_number(self, spark: SparkSession, tmp_path: Path) -> None:
@@ -148,7 +152,7 @@ class TestStructure:
             (
                 Column("a", "string", "d", allowed=("x", "y")),
                 Column("b", "double", "d", nullable=True, minimum=0),
-                Column("c", "int", "d", nullable=True, minimum=1),
+                Column("c", "int", "d", nullable=True, minimum=1, maximum=5),
                 Column("d", "double", "d", nullable=True),
             ),
         )
@@ -157,7 +161,7 @@ class TestStructure:
             "a must not be null",
             "a must be one of x, y",
             "b must be a finite number, at least 0",
-            "c must be at least 1",
+            "c must be at least 1, at most 5",
             "d must be a finite number",
             "a, b must be different in every row",
         ]
@@ -262,9 +266,13 @@ class TestChecks:
         one = pandas_frame(ROW_ACCOUNTING, [{}])
         three = pandas_frame(ROW_ACCOUNTING, [{"table_name": str(i)} for i in range(3)])
 
+        hundred = pandas_frame(ROW_ACCOUNTING, [{"table_name": str(i)} for i in range(100)])
+
         warned = validate(three, ROW_ACCOUNTING, run_date=NIGHT, results=tmp_path, checks=volume)
+        flood = validate(hundred, ROW_ACCOUNTING, run_date=NIGHT, results=tmp_path, checks=volume)
         failed = broken(one, ROW_ACCOUNTING, tmp_path, *volume)
 
+        assert flood.warnings == (warned.warnings[0].replace("it is 3", "it is 100"),)
         assert warned.warnings == (
             "silver.row_accounting: the row count must be from 5 to 20, but it is 3. A usual night "
             "has 10 rows. Look for missing or repeated deliveries in the landing folder; if the "

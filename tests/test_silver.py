@@ -107,6 +107,9 @@ def test_a_clean_event_is_typed(judged: Judge) -> None:
         ({"quantity": "0"}, ["quantity_not_positive"]),
         ({"quantity": "-1"}, ["quantity_not_positive"]),
         ({"value": "-inf"}, ["value_invalid"]),
+        ({"value": None, "quantity": "1e12", "unit_price": "1e12"}, ["value_invalid"]),
+        ({"unit_price": "-1e24"}, ["unit_price_invalid"]),
+        ({"value": "1e12"}, None),
         ({"value": "0.00"}, ["value_not_positive"]),
         ({"discount": "1,5"}, ["discount_invalid"]),
         ({"corrupt_record": "x", "event_time": None, "user_id": None}, ["corrupt_record"]),
@@ -178,6 +181,49 @@ def test_quantity_is_one_where_the_source_has_none(judged: Judge) -> None:
 
 
 @pytest.mark.parametrize(
+    ("decimal", "thousands", "numbers"),
+    [
+        (",", ".", {"1,5": 1.5, "1.234,5": 1234.5, "-12.345.678": -12345678, "1234": 1234}),
+        # A thousands point among two digits, or none at all, would make 15 of 1.5.
+        (",", ".", {"1.5": None, "1.23,4": None, "1234.567,8": None, "1,2,3": None}),
+        (",", None, {"1,5": 1.5, "1.5": None, "1.234,5": None}),
+        (".", ",", {"1,234.5": 1234.5, "1.5": 1.5, "1,5": None}),
+        (".", "'", {"1'234.5": 1234.5, "1\u2019234": 1234}),
+        (",", " ", {"1 234,5": 1234.5, "1\u202f234": 1234, "1\u00a0234": 1234, "12 34": None}),
+    ],
+)
+def test_decimal_and_thousands_are_what_the_mapping_says(
+    judged: Judge, decimal: str, thousands: str | None, numbers: dict[str, float | None]
+) -> None:
+    rows = judged(
+        *[{"discount": text, "value": "3"} for text in numbers],
+        decimal=decimal,
+        thousands=thousands,
+    )
+    assert [row["discount"] for row in rows] == list(numbers.values())
+    assert [row["rules"] for row in rows] == [
+        None if number is not None else ["discount_invalid"] for number in numbers.values()
+    ]
+
+
+def test_a_session_stands_in_for_an_absent_user_under_a_name_of_its_own(judged: Judge) -> None:
+    rows = judged(
+        {"user_id": " ", "order_id": "s1"},
+        {"user_id": "s1", "order_id": "s1"},
+        {"user_id": None, "order_id": None},
+        {"user_id": "order_id:s1", "order_id": "s2"},
+        columns=EVENTS["columns"] | {"order_id": "session"},
+        user_fallback="order_id",
+    )
+    assert [(row["user_id"], row["rules"]) for row in rows] == [
+        ("order_id:s1", None),
+        ("s1", None),
+        (None, ["user_id_missing"]),
+        ("order_id:s1", ["user_id_reserved"]),
+    ]
+
+
+@pytest.mark.parametrize(
     ("time_format", "zone", "text", "expected"),
     [
         ("iso", "UTC", "2024-01-09", "2024-01-09T00:00:00"),
@@ -201,6 +247,9 @@ def test_quantity_is_one_where_the_source_has_none(judged: Judge) -> None:
         ("epoch_seconds", "UTC", "-1", None),
         ("epoch_seconds", "UTC", "1e300", None),
         ("epoch_seconds", "UTC", "NaN", None),
+        ("epoch_seconds", "UTC", "881250949000", None),
+        ("epoch_millis", "UTC", "881250949250", "1997-12-04T15:55:49.250000"),
+        ("epoch_micros", "Asia/Tokyo", "881250949250001", "1997-12-04T15:55:49.250001"),
         ("dd/MM/yyyy HH:mm", "UTC", "09/01/2024 08:30", "2024-01-09T08:30:00"),
         ("dd/MM/yyyy HH:mm", "Asia/Tokyo", "09/01/2024 08:30", "2024-01-08T23:30:00"),
         ("dd/MM/yyyy HH:mm", "UTC", "31/02/2024 08:30", None),
@@ -321,28 +370,31 @@ def test_repeated_events_are_marked_within_the_night_and_across_nights(
     spark: SparkSession,
 ) -> None:
     places = [
-        # event, file, row, repeated?
-        ("e1", "a", 1, False),
-        ("e1", "a", 2, True),
-        ("e1", "b", 1, True),
-        ("e2", "b", 2, False),
-        ("e3", "a", 10, False),
-        ("e3", "b", 3, True),
-        ("known", "a", 4, True),
-        ("known", "a", 5, True),
+        # event, file, row, repeated?, in its file?
+        ("e1", "a", 1, False, False),
+        ("e1", "a", 2, True, True),
+        ("e1", "b", 1, True, False),
+        ("e2", "b", 2, False, False),
+        ("e3", "a", 10, False, False),
+        ("e3", "b", 3, True, False),
+        ("known", "a", 4, True, False),
+        ("known", "a", 5, True, True),
     ]
     rows = [
         {"event_id": event, "source_file": file, "row_number": number}
-        for event, file, number, _ in places
+        for event, file, number, _, _ in places
     ]
     rows.append({"event_id": "e2", "source_file": "a", "row_number": 6, "rejected": True})
     judged = _judged_events(spark, rows)
     others = frame(spark, SILVER_INTERACTIONS, [{"event_id": "known"}, {"event_id": "else"}])
     marked = silver.mark_duplicates(judged, silver.repeated_events(judged, others))
-    found = {(r["source_file"], r["row_number"]): r["is_duplicate"] for r in rows_of(marked)}
-    assert found == {(file, number): is_repeat for _, file, number, is_repeat in places} | {
-        ("a", 6): False
+    found = {
+        (r["source_file"], r["row_number"]): (r["is_duplicate"], r["in_file"])
+        for r in rows_of(marked)
     }
+    assert found == {
+        (file, number): (is_repeat, in_file) for _, file, number, is_repeat, in_file in places
+    } | {("a", 6): (False, False)}
     assert marked.count() == len(rows)
 
 
