@@ -4,12 +4,15 @@ All rows of the night are replaced whole, and no other night is touched. Nothing
 every row is accounted for and every gate has passed.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import reduce
 from typing import Literal
 
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -19,13 +22,17 @@ from jobs.config import Settings
 from jobs.job_report import JobReport
 from jobs.later_nights import later_events
 from lakehouse import arrow, silver
+from lakehouse.errors import DataError, InfrastructureError, TopshelfError
+from lakehouse.event_identity import check_identities, write_identities
 from lakehouse.lake import Lakehouse
-from lakehouse.row_accounting import Tally, accounting_rows, rows_of_night
+from lakehouse.row_accounting import Tally, accounting_rows, rows_of_night, stale_nights
+from lakehouse.source_counts import SourceCounts, count_by_source
 from lakehouse.sources import SourceMapping
 from lakehouse.tables import (
     BRONZE_EVENTS,
     BRONZE_ITEMS,
     BRONZE_USERS,
+    EVENT_IDENTITY,
     QUARANTINE,
     ROW_ACCOUNTING,
     SILVER_INTERACTIONS,
@@ -50,18 +57,22 @@ class Night:
     kept: DataFrame
     rejected: DataFrame
     tally: Tally
+    sources: Mapping[str, SourceCounts]
 
 
 def run(lake: Lakehouse, settings: Settings, *, run_date: date) -> JobReport:
     """Clean the bronze rows taken in on ``run_date``.
 
-    Raises ``DataError`` where a row is unaccounted for and ``DataQualityError`` where a gate
-    refuses; silver is then as it was.
+    Raises ``ConfigurationError`` where events would get other ids than in earlier nights,
+    ``DataError`` where a row is unaccounted for or a mapping cannot be applied to the rows, and
+    ``DataQualityError`` where a gate refuses; silver is then as it was.
     """
-    with lake.writing(*SILVER_OF.values(), QUARANTINE, ROW_ACCOUNTING):
+    by_table = _sources_by_table(settings)
+    with lake.writing(*SILVER_OF.values(), QUARANTINE, ROW_ACCOUNTING, EVENT_IDENTITY):
+        check_identities(lake.root, by_table[BRONZE_EVENTS], run_date)
         nights = {
-            table: _judge(lake, table, sources, run_date)
-            for table, sources in _sources_by_table(settings).items()
+            table: _judge(lake, settings, table, sources, run_date)
+            for table, sources in by_table.items()
         }
         tallies = {
             table.full_name: nights[table].tally
@@ -73,7 +84,13 @@ def run(lake: Lakehouse, settings: Settings, *, run_date: date) -> JobReport:
             tally.check(name, run_date)
         accounting = accounting_rows(tallies, run_date)
         quarantine = reduce(DataFrame.unionByName, [night.rejected for night in nights.values()])
-        warnings = _check(lake, settings, nights, run_date)
+        warnings = [
+            sentence
+            for night in nights.values()
+            for counts in night.sources.values()
+            for sentence in counts.warnings(settings.features.event_types)
+        ]
+        warnings += _check(lake, settings, nights, run_date)
         warnings += _check_outcome(settings, tallies, quarantine, run_date)
 
         for table, target in SILVER_OF.items():
@@ -84,6 +101,9 @@ def run(lake: Lakehouse, settings: Settings, *, run_date: date) -> JobReport:
                 lake.create(target)
         rejected_rows = sum(tally.quarantine_rows for tally in tallies.values())
         _replace(lake, QUARANTINE, quarantine, rejected_rows, run_date)
+        events = nights[BRONZE_EVENTS].sources
+        with_events = [s for s in by_table[BRONZE_EVENTS] if events[s.name].silver_rows]
+        write_identities(lake.root, with_events, run_date)
         arrow.replace(lake.root, ROW_ACCOUNTING, accounting, {"ingest_date": run_date})
         rules = _rejected_by_rule(quarantine) if rejected_rows else {}
         for night in nights.values():
@@ -96,11 +116,14 @@ def run(lake: Lakehouse, settings: Settings, *, run_date: date) -> JobReport:
             **{name: tally.bronze_rows for name, tally in tallies.items()},
             **{SILVER_OF[t].full_name: n.tally.silver_rows for t, n in nights.items()},
             QUARANTINE.full_name: rejected_rows,
-            "duplicates": sum(tally.duplicate_rows for tally in tallies.values()),
+            "repeated events": tallies[BRONZE_EVENTS.full_name].duplicate_rows,
+            "superseded items": tallies[BRONZE_ITEMS.full_name].duplicate_rows,
+            "superseded users": tallies[BRONZE_USERS.full_name].duplicate_rows,
         },
         facts={
             "row_accounting": {name: dict(asdict(tally)) for name, tally in tallies.items()},
             "quarantine_by_rule": dict(rules),
+            "repeated_in_file": {name: n.repeated_in_file for name, n in sorted(events.items())},
         },
         warnings=(
             *warnings,
@@ -119,20 +142,21 @@ def _sources_by_table(settings: Settings) -> dict[Table, list[SourceMapping]]:
 
 
 def _judge(
-    lake: Lakehouse, table: Table, sources: Sequence[SourceMapping], run_date: date
+    lake: Lakehouse,
+    settings: Settings,
+    table: Table,
+    sources: Sequence[SourceMapping],
+    run_date: date,
 ) -> Night:
-    """Judge the night's rows of one bronze table and count where they go.
-
-    The bronze rows are counted in Delta's log, apart from the frame whose rows they must match.
-    """
-    bronze = lake.read(table).where(F.col("ingest_date") == F.lit(run_date))
-    judged = reduce(
-        DataFrame.unionByName,
-        [
-            silver.judge(bronze.where(F.col("source") == source.name), source, night=run_date)
-            for source in sources
-        ],
-    ).persist()
+    """Judge the night's rows of one bronze table and count where they go."""
+    bronze, bronze_rows = _bronze_of_night(lake, table, run_date)
+    parts = {
+        source.name: silver.judge(
+            bronze.where(F.col("source") == source.name), source, night=run_date
+        )
+        for source in sources
+    }
+    judged = reduce(DataFrame.unionByName, parts.values()).persist()
     if table is BRONZE_EVENTS:
         others = lake.read(SILVER_INTERACTIONS).where(F.col("ingest_date") != F.lit(run_date))
         duplicates = silver.repeated_events(judged, others)
@@ -140,20 +164,66 @@ def _judge(
         duplicates = silver.superseded_rows(judged, "item_id", prefer="title")
     else:
         duplicates = silver.superseded_rows(judged, "user_id")
-    # Spark knows the size of a filled cache: it broadcasts a few duplicates and shuffles many.
-    duplicates.persist().count()
-    marked = silver.mark_duplicates(judged, duplicates)
-    counts = marked.agg(
-        F.count_if(F.col("rules").isNull() & ~F.col("is_duplicate")),
-        F.count_if(F.col("rules").isNotNull()),
-        F.count_if("is_duplicate"),
-    ).collect()[0]
+    try:
+        # Spark knows the size of a filled cache: it broadcasts a few duplicates, shuffles many.
+        duplicates.persist().count()
+        marked = silver.mark_duplicates(judged, duplicates)
+        counts = count_by_source(marked, parts.keys(), event_types=settings.features.event_types)
+    except (PySparkException, Py4JJavaError) as error:
+        if "java.lang.OutOfMemoryError" in str(error):
+            raise
+        raise _cannot_judge(parts, error) from error
+    tally = Tally(
+        bronze_rows,
+        sum(count.silver_rows for count in counts.values()),
+        sum(count.quarantine_rows for count in counts.values()),
+        sum(count.duplicate_rows for count in counts.values()),
+    )
     return Night(
         cached=(judged, duplicates),
         kept=silver.kept(marked, SILVER_OF[table]),
         rejected=silver.rejected(marked, table),
-        tally=Tally(rows_of_night(lake.root, table, run_date), *counts),
+        tally=tally,
+        sources=counts,
     )
+
+
+def _bronze_of_night(lake: Lakehouse, table: Table, run_date: date) -> tuple[DataFrame, int]:
+    """The night's rows and their number by Delta's log, at one version of the table.
+
+    An ingest may commit more rows meanwhile; they wait until the night is cleaned again.
+    """
+    version = lake.version(table)
+    if version is None:
+        return lake.read(table), 0
+    rows = lake.read(table, version=version).where(F.col("ingest_date") == F.lit(run_date))
+    return rows, rows_of_night(lake.root, table, run_date, version=version)
+
+
+def _cannot_judge(parts: Mapping[str, DataFrame], error: Exception) -> TopshelfError:
+    """Say which source's rows Spark cannot judge; its own text may quote the data."""
+    named = re.search(r"\[[A-Z0-9_.]+\]|[\w.]+(Exception|Error)\b", str(error))
+    reason = named.group() if named else type(error).__name__
+    sources = [name for name, part in parts.items() if not _can_be_computed(part)]
+    if not sources:
+        return InfrastructureError(
+            f"Spark could not clean the night ({reason}), though each source alone goes. Nothing "
+            "was written. Look at Spark's log for memory and disk, then run it again."
+        )
+    return DataError(
+        f"source {', '.join(sources)}: Spark cannot clean its rows ({reason}). Nothing was "
+        "written. Look at the source's `replacements` and `reject` in the configuration: patterns "
+        "are in Java's dialect, and in a replacement `$1` is the first group and `\\$` a dollar "
+        "sign. If they are right, Spark's log above names the cause."
+    )
+
+
+def _can_be_computed(frame: DataFrame) -> bool:
+    try:
+        frame.write.format("noop").mode("overwrite").save()
+    except (PySparkException, Py4JJavaError):
+        return False
+    return True
 
 
 def _check(
@@ -165,6 +235,21 @@ def _check(
         if not night.tally.silver_rows:
             continue
         rules: list[checks.Check] = []
+        if table is BRONZE_EVENTS:
+            rules += [
+                checks.share(
+                    f"the share of {name} rows that repeat an earlier row of their file",
+                    counts.repeated_in_file,
+                    counts.rows,
+                    maximum=settings.quality.duplicate_warn_share,
+                    advice="Each of these events counts once. If they are several, let the source "
+                    "say what tells them apart: map order_id or the time of day, and name them in "
+                    "duplicate_key if there is one. If its files do repeat rows, raise [quality] "
+                    "duplicate_warn_share.",
+                    severity="warn",
+                )
+                for name, counts in night.sources.items()
+            ]
         if table is BRONZE_EVENTS and BRONZE_ITEMS in nights:
             unknown = _events_without_item(lake, night.kept, nights[BRONZE_ITEMS].kept, run_date)
             rules.append(
@@ -267,13 +352,10 @@ def _rejected_by_rule(quarantine: DataFrame) -> dict[str, int]:
 
 
 def _waiting_nights(lake: Lakehouse, run_date: date) -> list[str]:
-    """A sentence for every earlier night that was taken in but never cleaned."""
-    taken_in = {
-        partition[0] for table in SILVER_OF for partition in arrow.partition_rows(lake.root, table)
-    }
-    cleaned = {day for (day,) in arrow.partition_rows(lake.root, ROW_ACCOUNTING)}
+    """A sentence for every night up to this one whose rows are not, or not all, in silver."""
     return [
-        f"the night of {night} was taken in but never cleaned: topshelf clean --run-date {night}"
-        for night in sorted(taken_in - cleaned)
-        if night < str(run_date)
+        f"the night of {night} "
+        + ("was given rows after it was cleaned" if cleaned else "was taken in but never cleaned")
+        + f": topshelf clean --run-date {night}"
+        for night, cleaned in stale_nights(lake.root, tuple(SILVER_OF), until=run_date).items()
     ]

@@ -88,15 +88,17 @@ def exists(root: Path, table: Table) -> bool:
     return DeltaTable.is_deltatable(str(root / table.path))
 
 
-def partition_rows(root: Path, table: Table) -> dict[tuple[str, ...], int]:
+def partition_rows(
+    root: Path, table: Table, *, version: int | None = None
+) -> dict[tuple[str, ...], int]:
     """Rows by the values of the partition columns (as text, in declared order).
 
-    Taken from Delta's log alone; empty where the table does not exist.
+    Taken from Delta's log alone, as of ``version`` if given; empty where the table does not exist.
     """
     if not exists(root, table):
         return {}
     rows: dict[tuple[str, ...], int] = defaultdict(int)
-    for action in pa.table(_open(root, table, None).get_add_actions()).to_pylist():
+    for action in pa.table(_open(root, table, version).get_add_actions()).to_pylist():
         values = action["partition"]
         rows[tuple(str(values[name]) for name in table.partition_by)] += action["num_records"]
     return dict(rows)

@@ -31,17 +31,21 @@ class Lakehouse:
                 held.enter_context(jvm_lock(self.spark._jvm, lock_path(self.root, table)))
             yield
 
-    def read(self, table: Table) -> DataFrame:
+    def read(self, table: Table, *, version: int | None = None) -> DataFrame:
         """The table as of now; an empty frame with its schema where nothing was written yet.
 
-        A column that was declared after the table was last written is null. Raises ``DataError``
-        where the table's log cannot be used; of a damaged file Spark tells when it is read.
+        ``version`` pins a Delta version, whatever is committed meanwhile. A column that was
+        declared after the table was last written is null. Raises ``DataError`` where the table's
+        log cannot be used; of a damaged file Spark tells when it is read.
         """
         if self.version(table) is None:
             # From Arrow no Python worker has to start, as it would from an empty list.
             none = arrow.arrow_schema(table).empty_table()
             return self.spark.createDataFrame(none, spark_schema(table))
-        frame = self.spark.read.format("delta").load(self._path(table))
+        reader = self.spark.read.format("delta")
+        if version is not None:
+            reader = reader.option("versionAsOf", version)
+        frame = reader.load(self._path(table))
         return frame.withColumns(
             {
                 column.name: F.lit(None).cast(SPARK_TYPES[column.type])

@@ -1,6 +1,7 @@
 """Where a night's rows went, and how many a usual night has."""
 
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -55,10 +56,32 @@ def accounting_rows(tallies: Mapping[str, Tally], night: date) -> pa.Table:
     )
 
 
-def rows_of_night(root: Path, table: Table, night: date) -> int:
-    """The rows of a table whose first partition column is the ingest date, by Delta's log."""
-    counts = arrow.partition_rows(root, table)
+def rows_of_night(root: Path, table: Table, night: date, *, version: int | None = None) -> int:
+    """The rows of a table whose first partition column is the ingest date, by Delta's log.
+
+    ``version`` pins a Delta version; without it the newest is counted.
+    """
+    counts = arrow.partition_rows(root, table, version=version)
     return sum(rows for partition, rows in counts.items() if partition[0] == str(night))
+
+
+def stale_nights(root: Path, tables: Sequence[Table], *, until: date) -> dict[date, bool]:
+    """The nights up to ``until`` whose bronze rows are not those that were accounted for.
+
+    By night, whether it was cleaned before; it has then been given further rows since.
+    """
+    taken_in: Counter[tuple[str, str]] = Counter()
+    for table in tables:
+        for partition, rows in arrow.partition_rows(root, table).items():
+            taken_in[partition[0], table.full_name] += rows
+    accounted: Counter[tuple[str, str]] = Counter()
+    if arrow.exists(root, ROW_ACCOUNTING):
+        for row in arrow.read(root, ROW_ACCOUNTING).to_pylist():
+            accounted[str(row["ingest_date"]), row["table_name"]] = row["bronze_rows"]
+    cleaned = {night for night, _ in accounted}
+    stale = {place[0] for place, rows in taken_in.items() if rows != accounted[place]}
+    due = [night for night in sorted(stale) if night <= str(until)]
+    return {date.fromisoformat(night): night in cleaned for night in due}
 
 
 def usual_rows(root: Path, table: Table, *, before: date) -> float | None:

@@ -80,7 +80,11 @@ def test_movielens_with_headers(lake, tmp_path, monkeypatch):
     rows = take_in(lake, settings, date(2024, 1, 1))
     assert rows["bronze.events"] == 3
     # A rating that is no number is rejected; the same rating again is a repeat.
-    assert (rows["silver.interactions"], rows["silver.quarantine"], rows["duplicates"]) == (1, 1, 1)
+    assert (rows["silver.interactions"], rows["silver.quarantine"], rows["repeated events"]) == (
+        1,
+        1,
+        1,
+    )
     events = lake.read(SILVER_INTERACTIONS).selectExpr(
         "user_id", "item_id", "string(event_ts) AS event_ts", "value"
     )
@@ -126,7 +130,8 @@ def test_daily_orders_night_after_night(lake, tmp_path, monkeypatch):
         lines = len((ONLINE_RETAIL / f"{day}.csv").read_text().splitlines()) - 1
         assert (rows["bronze.events"], rows["bronze.items"]) == (lines, lines)
         kept = rows["silver.interactions"] + rows["silver.items"]
-        assert kept + rows["silver.quarantine"] + rows["duplicates"] == 2 * lines
+        left_out = rows["repeated events"] + rows["superseded items"]
+        assert kept + rows["silver.quarantine"] + left_out == 2 * lines
         assert rows["silver.interactions"] > 0
     events = lake.read(SILVER_INTERACTIONS)
     assert events.where("user_id LIKE '%.0' OR order_id LIKE 'C%' OR item_id = 'POST'").count() == 0
