@@ -202,8 +202,10 @@ def _bronze_of_night(lake: Lakehouse, table: Table, run_date: date) -> tuple[Dat
 
 def _cannot_judge(parts: Mapping[str, DataFrame], error: Exception) -> TopshelfError:
     """Say which source's rows Spark cannot judge; its own text may quote the data."""
-    named = re.search(r"\[[A-Z0-9_.]+\]|[\w.]+(Exception|Error)\b", str(error))
-    reason = named.group() if named else type(error).__name__
+    # Spark's own names of errors come before the classes of Java's, of which the last is the cause.
+    conditions = re.findall(r"\[[A-Z0-9_.]{4,}\]", str(error))
+    classes = re.findall(r"\b[a-z][\w.]*\.\w+(?:Exception|Error)\b", str(error))
+    reason = [type(error).__name__, *classes, *conditions[:1]][-1]
     sources = [name for name, part in parts.items() if not _can_be_computed(part)]
     if not sources:
         return InfrastructureError(

@@ -123,7 +123,7 @@ class Quality(_Section):
         le=1,
         description="Warn above this share of events without a known item.",
     )
-    duplicate_warn_share: float = Field(
+    duplicate_warn_share: Real = Field(
         default=0.01,
         ge=0,
         le=1,

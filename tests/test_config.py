@@ -228,7 +228,7 @@ def test_a_mistyped_name_is_not_told_as_missing_too(
             "TOPSHELF__SERVING__STORE: has options after `?` or `#`",
         ),
         ("TOPSHELF__TRAIN__SEED", "s3cret", "TOPSHELF__TRAIN__SEED: must be a whole number"),
-        ("TOPSHELF__TRAIN__SEED", "-1", "TOPSHELF__TRAIN__SEED: must be at least 0"),
+        ("TOPSHELF__TRAIN__SEED", "-731", "TOPSHELF__TRAIN__SEED: must be at least 0"),
         ("TOPSHELF__GATE__TOLERANCE", "nan", "TOPSHELF__GATE__TOLERANCE: must be a finite number"),
         ("TOPSHELF__TRAIN__WARM_START", "s3cret", "TOPSHELF__TRAIN__WARM_START: must be `true`"),
         (
