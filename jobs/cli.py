@@ -23,7 +23,12 @@ import typer
 
 from jobs.steps import STEPS, Step, run_step
 from jobs.supervision import supervised
-from lakehouse.errors import ConfigurationError, TopshelfError, foreseeing_system_failures
+from lakehouse.errors import (
+    ConfigurationError,
+    DataError,
+    TopshelfError,
+    foreseeing_system_failures,
+)
 from lakehouse.ownership import check_owner
 from lakehouse.windows import FIRST_DAY, LAST_DAY
 
@@ -415,6 +420,54 @@ def reproduce(
 def tables_doc() -> None:
     """Print the documentation of all tables (docs/tables.md)."""
     print(import_module("jobs.tables_doc").tables_doc(), end="")
+
+
+@config_app.command("init")
+def config_init(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Your files.")],
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; by default SHOP.toml in this folder.")
+    ] = None,
+    shop: Annotated[
+        str | None, typer.Option(help="Name of the shop; by default that of the files' folder.")
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OURS=YOURS", help="E.g. user_id=Klient (repeatable)."),
+    ] = None,
+) -> None:
+    """Look at files and write a first configuration, doubts as comments."""
+    with _explaining("config init"):
+        given = dict(_pair(text) for text in column or ())
+        written, doubts = import_module("jobs.config_init").write_first_configuration(
+            files, out=out, shop=shop, given=given
+        )
+        print(
+            f"topshelf config init: wrote {written}; {doubts} line(s) that begin with `# ?` are "
+            f"doubts. Then: topshelf config check --config {written}"
+        )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    ours, equals, yours = text.partition("=")
+    if not (ours and equals and yours):
+        raise ConfigurationError(f"--column {text!r} is not OURS=YOURS, such as user_id=Klient.")
+    return ours, yours
+
+
+@config_app.command("check")
+def config_check(config: ConfigFile) -> None:
+    """Say what is wrong, what each source matches, and how rows are read.
+
+    People's ids are shown in part only. Writes nothing.
+    """
+    with _explaining("config check"):
+        job = import_module("jobs.config_check")
+        checked = job.check(_load(config))
+        _print(job.show(checked))
+        if problems := checked.problems:
+            raise DataError(f"{len(problems)} source(s) cannot be taken in (see above).")
+        print("topshelf config check: nothing is wrong")
 
 
 @config_app.command("doc")
