@@ -13,7 +13,8 @@ from lakehouse.nearest import nearest
 
 PREFIX: Final = "TOPSHELF"
 OTHER_NAMES: Final = {
-    "TOPSHELF_CONFIG": "The configuration file, where `--config` is not given.",
+    "TOPSHELF_CONFIG": "The configuration file, where `--config` is not given; for Airflow also a "
+    "folder with one file a shop.",
     "TOPSHELF_NO_SYSTEM": "`1`: set-up must not install packages of the system.",
     "TOPSHELF_ROOT": "The checkout, for notebooks that run elsewhere.",
 }

@@ -166,5 +166,5 @@ def test_a_killed_task_leaves_no_process_and_its_night_can_go_on(
     assert set(airflow.tasks(dag, run).values()) == {"success"}
     assert rows
     settings = load(folder / "shops" / "real.toml")
-    with open_store(settings.serving.store) as store:
+    with open_store(settings.serving.store, settings.shop.name) as store:
         assert len(lookup(store, "u1", "all").items) == SIZE

@@ -15,6 +15,8 @@ from jobs.job_report import StepFailure, read_failures
 ROOT = Path(__file__).parents[1]
 NIGHT = date(2024, 1, 2)
 CONFIG = """
+[shop]
+name = "corner"
 [[sources]]
 name = "orders"
 target = "events"
