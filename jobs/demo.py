@@ -20,7 +20,7 @@ from jobs.config import Settings, load
 from jobs.job_report import JobReport, JsonValue
 from jobs.overview import Overview, collect
 from jobs.report import METRIC, SHOWN_METRICS, findings, layer_rows, page_path
-from jobs.steps import Step, run_step
+from jobs.steps import STEPS, Step, run_step
 from lakehouse.atomic import write_text
 from lakehouse.errors import InfrastructureError
 from lakehouse.locks import process_lock
@@ -128,9 +128,10 @@ def progress(lines: Iterable[str]) -> Iterator[tuple[str, str | None]]:
 
     Airflow repeats a failed task's output; a sentence is given once.
     """
+    steps = {step.name for step in STEPS}
     seen = set()
     for line in lines:
-        if started := STARTED.search(line):
+        if (started := STARTED.search(line)) and started["step"] in steps:
             yield started["step"], None
         elif (said := SAID.search(line)) and said.groups() not in seen:
             seen.add(said.groups())
@@ -159,10 +160,7 @@ def _run_dag(console: Console) -> float:
                 tail.append(line)
                 yield line
 
-        for step, text in progress(lines()):
-            console.print(
-                f"{step:<10} " if text is None else text, end="" if text is None else "\n"
-            )
+        _print_progress(console, lines())
     if airflow.returncode:
         console.print("".join(["\n", *tail]))
         raise InfrastructureError(f"the DAG run failed; above is the end of its log {LOG}")

@@ -445,6 +445,7 @@ def test_the_demo_s_figures_tell_steps_from_airflow(night: Overview) -> None:
 def test_progress_is_what_the_steps_say_each_sentence_once() -> None:
     task, hook = "[airflow.sdk.definitions.dag] loc=dag.py:1501", "[airflow.task.hooks.x.Y] loc=x:9"
     log = [
+        f"T [info     ] [DAG TEST] starting task_id=await_turn map_index=-1 {task}",
         f"T [info     ] [DAG TEST] starting task_id=bronze.ingest map_index=-1 {task}",
         f"T [info     ] Spark-Submit cmd: spark-submit /x/submit.py ingest {hook}",
         f"T [info     ] topshelf ingest: warning: 2 columns [x] {hook}",
