@@ -82,11 +82,11 @@ class Airflow:
         assert status < HTTPStatus.BAD_REQUEST, (status, answer)
         return answer
 
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """A command through `infra/run`, as a person would type it."""
+    def type(self, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """A command line in the checkout, as a person would type it."""
         return subprocess.run(
-            [self.checkout / "infra" / "run", *command],
-            env=self.environment,
+            ["bash", "-c", command],
+            env=self.environment | environment,
             cwd=self.checkout,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -136,7 +136,9 @@ class Airflow:
 
     def ends(self, dag: str, run: str) -> str:
         """Wait until a run has ended; its state."""
-        return until(lambda: (state := self.state(dag, run)) in ("success", "failed") and state)
+        return until(
+            lambda: (state := self.state(dag, run)) in ("success", "failed") and state, seconds=600
+        )
 
     def processes(self, *words: str) -> list[str]:
         """The command lines, with all these words, of what this Airflow started and still runs."""
@@ -194,7 +196,7 @@ def running_airflow(folder: Path, config: Path) -> Iterator[Airflow]:
         yield Airflow(checkout, port, environment, {"Authorization": f"Bearer {token}"})
     finally:
         server.terminate()
-        server.wait(timeout=60)
+        server.wait(timeout=PATIENCE_SECONDS)
 
 
 def _checkout(folder: Path) -> Path:

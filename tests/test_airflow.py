@@ -4,6 +4,7 @@ One Airflow serves all tests here. The steps of two shops are only written down;
 `real`, are run.
 """
 
+import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -17,6 +18,7 @@ from serving.stores import open_store
 from tests.airflow_server import Airflow, running_airflow, until
 from tests.test_end_to_end import CONFIG, NIGHT, SIZE, land
 
+FIRST_STEPS = (Path(__file__).parents[1] / "docs" / "first_steps.md").read_text(encoding="utf-8")
 STEP_NAMES = [step.name for step in STEPS]
 NIGHTLY, WEEKLY = "nightly_recommendations", "weekly_tuning"
 
@@ -52,12 +54,20 @@ def nights(airflow: Airflow, shop: str) -> list[tuple[str, str]]:
     return [(call.run_date, call.step) for call in airflow.calls() if call.shop == shop]
 
 
+def documented(heading: str) -> list[str]:
+    """The commands below a heading of the first steps, one a line or one over several lines."""
+    section = FIRST_STEPS.partition(f"{heading}\n")[2].split("\n#")[0]
+    blocks = re.findall("(?s)```sh\\n(.*?)```", section)
+    assert blocks, heading
+    return [part for block in blocks for part in re.split(r"\n(?=infra/run )", block.strip())]
+
+
 def test_each_shop_has_its_dags_and_a_broken_one_takes_no_other_down(airflow: Airflow) -> None:
     dags = airflow.done("GET", "/api/v2/dags")["dags"]
     shops = ("real", "tools", "toys")
     assert {dag["dag_id"]: sorted(tag["name"] for tag in dag["tags"]) for dag in dags} == {
-        f"{dag}_{shop}": sorted(["recommendations", shop])
-        for dag in (NIGHTLY, WEEKLY)
+        f"{dag}_{shop}": sorted(["recommendations", shop, tag])
+        for dag, tag in ((NIGHTLY, "nightly"), (WEEKLY, "weekly"))
         for shop in shops
     }
     (error,) = airflow.done("GET", "/api/v2/importErrors")["import_errors"]
@@ -73,8 +83,8 @@ def test_a_backfill_takes_each_day_once_in_order_and_the_last_one_too(airflow: A
     dag = f"{NIGHTLY}_toys"
     airflow.unpause(dag)
     days = ["2018-01-01", "2018-01-02"]
-    range_ = ["--from-date", days[0], "--to-date", days[-1]]
-    done = airflow.run("airflow", "backfill", "create", "--dag-id", dag, *range_)
+    range_ = f"--from-date {days[0]} --to-date {days[-1]}"
+    done = airflow.type(f"infra/run airflow backfill create --dag-id {dag} {range_}")
     assert done.returncode == 0, done.stdout
     runs = [f"backfill__{day}T00:00:00+00:00" for day in days]
     assert [airflow.ends(dag, run) for run in runs] == ["success", "success"]
@@ -83,14 +93,36 @@ def test_a_backfill_takes_each_day_once_in_order_and_the_last_one_too(airflow: A
     assert nights(airflow, "toys")[: len(expected)] == expected
 
 
+def test_the_documented_week_has_seven_nights(airflow: Airflow) -> None:
+    (command,) = documented("### A week again")
+    done = airflow.type(command.replace(NIGHTLY, f"{NIGHTLY}_toys") + " --dry-run")
+    assert done.returncode == 0, done.stdout
+    planned = re.findall(r"\| (\d{4}-\d\d-\d\d) 00:00:00", done.stdout)
+    assert planned == [f"2011-05-{day}" for day in range(20, 27)]
+
+
 def test_a_cleared_task_runs_again_with_what_follows_it(airflow: Airflow) -> None:
-    dag, run = f"{WEEKLY}_tools", "again"
-    airflow.unpause(dag)
-    body = {"logical_date": None, "conf": {"run_date": "2018-01-02"}, "dag_run_id": run}
-    airflow.done("POST", f"/api/v2/dags/{dag}/dagRuns", body)
-    assert airflow.ends(dag, run) == "success"
-    airflow.clear(dag, run, "tune")
-    until(lambda: nights(airflow, "tools") == [("2018-01-02", "tune")] * 2)
+    dag, run = f"{NIGHTLY}_toys", "backfill__2018-01-02T00:00:00+00:00"
+    (command,) = documented("### A task again")
+    done = airflow.type(command.replace(NIGHTLY, dag).replace("2011-05-26", "2018-01-02"))
+    assert done.returncode == 0, done.stdout
+    again = [("2018-01-02", "publish"), ("2018-01-02", "report")]
+    until(lambda: [call for call in nights(airflow, "toys") if call in again] == again * 2)
+    airflow.clear(dag, run, "report")
+    until(lambda: nights(airflow, "toys").count(again[1]) == 3)
+
+
+def test_the_documented_trigger_runs_the_night_that_it_names(airflow: Airflow) -> None:
+    dag = f"{NIGHTLY}_tools"
+    unpause, trigger, show = documented("## The data engineer: a night under Airflow")[-3:]
+    for command in (unpause, trigger):
+        done = airflow.type(command.replace(NIGHTLY, dag))
+        assert done.returncode == 0, done.stdout
+    night = [("2011-05-20", step) for step in STEP_NAMES]
+    until(lambda: nights(airflow, "tools") == night)
+    until(
+        lambda: re.search(r"manual__.*\| success", airflow.type(show.replace(NIGHTLY, dag)).stdout)
+    )
 
 
 HOSTILE = {
@@ -127,10 +159,6 @@ def test_a_run_date_that_is_no_date_starts_no_run(airflow: Airflow, value: objec
             {"conf": {"rundate": "2018-01-02"}},
             "the run was given ['rundate']; it takes run_date only.",
         ),
-        (
-            {"partition_key": "$(touch OWNED)"},
-            "run_date '$(touch OWNED)' is no date; give YYYY-MM-DD.",
-        ),
     ],
 )
 def test_what_airflow_lets_through_fails_before_any_step(
@@ -145,6 +173,7 @@ def test_what_airflow_lets_through_fails_before_any_step(
     assert not list(airflow.checkout.rglob("OWNED"))
 
 
+@pytest.mark.timeout(1500)
 def test_a_killed_task_leaves_no_process_and_its_night_can_go_on(
     airflow: Airflow, folder: Path
 ) -> None:
@@ -158,7 +187,7 @@ def test_a_killed_task_leaves_no_process_and_its_night_can_go_on(
     assert airflow.ends(dag, run) == "failed"
 
     airflow.clear(dag, run, "bronze.ingest")
-    until(lambda: airflow.processes("topshelf", "train"), seconds=300)
+    until(lambda: airflow.processes("topshelf", "train"), seconds=900)
     # Cleared while it runs: what runs is ended, then it is run again.
     airflow.clear(dag, run, "model.train")
     assert airflow.ends(dag, run) == "success"
@@ -168,3 +197,14 @@ def test_a_killed_task_leaves_no_process_and_its_night_can_go_on(
     settings = load(folder / "shops" / "real.toml")
     with open_store(settings.serving.store, settings.shop.name) as store:
         assert len(lookup(store, "u1", "all").items) == SIZE
+
+
+def test_the_documented_questions_are_answered(airflow: Airflow, folder: Path) -> None:
+    """Needs the night of the test before."""
+    for heading in ("## The analyst", "## The machine-learning engineer"):
+        title = next(line for line in FIRST_STEPS.splitlines() if line.startswith(heading))
+        for command in documented(title):
+            mine = command.replace("17850", "u1").replace("2011-05-26", str(NIGHT))
+            done = airflow.type(mine, TOPSHELF_CONFIG=str(folder / "shops" / "real.toml"))
+            assert done.returncode == 0, (mine, done.stdout)
+            assert done.stdout.strip()
