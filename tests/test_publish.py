@@ -342,5 +342,6 @@ def stamps(folder: Path) -> dict[str, tuple[int, int, bytes]]:
             path.read_bytes(),
         )
         for path in folder.rglob("*")
-        if path.is_file()
+        # A lock names who held it last.
+        if path.is_file() and path.suffix != ".lock"
     }

@@ -83,10 +83,10 @@ def test_every_user_gets_their_lists_and_a_second_run_writes_the_same(settings: 
     report = recommend.run(settings, run_date=NIGHT)
 
     versions = {
-        "silver.interactions": 0,
-        "gold.user_item_features": 0,
-        "gold.user_features": 0,
-        "gold.item_features": 0,
+        "silver.interactions": 1,
+        "gold.user_item_features": 1,
+        "gold.user_features": 1,
+        "gold.item_features": 1,
     }
     release = release_id(NIGHT, "topshelf/1", versions, settings.digest(), 42)
     columns = ["list", "user_id", "rank", "item_id", "title", "score", "source", "reason"]
@@ -108,7 +108,7 @@ def test_every_user_gets_their_lists_and_a_second_run_writes_the_same(settings: 
         "table_versions": versions,
         "configuration": settings.digest(),
         "seed": 42,
-        "recommendations_version": 0,
+        "recommendations_version": 1,
         "users": 2,
         "size": 3,
         "methods": {"all": "decayed_counts", "discover": "popularity"},

@@ -579,7 +579,7 @@ class TestLmdb(StoreConformance):
         assert len(errors) == 2
         for error in errors:
             assert "Read-only file system" in error
-            assert "Mend the folder or its permissions" in error
+            assert "Let this user write its folder, then run again." in error
 
     @pytest.mark.parametrize("what", ["CURRENT", "seal", "records"])
     def test_what_is_no_file_is_named(self, store: Store, folder: Path, what: str) -> None:

@@ -50,10 +50,10 @@ def test_the_best_usable_method_on_the_validation_window_fills_each_list(report:
     facts = report.facts
     assert facts["model_version"] == "topshelf/1"
     assert facts["table_versions"] == {
-        "silver.interactions": 0,
-        "gold.user_item_features": 0,
-        "gold.user_features": 0,
-        "gold.item_features": 0,
+        "silver.interactions": 1,
+        "gold.user_item_features": 1,
+        "gold.user_features": 1,
+        "gold.item_features": 1,
     }
     assert report.rows == {"events": 12 * 22}
     validation, test = facts["validation"], facts["metrics"]
@@ -98,7 +98,7 @@ def test_mlflow_shows_the_run(settings: Settings, report: JobReport) -> None:
         (entry["epoch"], entry["ndcg@10"]) for entry in report.facts["curve"]
     ]
     inputs = {(i.dataset.name, i.dataset.digest) for i in run.inputs.dataset_inputs}
-    assert ("gold.item_features", "version-0") in inputs
+    assert ("gold.item_features", "version-1") in inputs
     assert len(inputs) == 4
     files = [file.path for file in registry.client.list_artifacts(run.info.run_id, "plots")]
     pictures = ("coverage", "learning_curve", "methods", "reliability", "segments")
