@@ -37,8 +37,7 @@ airflow: setup ## Start Airflow's scheduler and UI on loopback (AIRFLOW_PORT=808
 	@infra/airflow/serve
 
 mlflow: setup ## Start MLflow's UI on loopback (PORT_MLFLOW=5000)
-	@mkdir -p .topshelf/mlflow
-	@$(RUN) mlflow ui --host 127.0.0.1 --port $(PORT_MLFLOW) --workers 1 --backend-store-uri sqlite:///.topshelf/mlflow/mlflow.db
+	@$(RUN) topshelf mlflow --port $(PORT_MLFLOW)
 
 bench: setup ## Run the benchmarks and print their tables
 	@for file in benchmarks/*.py; do $(RUN) python $$file || exit 1; done

@@ -403,6 +403,16 @@ def models(config: ConfigFile) -> None:
 
 
 @app.command()
+def mlflow(
+    config: ConfigFile,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
+) -> None:
+    """Serve MLflow's page and print where it opens."""
+    with _explaining("mlflow"):
+        import_module("jobs.mlflow_page").serve(_load(config), port)
+
+
+@app.command()
 def reproduce(
     config: ConfigFile,
     release: Annotated[str, typer.Argument(help="A release of `topshelf releases`.")],

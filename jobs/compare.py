@@ -20,7 +20,8 @@ from models.evaluation import Evaluation
 from models.origin import Origin
 from models.published import PERSONAL_LISTS
 from models.recipe import Recipe
-from models.registry import TrackedRun, metric_name
+from models.registry import TrackedRun
+from models.tracking_page import metric_name
 from models.trial import Outcome
 
 logger = logging.getLogger(__name__)

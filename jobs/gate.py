@@ -5,7 +5,7 @@ Refusing is a normal outcome: the report says ``accepted: false``, and the old r
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -42,7 +42,8 @@ from models.methods import HEURISTICS
 from models.popularity import Popularity
 from models.published import PERSONAL_LISTS, PUBLISHED_FOLDER, Published
 from models.recipe import Recipe
-from models.registry import CHAMPION, ModelVersion, Provenance, Registry, metric_name
+from models.registry import CHAMPION, ModelVersion, Provenance, Registry
+from models.tracking_page import GAIN, deciding, metric_name
 from models.training import judge
 
 CHECKED_STEPS: Final = ("ingest", "clean", "features")
@@ -65,19 +66,17 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
         challenger = registry.challenger(run_date)
         champion = registry.champion()
         limits = Limits(**settings.gate.model_dump())
-        verdict = decide(
-            _figures(registry, settings, limits, challenger, champion),
-            limits,
-            unchecked=_unchecked(settings, run_date),
-        )
+        figures = _figures(registry, settings, limits, challenger, champion)
+        verdict = decide(figures, limits, unchecked=_unchecked(settings, run_date))
         text = _describe(verdict, challenger, champion)
         logger.info("%s", text)
         registry.judge(
             challenger,
             passed=verdict.passed,
             reasons=verdict.reasons,
-            figures=_metrics(verdict),
+            figures=_metrics(verdict) | _gains(figures),
             text=text,
+            page=_page(verdict, challenger, champion),
         )
         accepted = registry.challenger(run_date).passed
         promoted = accepted and not _newer(champion, run_date)
@@ -271,11 +270,28 @@ def _ndcg(
     return judge(recipe, nights, list_name).per_user[PRIMARY_METRIC]
 
 
-def _describe(verdict: Verdict, challenger: ModelVersion, champion: ModelVersion | None) -> str:
+def _outcome(verdict: Verdict, challenger: ModelVersion, champion: ModelVersion | None) -> str:
     against = "the first night, no champion" if champion is None else f"champion {champion.label}"
     outcome = "passes" if verdict.passed else "is REFUSED"
-    lines = [f"challenger {challenger.label} {outcome} ({against})", verdict.table()]
+    return f"challenger {challenger.label} {outcome} ({against})"
+
+
+def _describe(verdict: Verdict, challenger: ModelVersion, champion: ModelVersion | None) -> str:
+    lines = [_outcome(verdict, challenger, champion), verdict.table()]
     return "\n".join([*lines, *verdict.reasons, *_decided(challenger)]) + "\n"
+
+
+def _page(verdict: Verdict, challenger: ModelVersion, champion: ModelVersion | None) -> str:
+    """The same in Markdown."""
+    lines = [f"## Gate: {_outcome(verdict, challenger, champion)}", ""]
+    lines += [f"* {reason}" for reason in (*verdict.reasons, *_decided(challenger))]
+    return "\n".join([*lines, "", verdict.markdown()]) + "\n\n"
+
+
+def _gains(figures: Iterable[ListFigures]) -> dict[str, float]:
+    return {
+        deciding(GAIN, entry.list_name): entry.gain for entry in figures if entry.gain is not None
+    }
 
 
 def _figures_of(check: Check) -> dict[str, JsonValue]:

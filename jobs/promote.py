@@ -24,8 +24,8 @@ from models.registry import (
     ListedVersion,
     ModelVersion,
     Registry,
-    metric_name,
 )
+from models.tracking_page import deciding
 
 NOBODY = "-"
 
@@ -88,7 +88,7 @@ def show_models(
     """Two tables: versions, and decisions if there are any."""
     if not versions:
         return Text("no models yet: run `topshelf train --run-date D`")
-    ndcg = [f"{metric_name(PRIMARY_METRIC)}_{name}" for name in PERSONAL_LISTS]
+    ndcg = [deciding(PRIMARY_METRIC, name) for name in PERSONAL_LISTS]
     table = Table(
         *("version", "run date", "trained (UTC)", "gate", "decision", "aliases"),
         *(f"{PRIMARY_METRIC} {name}" for name in PERSONAL_LISTS),

@@ -29,16 +29,22 @@ from models.evaluation import by_segment
 from models.evidence import EVIDENCE_FOLDER
 from models.origin import Nights
 from models.published import PUBLISHED_FOLDER
-from models.registry import ModelVersion, Provenance, Registry, TrackedRun, metric_name
+from models.registry import (
+    METHODS_HEADING,
+    NOTE_TAG,
+    ModelVersion,
+    Provenance,
+    Registry,
+    TrackedRun,
+)
 from models.reliability import by_score
 from models.segments import activity
+from models.tracking_page import MEASURES, deciding, metric_name
 from models.training import Evaluations, Trained, train
 from models.trial import NO_STATES, OnEpoch
 from models.two_stage import TwoStage
 
 logger = logging.getLogger(__name__)
-
-HEADLINE_METRICS = (PRIMARY_METRIC, "recall@10", "coverage@10", "novelty@10")
 
 
 def run(settings: Settings, *, run_date: date) -> JobReport:
@@ -137,9 +143,7 @@ def _log_results(log: TrackedRun, trained: Trained) -> None:
     for list_name, method in trained.choice.items():
         log.tags({f"published.{list_name}": method})
         published = trained.test[list_name][method].metrics
-        log.metrics(
-            {f"{metric_name(name)}_{list_name}": published[name] for name in HEADLINE_METRICS}
-        )
+        log.metrics({deciding(name, list_name): published[name] for name in MEASURES})
     for window, evaluations in (("validation", trained.validation), ("test", trained.test)):
         log.metrics(
             {
@@ -151,7 +155,7 @@ def _log_results(log: TrackedRun, trained: Trained) -> None:
         )
     comparison = _comparison(trained)
     log.table("methods.json", comparison)
-    log.tags({"mlflow.note.content": _description(comparison)})
+    log.tags({NOTE_TAG: METHODS_HEADING + _description(comparison)})
     log.text("learnt_parameters.json", json.dumps(trained.learnt, indent=2, sort_keys=True))
 
 

@@ -20,7 +20,8 @@ from models.evaluation import Evaluation
 from models.origin import Origin
 from models.published import PERSONAL_LISTS
 from models.recipe import Recipe
-from models.registry import Provenance, Registry, metric_name
+from models.registry import Provenance, Registry
+from models.tracking_page import metric_name
 from models.tuning import (
     AS_NOW,
     Evaluations,

@@ -19,6 +19,9 @@ PLACES: Final = 10
 # Lists of ten from a smaller catalogue are alike whatever the method.
 LEAST_CATALOGUE: Final = 10 * PLACES
 NIGHT: Final = "night"
+HEAD: Final = ("list", "rule", "challenger", "against", "verdict", "asked")
+VERDICT: Final = HEAD.index("verdict")
+REFUSED: Final = "REFUSED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,12 @@ class ListFigures:
     champion_recipe: Rival | None = None
     churn: float | None = None
 
+    @property
+    def gain(self) -> float | None:
+        """NDCG@10 less that of the best heuristic; ``None`` where none is compared."""
+        gains = [rival.difference.mean for rival in self.heuristics if rival.difference]
+        return min(gains, default=None)
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -134,23 +143,31 @@ class Verdict:
 
     def table(self) -> str:
         """The checks as aligned lines of text."""
-        head = ("list", "rule", "challenger", "against", "verdict", "asked")
-        rows = [
-            (
-                check.list_name,
-                check.rule,
-                f"{check.challenger:.4f}",
-                "-" if check.against is None else f"{check.against:.4f}",
-                "pass" if check.passed else "REFUSED",
-                check.asked,
-            )
-            for check in self.checks
-        ]
+        head, rows = HEAD, self._rows()
         widths = [max(len(row[place]) for row in (head, *rows)) for place in range(len(head))]
         return "\n".join(
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
             for row in (head, *rows)
         )
+
+    def markdown(self) -> str:
+        """The checks as a table of Markdown, those not met first."""
+        rows = sorted(self._rows(), key=lambda row: row[VERDICT] != REFUSED)
+        lines = [HEAD, ("---",) * len(HEAD), *rows]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        return [
+            (
+                check.list_name,
+                check.rule,
+                f"{check.challenger:.4f}",
+                "-" if check.against is None else f"{check.against:.4f}",
+                "pass" if check.passed else REFUSED,
+                check.asked,
+            )
+            for check in self.checks
+        ]
 
 
 def served(lists: Lists, *, sellable: int, finite: bool, popular: Indices | None = None) -> Served:

@@ -31,7 +31,7 @@ from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
 from lakehouse.errors import ConfigurationError, DataError, InfrastructureError
 from lakehouse.tables import Table
-from models import pyfunc, tracking_database
+from models import pyfunc, tracking_database, tracking_page
 
 CHALLENGER: Final = "challenger"
 CHAMPION: Final = "champion"
@@ -46,6 +46,10 @@ REFUSED: Final = "refused"
 DECISION_TAG: Final = "decision"
 TOOK_OVER_FROM_TAG: Final = "champion.from"
 LONGEST_TAG: Final = 4000
+# What a run's page says in words; the gate's verdict is put above this heading.
+NOTE_TAG: Final = "mlflow.note.content"
+METHODS_HEADING: Final = "## Methods on the test window\n\n"
+LONGEST_NOTE: Final = 5000
 RUNS_AT_ONCE: Final = 100
 
 Action: TypeAlias = Literal["promoted", "demoted"]
@@ -133,11 +137,6 @@ class ListedVersion:
     created: datetime
     aliases: tuple[str, ...]
     metrics: Mapping[str, float]
-
-
-def metric_name(name: str) -> str:
-    """``name`` as MLflow takes it: no ``@`` and, for ease of use, no spaces."""
-    return name.replace("@", "_at_").replace(" ", "_")
 
 
 class TrackedRun:
@@ -231,8 +230,10 @@ class Registry:
             mlflow.set_tracking_uri(tracking_uri)
             mlflow.set_registry_uri(tracking_uri)
             self.client = MlflowClient(tracking_uri, tracking_uri)
-            self._experiment_id = self.create_experiment(experiment)
-            self.client.set_experiment_tag(self._experiment_id, "topshelf.model", model)
+            self.experiment_id = self.create_experiment(experiment)
+            tags = {"topshelf.model": model, **tracking_page.KIND, **tracking_page.view()}
+            for name, tag in tags.items():
+                self.client.set_experiment_tag(self.experiment_id, name, tag)
             self._create_model()
 
     def reporting(self) -> AbstractContextManager[None]:
@@ -246,7 +247,7 @@ class Registry:
         """
         with self.reporting():
             open_runs = self.client.search_runs(
-                [self._experiment_id], filter_string="attributes.status = 'RUNNING'"
+                [self.experiment_id], filter_string="attributes.status = 'RUNNING'"
             )
             for run in open_runs:
                 self.client.set_tag(run.info.run_id, "interrupted", "true")
@@ -268,7 +269,7 @@ class Registry:
         """
         with self.reporting():
             active = mlflow.start_run(
-                experiment_id=self._experiment_id,
+                experiment_id=self.experiment_id,
                 run_name=name,
                 nested=nested,
                 tags={
@@ -341,10 +342,12 @@ class Registry:
         reasons: Sequence[str],
         figures: Mapping[str, float],
         text: str,
+        page: str,
     ) -> None:
-        """Record a verdict: ``gate.txt`` and figures in the version's run, the outcome as tags.
+        """Record a verdict: ``text`` and figures in the version's run, the outcome as tags.
 
-        The version's page shows the first line of ``text`` and the reasons.
+        ``page`` is the same in Markdown: the version's page shows it, and the run's above what
+        training wrote there.
         """
         outcome = PASSED if passed else REFUSED
         tags = {GATE_TAG: outcome, GATE_REASONS_TAG: "; ".join(reasons)[:LONGEST_TAG] or "none"}
@@ -354,9 +357,11 @@ class Registry:
                 self.client.log_metric(version.run_id, name, value)
             for name, tag in tags.items():
                 self.client.set_tag(version.run_id, name, tag)
-            summary = "\n".join([text.partition("\n")[0], "", *(f"* {r}" for r in reasons)])
+            trained = self.client.get_run(version.run_id).data.tags.get(NOTE_TAG, "")
+            note = page + METHODS_HEADING + trained.rpartition(METHODS_HEADING)[2]
+            self.client.set_tag(version.run_id, NOTE_TAG, note[:LONGEST_NOTE])
             self.client.update_model_version(
-                self.model, str(version.number), description=summary[:LONGEST_TAG]
+                self.model, str(version.number), description=page[:LONGEST_NOTE]
             )
         self.tag(version, tags)
 
@@ -409,7 +414,7 @@ class Registry:
         with self.reporting():
             while pages is not None:
                 found = self.client.search_runs(
-                    [self._experiment_id],
+                    [self.experiment_id],
                     filter_string=f"attributes.status = 'FINISHED' and tags.{tag} != ''",
                     order_by=[f"tags.{RUN_DATE_TAG} DESC", "attributes.start_time DESC"],
                     max_results=RUNS_AT_ONCE,
@@ -465,7 +470,9 @@ class Registry:
         if found is None:
             location = self._artifacts.resolve().as_uri()
             with _there_already():
-                self.client.create_experiment(name, artifact_location=location)
+                self.client.create_experiment(
+                    name, artifact_location=location, tags=dict(tracking_page.KIND)
+                )
             return self.create_experiment(name)
         if found.lifecycle_stage != LifecycleStage.ACTIVE:
             raise ConfigurationError(

@@ -253,6 +253,13 @@ def test_the_first_sane_night_becomes_champion_and_a_second_run_changes_nothing(
     assert run.data.tags["gate"] == "passed"
     assert run.data.metrics["gate_all/ndcg_at_10.challenger"] == 0.5
     assert "gate.txt" in [file.path for file in registry.client.list_artifacts(version.run_id)]
+    assert run.data.metrics["discover/gain"] == 0.0
+    page = str(registry.client.get_model_version("topshelf", "1").description).splitlines()
+    assert page[0] == "## Gate: challenger topshelf/1 passes (champion topshelf/1)"
+    assert (
+        "| discover | ndcg@10 over decayed_counts | 0.5000 | 0.5000 | pass | "
+        "upper end at least 0: +0.0000 [+0.0000, +0.0000] |"
+    ) in page
 
 
 def test_a_worse_challenger_is_refused_and_the_champion_stays(settings: Settings) -> None:

@@ -20,6 +20,7 @@ from jobs.config import Settings
 from jobs.train import open_registry
 from lakehouse.errors import ConfigurationError, DataError, InfrastructureError
 from models import registry as registry_module
+from models import tracking_database
 from models.context import Context
 from models.decayed_counts import DecayedCounts
 from models.ease import Ease
@@ -29,6 +30,7 @@ from models.popularity import Popularity
 from models.published import PUBLISHED_FOLDER, Published
 from models.recipe import Recipe
 from models.registry import CHALLENGER, CHAMPION, ModelVersion, Provenance, Registry
+from models.tracking_page import metric_name
 from tests.killing import forked
 from tests.nights import NIGHT, settings_in
 
@@ -273,7 +275,10 @@ def test_a_read_only_database_is_found_out_at_the_start(
         )
 
 
-def test_a_locked_database_is_found_out_at_the_start(settings: Settings) -> None:
+def test_a_locked_database_is_found_out_at_the_start(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking_database, "BUSY_SECONDS", 0.1)
     path = settings.mlflow.tracking_uri.removeprefix("sqlite:///")
     with sqlite3.connect(path, isolation_level=None) as other:
         other.execute("BEGIN EXCLUSIVE")
@@ -299,4 +304,4 @@ def test_an_experiment_deleted_in_mlflow_is_named(registry: Registry, settings: 
 
 
 def test_metric_names_suit_mlflow() -> None:
-    assert registry_module.metric_name("ndcg@10") == "ndcg_at_10"
+    assert metric_name("ndcg@10") == "ndcg_at_10"

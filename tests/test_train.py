@@ -79,7 +79,7 @@ def test_mlflow_shows_the_run(settings: Settings, report: JobReport) -> None:
     assert "environment.lightfm-next" in run.data.tags
     lines = run.data.tags["mlflow.note.content"].splitlines()
     best = report.facts["metrics"]["all"]["decayed_counts"]
-    assert lines[0] == "List `all`, test window:"
+    assert lines[:3] == ["## Methods on the test window", "", "List `all`, test window:"]
     assert (
         f"| **decayed_counts** (published) | {best['ndcg@10']:.4f} | {best['coverage@10']:.4f} |"
         in lines
@@ -92,7 +92,7 @@ def test_mlflow_shows_the_run(settings: Settings, report: JobReport) -> None:
                 key = f"test_{name}/{measure.replace('@', '_at_')}.{method}"
                 assert metrics[key] == measures[method][measure]
         chosen = report.facts["methods"][name]
-        assert metrics[f"ndcg_at_10_{name}"] == measures[chosen]["ndcg@10"]
+        assert metrics[f"{name}/ndcg_at_10"] == measures[chosen]["ndcg@10"]
     curve = registry.client.get_metric_history(run.info.run_id, "epoch/ndcg_at_10")
     assert [(point.step, point.value) for point in curve] == [
         (entry["epoch"], entry["ndcg@10"]) for entry in report.facts["curve"]
