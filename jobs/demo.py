@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.config import Settings, load
-from jobs.job_report import JobReport, JsonValue
-from jobs.overview import Overview, collect
+from jobs.job_report import JobReport, JsonValue, read_report
+from jobs.overview import REPORT, Overview, collect
 from jobs.report import METRIC, SHOWN_METRICS, findings, layer_rows, page_path
 from jobs.steps import STEPS, Step, run_step
 from lakehouse.atomic import write_text
@@ -81,13 +81,11 @@ def _run(settings: Settings) -> None:
     landed = run_step(DEMO_DATA, settings, RUN_DATE)
     console.print(_counts(landed))
     wall_seconds = _run_dag(console)
-    night = collect(settings, RUN_DATE)
+    night = _with_its_report(collect(settings, RUN_DATE), settings)
     dag_run = DagRun(wall_seconds, sum(night.seconds.values()))
     paths = {
         "run_report": str(page_path(settings, RUN_DATE)),
-        "data_docs": str(night.steps["report"].facts["data_docs"])
-        if "report" in night.steps
-        else None,
+        "data_docs": str(night.steps[REPORT].facts["data_docs"]) if REPORT in night.steps else None,
         "airflow_log": str(LOG),
     }
     summary = summarise(night, landed, dag_run) | {"paths": dict(paths)}
@@ -99,6 +97,12 @@ def _run(settings: Settings) -> None:
         "\nNext: infra/run topshelf lookup --user 1    make airflow    make mlflow    "
         "docs/operations.md"
     )
+
+
+def _with_its_report(night: Overview, settings: Settings) -> Overview:
+    """The night with the step that built its page, which no page can know of."""
+    report = read_report(settings.paths.runs, RUN_DATE, REPORT)
+    return night if report is None else replace(night, steps={**night.steps, REPORT: report})
 
 
 def summarise(night: Overview, landed: JobReport, dag_run: DagRun) -> dict[str, JsonValue]:
