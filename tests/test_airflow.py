@@ -108,6 +108,7 @@ def test_a_cleared_task_runs_again_with_what_follows_it(airflow: Airflow) -> Non
     assert done.returncode == 0, done.stdout
     again = [("2018-01-02", "publish"), ("2018-01-02", "report")]
     until(lambda: [call for call in nights(airflow, "toys") if call in again] == again * 2)
+    assert airflow.ends(dag, run) == "success"
     airflow.clear(dag, run, "report")
     until(lambda: nights(airflow, "toys").count(again[1]) == 3)
 

@@ -85,7 +85,9 @@ def test_a_night_that_went_on_from_another_is_made_again_from_the_same_run(tmp_p
     train.run(settings, run_date=night)
     registry = open_registry(settings)
     # The gate wants a heuristic beside it, and on so few users prefers that.
-    registry.judge(registry.challenger(night), passed=True, reasons=[], figures={}, text="passed")
+    registry.judge(
+        registry.challenger(night), passed=True, reasons=[], figures={}, text="passed", page=""
+    )
     for step in (recommend, publish):
         write_report(step.run(settings, run_date=night), settings.paths.runs)
     with open_store(settings.serving.store, settings.shop.name) as store:
