@@ -1,7 +1,7 @@
 """A real Airflow for tests: what `make airflow` starts, on a free port, in its own checkout.
 
 The checkout has copies of the DAGs and of `infra/`. Its `topshelf` and `spark-submit` write
-down how they were called and do nothing, except for a shop that is to be run for real.
+down how they were called and do nothing, except for the shop `corner`, which is run for real.
 """
 
 import json
@@ -30,7 +30,8 @@ config = os.environ.get("TOPSHELF_CONFIG", "")
 arguments = sys.argv[1:]
 if "--config" in arguments:
     config = arguments[arguments.index("--config") + 1]
-if os.path.basename(config) == "real.toml":
+if os.path.basename(config) == "corner.toml":
+    os.umask(0o022)  # As an Airflow that is not ours may have it.
     os.execv("{real}", ["{real}", *arguments])
 call = {{"command": os.path.basename(sys.argv[0]), "arguments": arguments, "config": config}}
 with open("{calls}", "a") as file:

@@ -8,6 +8,9 @@ from pyspark.sql import SparkSession
 
 from lakehouse.lake import Lakehouse
 from lakehouse.session import spark_session
+from tests.scheduled_night import airflow, airflow_home, night, shop_folder, shops
+
+__all__ = ["airflow", "airflow_home", "night", "shop_folder", "shops"]
 
 # Compiling each query costs more than running it on a handful of rows; the end-to-end test runs as
 # a night does.
@@ -16,6 +19,13 @@ FOR_FEW_ROWS = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.shuffle.partitions": "1",
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Run a file's tests in one process, and in one too all that use the running Airflow."""
+    for item in items:
+        shared = "airflow" in item.fixturenames
+        item.add_marker(pytest.mark.xdist_group("airflow" if shared else str(item.path)))
 
 
 @pytest.fixture(scope="session")

@@ -1,52 +1,22 @@
 """Nights under Airflow's real scheduler: which run, in what order, and what ends a task.
 
-One Airflow serves all tests here. The steps of two shops are only written down; those of a third,
-`real`, are run.
+The steps of two shops are only written down; those of a third, `corner`, are run.
 """
 
 import re
-from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 
-from jobs.config import load
 from jobs.steps import STEPS
-from serving.lookup import lookup
-from serving.stores import open_store
-from tests.airflow_server import Airflow, running_airflow, until
-from tests.test_end_to_end import CONFIG, NIGHT, SIZE, land
+from tests.airflow_server import Airflow, until
+from tests.corner_shop import NIGHT
+from tests.scheduled_night import Night
 
 FIRST_STEPS = (Path(__file__).parents[1] / "docs" / "first_steps.md").read_text(encoding="utf-8")
 STEP_NAMES = [step.name for step in STEPS]
 NIGHTLY, WEEKLY = "nightly_recommendations", "weekly_tuning"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("airflow")
-
-
-@pytest.fixture(scope="module")
-def shops(folder: Path) -> Path:
-    """A folder of six configurations, of which three can be run."""
-    shops = folder / "shops"
-    shops.mkdir()
-    for file, name in {"toys": "toys", "tools": "tools", "one": "twins", "two": "twins"}.items():
-        (shops / f"{file}.toml").write_text(f'[shop]\nname = "{name}"\n')
-    (shops / "broken.toml").write_text('[shop]\nname = "broken\n')
-    real = CONFIG.replace("FOLDER", str(folder)).replace("SIZE", str(SIZE))
-    (shops / "real.toml").write_text(real.replace("corner", "real"))
-    return shops
-
-
-@pytest.fixture(scope="module")
-def airflow(folder: Path, shops: Path) -> Iterator[Airflow]:
-    with running_airflow(folder, shops) as airflow:
-        until(lambda: len(airflow.done("GET", "/api/v2/dags")["dags"]) == 6)
-        yield airflow
-    assert airflow.processes() == []
 
 
 def nights(airflow: Airflow, shop: str) -> list[tuple[str, str]]:
@@ -64,7 +34,7 @@ def documented(heading: str) -> list[str]:
 
 def test_each_shop_has_its_dags_and_a_broken_one_takes_no_other_down(airflow: Airflow) -> None:
     dags = airflow.done("GET", "/api/v2/dags")["dags"]
-    shops = ("real", "tools", "toys")
+    shops = ("corner", "tools", "toys")
     assert {dag["dag_id"]: sorted(tag["name"] for tag in dag["tags"]) for dag in dags} == {
         f"{dag}_{shop}": sorted(["recommendations", shop, tag])
         for dag, tag in ((NIGHTLY, "nightly"), (WEEKLY, "weekly"))
@@ -175,37 +145,17 @@ def test_what_airflow_lets_through_fails_before_any_step(
 
 
 @pytest.mark.timeout(1500)
-def test_a_killed_task_leaves_no_process_and_its_night_can_go_on(
-    airflow: Airflow, folder: Path
-) -> None:
-    rows = land(folder / "landing")
-    dag = f"{NIGHTLY}_real"
-    airflow.unpause(dag)
-    run = airflow.trigger(dag, run_date=str(NIGHT))
-    until(lambda: airflow.processes("java", "ingest"))
-    airflow.mark_failed(dag, run, "bronze.ingest")
-    until(lambda: not airflow.processes("ingest"), seconds=30)
-    assert airflow.ends(dag, run) == "failed"
-
-    airflow.clear(dag, run, "bronze.ingest")
-    until(lambda: airflow.processes("topshelf", "train"), seconds=900)
-    # Cleared while it runs: what runs is ended, then it is run again.
-    airflow.clear(dag, run, "model.train")
-    assert airflow.ends(dag, run) == "success"
-    assert airflow.processes("real.toml") == []
-    assert set(airflow.tasks(dag, run).values()) == {"success"}
-    assert rows
-    settings = load(folder / "shops" / "real.toml")
-    with open_store(settings.serving.store, settings.shop.name) as store:
-        assert len(lookup(store, "u1", "all").items) == SIZE
+def test_a_killed_task_leaves_no_process_and_its_night_can_go_on(night: Night) -> None:
+    assert (night.state_after_kill, night.final_state) == ("failed", "success")
+    assert night.airflow.processes("corner.toml") == []
+    assert set(night.airflow.tasks(night.dag, night.run).values()) == {"success"}
 
 
-def test_the_documented_questions_are_answered(airflow: Airflow, folder: Path) -> None:
-    """Needs the night of the test before."""
+def test_the_documented_questions_are_answered(night: Night) -> None:
     for heading in ("## The analyst", "## The machine-learning engineer"):
         title = next(line for line in FIRST_STEPS.splitlines() if line.startswith(heading))
         for command in documented(title):
             mine = command.replace("17850", "u1").replace("2011-05-26", str(NIGHT))
-            done = airflow.type(mine, TOPSHELF_CONFIG=str(folder / "shops" / "real.toml"))
+            done = night.airflow.type(mine, TOPSHELF_CONFIG=str(night.config))
             assert done.returncode == 0, (mine, done.stdout)
             assert done.stdout.strip()

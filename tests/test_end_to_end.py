@@ -1,20 +1,18 @@
-"""The DAG from landing files to look-ups on a small made shop, through `airflow dags test`."""
+"""The made shop's night from landing files to look-ups, then a night that fails."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import date, timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.config import Settings, load
+from jobs.config import Settings
 from jobs.job_report import read_report, write_report
 from jobs.overview import Accounted, collect
 from jobs.report import page_path
@@ -24,141 +22,8 @@ from lakehouse.lake import Lakehouse
 from lakehouse.tables import ALL_TABLES, RECOMMENDATIONS, Table
 from serving.lookup import lookup
 from serving.stores import open_store
-
-PROJECT = Path(__file__).parents[1]
-NIGHT = date(2024, 2, 10)
-FIRST_DAY = date(2024, 1, 1)
-UNDELIVERED = date(2024, 1, 20)
-USERS, ITEMS, SIZE, VISITS = 60, 42, 3, 0.3
-DEPARTMENTS = ("BAKERY", "DAIRY", "PRODUCE", "FUEL")
-
-CONFIG = """
-[shop]
-name = "corner"
-
-[paths]
-lake = "FOLDER/lake"
-landing = "FOLDER/landing"
-runs = "FOLDER/runs"
-data_quality = "FOLDER/data_quality"
-
-[[sources]]
-name = "till"
-target = "events"
-path = "till/{date}.csv"
-format = "csv"
-constants = { event_type = "purchase" }
-[sources.columns]
-user_id = "card"
-item_id = "article"
-event_time = "at"
-quantity = "units"
-value = "paid"
-order_id = "receipt"
-
-[[sources]]
-name = "catalogue"
-target = "items"
-path = "catalogue.csv"
-format = "csv"
-columns = { item_id = "article", title = "name", department = "department" }
-
-[features]
-excluded_departments = ["FUEL"]
-
-[train]
-test_days = 7
-validation_days = 7
-components = 4
-max_epochs = 2
-
-[recommend]
-size = SIZE
-
-[serving]
-store = "lmdb:FOLDER/store"
-
-[mlflow]
-tracking_uri = "sqlite:///FOLDER/mlflow.db"
-artifacts = "FOLDER/artifacts"
-"""
-
-
-@dataclass(frozen=True)
-class Shop:
-    """A shop's configuration and landing folder, and the Airflow that runs its nights."""
-
-    folder: Path
-    settings: Settings
-    environment: dict[str, str]
-
-    def run_night(self) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["airflow", "dags", "test", "nightly_recommendations", str(NIGHT)],
-            env=self.environment,
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            umask=0o022,  # As an Airflow that is not ours may have it.
-        )
-
-
-def receipt_lines(day: date, chance: np.random.Generator) -> list[str]:
-    """Some users come; each takes two articles of those that its number shares a remainder with."""
-    return [
-        f"u{user},{article},{day} 1{hour}:00:00,1,2.5,{day}-{user}"
-        for user in range(USERS)
-        if chance.random() < VISITS
-        for hour in (1, 2)
-        for article in [int(ITEMS * chance.random() ** 2) // 3 * 3 + user % 3]
-    ]
-
-
-def land(folder: Path) -> int:
-    """Write the files; return the rows of the till, of which the last two are not clean."""
-    (folder / "till").mkdir(parents=True)
-    chance = np.random.default_rng(7)
-    rows = 0
-    for day in (FIRST_DAY + timedelta(days=n) for n in range((NIGHT - FIRST_DAY).days)):
-        if day == UNDELIVERED:
-            continue
-        lines = receipt_lines(day, chance)
-        if day == NIGHT - timedelta(days=1):
-            lines += [lines[0], f",7,{day} 12:00:00,1,2.5,x"]
-        rows += len(lines)
-        text = "\n".join(["card,article,at,units,paid,receipt", *lines])
-        (folder / "till" / f"{day}.csv").write_text(text + "\n")
-    goods = [f"{n},Article {n},{DEPARTMENTS[n % len(DEPARTMENTS)]}" for n in range(ITEMS)]
-    (folder / "catalogue.csv").write_text("\n".join(["article,name,department", *goods]) + "\n")
-    return rows
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    folder = tmp_path_factory.mktemp("shop")
-    config = folder / "shop.toml"
-    config.write_text(CONFIG.replace("FOLDER", str(folder)).replace("SIZE", str(SIZE)))
-    environment = os.environ | {
-        "AIRFLOW_HOME": str(folder / "airflow"),
-        "TOPSHELF_CONFIG": str(config),
-    }
-    subprocess.run([PROJECT / "infra" / "airflow" / "init"], env=environment, check=True)
-    return Shop(folder, load(config), environment)
-
-
-@pytest.fixture(scope="module")
-def rows_landed(shop: Shop) -> int:
-    return land(shop.folder / "landing")
-
-
-@pytest.fixture(scope="module")
-def night(shop: Shop, rows_landed: int) -> Shop:
-    """The shop after its first night."""
-    done = shop.run_night()
-    assert done.returncode == 0, done.stdout[-6000:]
-    return shop
+from tests.corner_shop import DEPARTMENTS, ITEMS, NIGHT, SIZE, UNDELIVERED, USERS
+from tests.scheduled_night import Night
 
 
 def contents(settings: Settings) -> dict[str, list[dict[str, Any]]]:
@@ -180,12 +45,12 @@ def versions(settings: Settings) -> dict[str, int]:
     return {t.full_name: arrow.version(lake, t) for t in ALL_TABLES if arrow.exists(lake, t)}
 
 
-def test_every_step_ran_once_and_every_row_is_accounted_for(night: Shop, rows_landed: int) -> None:
+def test_every_step_ran_and_every_row_is_accounted_for(night: Night) -> None:
     overview = collect(night.settings, NIGHT)
     assert [*overview.steps, "report"] == [step.name for step in STEPS]
     assert overview.accepted
     assert overview.accounting == (
-        Accounted("bronze.events", rows_landed, rows_landed - 2, 1, 1),
+        Accounted("bronze.events", night.rows_landed, night.rows_landed - 2, 1, 1),
         Accounted("bronze.items", ITEMS, ITEMS, 0, 0),
         Accounted("bronze.users", 0, 0, 0, 0),
     )
@@ -193,12 +58,11 @@ def test_every_step_ran_once_and_every_row_is_accounted_for(night: Shop, rows_la
     assert all(validation.passed for validation in overview.validations)
 
 
-def test_nobody_but_the_owner_may_read_what_a_night_writes(night: Shop) -> None:
-    given = {night.folder / name for name in ("airflow", "landing", "shop.toml")}
+def test_nobody_but_the_owner_may_read_what_a_night_writes(night: Night) -> None:
     written = [
         path
         for top in night.folder.iterdir()
-        if top not in given
+        if top.name != "landing"
         for path in (top, *top.rglob("*"))
         if path.name != "pyfunc.py"  # MLflow's copy of our own code, which is no secret
     ]
@@ -207,7 +71,7 @@ def test_nobody_but_the_owner_may_read_what_a_night_writes(night: Shop) -> None:
     assert [str(path) for path in written if path.stat().st_mode & 0o077] == []
 
 
-def test_everybody_is_served_a_full_list_of_sellable_items(night: Shop) -> None:
+def test_everybody_is_served_a_full_list_of_sellable_items(night: Night) -> None:
     fuel = {str(n) for n in range(ITEMS) if DEPARTMENTS[n % len(DEPARTMENTS)] == "FUEL"}
     bought = {
         (row["user_id"], row["item_id"]) for row in contents(night.settings)["silver.interactions"]
@@ -227,10 +91,10 @@ def test_everybody_is_served_a_full_list_of_sellable_items(night: Shop) -> None:
         assert len(stranger.items) == SIZE
 
 
-def test_the_command_line_prints_names_and_the_release(night: Shop) -> None:
+def test_the_command_line_prints_names_and_the_release(night: Night) -> None:
     done = subprocess.run(
         ["topshelf", "lookup", "--user", "u3"],
-        env=night.environment,
+        env=os.environ | {"TOPSHELF_CONFIG": str(night.config)},
         capture_output=True,
         text=True,
         check=True,
@@ -241,7 +105,7 @@ def test_the_command_line_prints_names_and_the_release(night: Shop) -> None:
     assert f"release {published.facts['release']}" in done.stdout
 
 
-def test_the_page_stands_alone_and_links_to_data_docs_that_exist(night: Shop) -> None:
+def test_the_page_stands_alone_and_links_to_data_docs_that_exist(night: Night) -> None:
     report = read_report(night.settings.paths.runs, NIGHT, "report")
     assert report is not None
     page = Path(str(report.facts["page"]))
@@ -253,7 +117,7 @@ def test_the_page_stands_alone_and_links_to_data_docs_that_exist(night: Shop) ->
     assert (page.parent / link).is_file()
 
 
-def test_a_second_run_brings_the_same_tables(night: Shop, spark: SparkSession) -> None:
+def test_a_second_run_brings_the_same_tables(night: Night, spark: SparkSession) -> None:
     before = contents(night.settings)
     lake = Lakehouse(spark, night.settings.paths.lake)
     for step in STEPS:
@@ -264,7 +128,7 @@ def test_a_second_run_brings_the_same_tables(night: Shop, spark: SparkSession) -
 
 
 @pytest.fixture
-def unreadable_delivery(night: Shop) -> Iterator[str]:
+def unreadable_delivery(night: Night) -> Iterator[str]:
     """A late file that lacks a column the mapping names."""
     path = night.settings.paths.landing / "till" / f"{UNDELIVERED}.csv"
     path.write_text(f"card,at,units,paid,receipt\nu1,{UNDELIVERED} 10:00:00,1,2.5,r\n")
@@ -272,12 +136,26 @@ def unreadable_delivery(night: Shop) -> Iterator[str]:
     path.unlink()
 
 
+def dags_test(night: Night, home: Path) -> subprocess.CompletedProcess[str]:
+    """The night through `airflow dags test`, as the demo runs it."""
+    return subprocess.run(
+        ["airflow", "dags", "test", "nightly_recommendations", str(NIGHT)],
+        env=os.environ | {"AIRFLOW_HOME": str(home), "TOPSHELF_CONFIG": str(night.config)},
+        cwd=night.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
 def test_a_bad_file_fails_the_run_says_why_at_the_end_and_changes_nothing(
-    night: Shop, unreadable_delivery: str
+    night: Night, unreadable_delivery: str, airflow_home: Path, tmp_path: Path
 ) -> None:
     with open_store(night.settings.serving.store, "corner") as store:
         before = (versions(night.settings), store.pointer())
-    done = night.run_night()
+    shutil.copytree(airflow_home, tmp_path / "airflow")
+    done = dags_test(night, tmp_path / "airflow")
     assert done.returncode != 0
     task_log = done.stdout[: done.stdout.index("[DAG TEST] end task task_id=bronze.ingest")]
     last_lines = task_log.splitlines()[-5:]
