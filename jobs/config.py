@@ -28,6 +28,7 @@ from pydantic import (
 from jobs.environment import read_environment
 from jobs.mistakes import told
 from lakehouse.errors import ConfigurationError
+from lakehouse.ownership import LONGEST_NAME
 from lakehouse.sources import Name, SourceMapping
 from serving.stores import public_address
 
@@ -70,7 +71,7 @@ class _Section(BaseModel):
 class Shop(_Section):
     """Whose data these are."""
 
-    name: Annotated[Name, StringConstraints(max_length=40)] = Field(
+    name: Annotated[Name, StringConstraints(max_length=LONGEST_NAME)] = Field(
         description="Name of the shop, which keeps its state apart from that of other shops: it is "
         "part of the default paths, of keys in Redis and of names in MLflow, and a lake, a folder "
         "of reports and a store belong to the first shop that wrote to them."

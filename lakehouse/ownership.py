@@ -3,18 +3,19 @@
 from pathlib import Path
 from typing import Final
 
-from lakehouse.errors import ConfigurationError, InfrastructureError
+from lakehouse.errors import ConfigurationError, DataError, InfrastructureError
 from lakehouse.locks import process_lock
 
 MARKER: Final = ".shop"
+LONGEST_NAME: Final = 40
 _LOCK: Final = ".shop.lock"
 
 
 def claim(folder: Path, shop: str) -> None:
     """Make ``folder`` the shop's where it is nobody's yet; a missing one is made.
 
-    Raises ``ConfigurationError`` where it is another shop's, ``InfrastructureError`` where it
-    cannot be read or written.
+    Raises ``ConfigurationError`` where it is another shop's, ``DataError`` where its marker is
+    damaged, ``InfrastructureError`` where it cannot be read or written.
     """
     try:
         if _owner(folder) is None:
@@ -32,7 +33,8 @@ def claim(folder: Path, shop: str) -> None:
 def check_owner(folder: Path, shop: str) -> None:
     """Raise ``ConfigurationError`` where ``folder`` is another shop's; a missing one is nobody's.
 
-    Raises ``InfrastructureError`` where it cannot be read.
+    Raises ``DataError`` where its marker is damaged, ``InfrastructureError`` where it cannot be
+    read.
     """
     try:
         owner = _owner(folder)
@@ -50,6 +52,12 @@ def check_owner(folder: Path, shop: str) -> None:
 def _owner(folder: Path) -> str | None:
     """The name in the marker; an empty marker is one whose writer was killed."""
     try:
-        return (folder / MARKER).read_text(errors="replace").strip() or None
+        owner = (folder / MARKER).read_text(errors="replace").strip()
     except (FileNotFoundError, NotADirectoryError):
         return None
+    if len(owner) > LONGEST_NAME or not owner.isprintable() or "\N{REPLACEMENT CHARACTER}" in owner:
+        raise DataError(
+            f"{folder / MARKER} is damaged: it names no shop. Write the name of the shop that "
+            f"{folder} belongs to into it."
+        )
+    return owner or None

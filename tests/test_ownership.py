@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.errors import ConfigurationError, InfrastructureError
+from lakehouse.errors import ConfigurationError, DataError, InfrastructureError
 from lakehouse.ownership import MARKER, check_owner, claim
 
 
@@ -33,6 +33,19 @@ def test_a_marker_left_empty_by_a_kill_is_filled_by_the_next(tmp_path: Path) -> 
     (tmp_path / MARKER).touch()
     claim(tmp_path, "corner")
     assert (tmp_path / MARKER).read_text() == "corner\n"
+
+
+@pytest.mark.parametrize("damage", [b"c" * 41, b"cor\x00ner", b"corn\xe9r", b"one\ntwo"])
+def test_a_damaged_marker_is_named_and_not_quoted(tmp_path: Path, damage: bytes) -> None:
+    (tmp_path / MARKER).write_bytes(damage)
+    for refused in (claim, check_owner):
+        with pytest.raises(DataError) as error:
+            refused(tmp_path, "corner")
+        assert str(error.value) == (
+            f"{tmp_path / MARKER} is damaged: it names no shop. Write the name of the shop that "
+            f"{tmp_path} belongs to into it."
+        )
+    assert (tmp_path / MARKER).read_bytes() == damage
 
 
 def test_of_shops_that_claim_at_once_one_wins(tmp_path: Path) -> None:
