@@ -24,8 +24,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from lakehouse import arrow
 from lakehouse.errors import DataError
+from lakehouse.io import arrow
 from lakehouse.tables import ALL_TABLES
 from lakehouse.tables import Table as DeltaTable
 

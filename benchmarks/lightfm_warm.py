@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Column, Table
 
-from jobs.config import Settings, load
-from jobs.demo_data import data_folder
-from jobs.recipes import recipe
-from jobs.shop_data import ShopData, read_shop
-from models.bootstrap import paired_bootstrap
-from models.evaluation import evaluate, task
-from models.lightfm_model import METRIC, HybridLightFM
-from models.origin import Nights
-from models.trial import NO_STATES, States, refit, tune
+from jobs.config.settings import Settings, load
+from jobs.night.recipes import recipe
+from jobs.research.shop_data import ShopData, read_shop
+from jobs.steps.demo_data import data_folder
+from models.evaluation.bootstrap import paired_bootstrap
+from models.evaluation.protocol import evaluate, task
+from models.recommenders.lightfm_model import METRIC, HybridLightFM
+from models.selection.origin import Nights
+from models.selection.trial import NO_STATES, States, refit, tune
 
 METHOD: Final = "hybrid_lightfm"
 FIRST_NIGHT, LAST_NIGHT = date(2017, 10, 11), date(2017, 11, 1)

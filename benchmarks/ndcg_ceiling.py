@@ -16,13 +16,13 @@ from rich.console import Console
 from rich.table import Column, Table
 from sklearn.isotonic import IsotonicRegression
 
-from jobs.config import load
-from jobs.demo_data import data_folder
-from jobs.quality import cuts
-from jobs.shop_data import read_shop
-from models import metrics
-from models.evaluation import task
-from models.two_stage import TwoStage
+from jobs.config.settings import load
+from jobs.research.quality import cuts
+from jobs.research.shop_data import read_shop
+from jobs.steps.demo_data import data_folder
+from models.evaluation import metrics
+from models.evaluation.protocol import task
+from models.ranking.two_stage import TwoStage
 
 DEPTH: Final = 100
 PLACES: Final = 10

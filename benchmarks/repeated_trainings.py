@@ -1,8 +1,8 @@
 """A small shop's night trained again and again, each time in a process of its own.
 
 Made-up purchases of two years. LightGBM ended 4 of 10 trainings of such a shop by a segmentation
-fault before `models/boosters.py` fixed its threads. Prints how the trainings ended, and exits with
-1 where a signal ended one.
+fault before `models/ranking/boosters.py` fixed its threads. Prints how the trainings ended, and
+exits with 1 where a signal ended one.
 """
 
 import argparse
@@ -19,11 +19,11 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from models.context import Context
-from models.interactions import Interactions
-from models.origin import Nights
-from models.recipe import Recipe
-from models.training import train
+from models.core.context import Context
+from models.core.interactions import Interactions
+from models.selection.origin import Nights
+from models.selection.recipe import Recipe
+from models.selection.training import train
 
 USERS, ITEMS, DAYS = 500, 167, 730
 EVENTS: Final = 8_000

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+from serving.format.records import FALLBACK_KEY, FORMAT, Item, Record, encode, key, summarise
+from serving.format.releases import Manifest
 from serving.lookup import lookup
 from serving.publishing import publish, rollback, verify
-from serving.records import FALLBACK_KEY, FORMAT, Item, Record, encode, key, summarise
-from serving.releases import Manifest
-from serving.stores import open_store
+from serving.stores.opening import open_store
 from tests.redis_server import RedisServer
 
 LISTS = 5_000

@@ -33,7 +33,7 @@ def main() -> None:
 
 def start(table: Path, started: float) -> None:
     """Start the session, read the table, and print the seconds since ``started``."""
-    from lakehouse.session import spark_session  # noqa: PLC0415 (its loading is part of a start)
+    from lakehouse.io.session import spark_session  # noqa: PLC0415 (its loading is part of a start)
 
     with spark_session("benchmark") as spark:
         ready = time.time() - started

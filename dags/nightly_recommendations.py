@@ -1,31 +1,18 @@
 """The nightly pipeline, from landing files to a published release.
 
-Parsing this file must stay cheap: it imports Airflow and the tables' declarations, never Spark,
+Parsing this file must stay cheap: it imports Airflow and the steps' declarations, never Spark,
 MLflow or a job. Each task runs the command line that a person would type.
 """
 
+from contextlib import nullcontext
 from datetime import timedelta
+from itertools import groupby
 
 from airflow.sdk import DAG, CronTriggerTimetable, TaskGroup
 
-from lakehouse.tables import (
-    BRONZE_EVENTS,
-    BRONZE_FILES,
-    BRONZE_ITEMS,
-    BRONZE_USERS,
-    EVENT_IDENTITY,
-    ITEM_FEATURES,
-    QUARANTINE,
-    RECOMMENDATIONS,
-    ROW_ACCOUNTING,
-    SILVER_INTERACTIONS,
-    SILVER_ITEMS,
-    SILVER_USERS,
-    USER_FEATURES,
-    USER_ITEM_FEATURES,
-)
+from lakehouse.steps import GROUPS, STEPS
 from topshelf_shops import Shop, configured_shops
-from topshelf_tasks import AwaitTurn, of_a_night, plain_step, spark_step
+from topshelf_tasks import AwaitTurn, of_a_night, task_of
 
 # The schedule is midnight so that a run's date is a whole day: wherever Airflow takes a range of
 # dates (backfill, clearing), its last day belongs to it.
@@ -69,58 +56,13 @@ def nightly_recommendations(shop: Shop) -> None:
             poke_interval=60,
             doc_md="Wait for 02:00 UTC and for the nights before this one.",
         )
-        with TaskGroup("bronze", tooltip="Files as delivered"):
-            ingest = spark_step(
-                shop,
-                "ingest",
-                BRONZE_FILES,
-                BRONZE_EVENTS,
-                BRONZE_ITEMS,
-                BRONZE_USERS,
-                doc="Take new landing files into bronze, each row once.",
-            )
-        with TaskGroup("silver", tooltip="Clean rows, each once"):
-            clean = spark_step(
-                shop,
-                "clean",
-                SILVER_INTERACTIONS,
-                SILVER_ITEMS,
-                SILVER_USERS,
-                QUARANTINE,
-                ROW_ACCOUNTING,
-                EVENT_IDENTITY,
-                doc="Clean, deduplicate and quarantine; every row is accounted for.",
-            )
-        with TaskGroup("gold", tooltip="Features as of the night"):
-            features = spark_step(
-                shop,
-                "features",
-                USER_ITEM_FEATURES,
-                USER_FEATURES,
-                ITEM_FEATURES,
-                doc="Build recency, frequency and content features from events before the night.",
-            )
-        with TaskGroup("model", tooltip="Train, compare, decide"):
-            train = plain_step(
-                shop, "train", doc="Train LightFM and the baselines, track them in MLflow."
-            )
-            gate = plain_step(shop, "gate", doc="Let the challenger pass unless it is worse.")
-        with TaskGroup("serving", tooltip="Lists, and the release that holds them"):
-            recommend = plain_step(
-                shop, "recommend", RECOMMENDATIONS, doc="Rank N items per user and list."
-            )
-            publish = plain_step(
-                shop, "publish", doc="Write one release to the store and switch to it."
-            )
-        # A teardown runs whatever became of the tasks before it, also after a person stopped the
-        # run, and has no say in whether the run succeeded.
-        report = plain_step(
-            shop,
-            "report",
-            doc="Build the run report and the Data Docs, whatever became of the night.",
-        ).as_teardown()
-
-        turn >> ingest >> clean >> features >> train >> gate >> recommend >> publish >> report
+        last = turn
+        for group, steps in groupby(STEPS, key=lambda step: step.group):
+            with TaskGroup(group, tooltip=GROUPS[group]) if group else nullcontext():
+                for step in steps:
+                    task = task_of(shop, step)
+                    last >> task
+                    last = task
 
 
 for shop in configured_shops().usable:

@@ -5,7 +5,7 @@ Parsing must stay cheap here too. `.airflowignore` says that this file holds no 
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ from airflow.sdk.exceptions import (
 )
 from airflow.sdk.types import DagRunProtocol
 
+from lakehouse.steps import Step
 from lakehouse.tables import Table
 from topshelf_shops import PROJECT, Shop
 
@@ -122,7 +123,7 @@ class CommandOperator(BashOperator):
             raise AirflowException(f"exit code {result.exit_code}:\n{result.output}")
 
 
-def outlets(shop: Shop, *tables: Table) -> list[Asset]:
+def assets(shop: Shop, tables: Sequence[Table]) -> list[Asset]:
     """The shop's tables as Airflow assets."""
     if shop.name is None:
         return [Asset(name=table.full_name, uri=table.asset_uri) for table in tables]
@@ -132,32 +133,47 @@ def outlets(shop: Shop, *tables: Table) -> list[Asset]:
     ]
 
 
-def plain_step(shop: Shop, name: str, *tables: Table, doc: str) -> CommandOperator:
-    """A step without Spark. What varies reaches the shell as variables, never as code."""
+def task_of(shop: Shop, step: Step) -> CommandOperator | SparkSubmitOperator:
+    """The step as a task. Whoever writes the lake waits for its pool.
+
+    A step that always runs is a teardown: it runs whatever became of the tasks before it, also
+    after a person stopped the run, and has no say in whether the run succeeded.
+    """
+    of_any_kind = {
+        "task_id": step.name,
+        "pool": LAKE_POOL if step.writes else None,
+        "inlets": assets(shop, step.reads),
+        "outlets": assets(shop, step.writes),
+        "doc_md": step.doc,
+    }
+    task = (
+        _spark_task(shop, step.name, of_any_kind)
+        if step.needs_spark
+        else _plain_task(shop, step.name, of_any_kind)
+    )
+    return task.as_teardown() if step.always_runs else task
+
+
+def _plain_task(shop: Shop, command: str, arguments: Mapping[str, Any]) -> CommandOperator:
+    """What varies reaches the shell as variables, never as code."""
     return CommandOperator(
-        task_id=name,
-        bash_command=f'exec topshelf {name} --run-date "$RUN_DATE"',
+        bash_command=f'exec topshelf {command} --run-date "$RUN_DATE"',
         env={"RUN_DATE": RUN_DATE, "TOPSHELF_CONFIG": str(shop.config)},
         append_env=True,
         cwd=str(PROJECT),
         do_xcom_push=False,
-        pool=LAKE_POOL if tables else None,
-        outlets=outlets(shop, *tables),
-        doc_md=doc,
+        **arguments,
     )
 
 
-def spark_step(shop: Shop, name: str, *tables: Table, doc: str) -> SparkSubmitOperator:
-    """A step that needs Spark; where it runs is the connection's matter."""
+def _spark_task(shop: Shop, command: str, arguments: Mapping[str, Any]) -> SparkSubmitOperator:
+    """Where it runs is the connection's matter."""
     return SparkSubmitOperator(
-        task_id=name,
         application=str(PROJECT / "infra" / "spark" / "submit.py"),
-        application_args=[name, "--run-date", RUN_DATE, "--config", str(shop.config)],
-        name=f"topshelf-{name}",
+        application_args=[command, "--run-date", RUN_DATE, "--config", str(shop.config)],
+        name=f"topshelf-{command}",
         conn_id="spark_default",
-        pool=LAKE_POOL,
-        outlets=outlets(shop, *tables),
-        doc_md=doc,
+        **arguments,
     )
 
 

@@ -1,14 +1,15 @@
 """A weekly search for better parameters, which proposes and never changes anything.
 
-Parsing this file must stay cheap: it imports Airflow and the shared operators, never a job.
+Parsing this file must stay cheap: it imports Airflow and the shared operators, never a step.
 """
 
 from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable
 
+from lakehouse.steps import TUNE
 from topshelf_shops import Shop, configured_shops
-from topshelf_tasks import of_a_night, plain_step
+from topshelf_tasks import of_a_night, task_of
 
 DOC = """
 ### Weekly tuning
@@ -34,9 +35,7 @@ def weekly_tuning(shop: Shop) -> None:
         dagrun_timeout=timedelta(hours=6),
         **of_a_night(shop, "weekly"),
     ):
-        plain_step(
-            shop, "tune", doc="Search better parameters and propose them; nothing is promoted."
-        )
+        task_of(shop, TUNE)
 
 
 for shop in configured_shops().usable:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from lakehouse.errors import ConfigurationError
-from serving.records import (
+from serving.format.records import (
     FALLBACK,
     FALLBACK_KEY,
     PERSONAL_LISTS,
@@ -12,7 +12,7 @@ from serving.records import (
     decode,
     key,
 )
-from serving.stores import Reading, Store
+from serving.stores.store import Reading, Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from lakehouse.errors import ConfigurationError
-from serving.records import FALLBACK_KEY, DamagedReleaseError, Record, summarise
-from serving.releases import Manifest, Pointer, State, by_night, state, surplus, takes_over
-from serving.stores import Store
+from serving.format.records import FALLBACK_KEY, DamagedReleaseError, Record, summarise
+from serving.format.releases import Manifest, Pointer, State, by_night, state, surplus, takes_over
+from serving.stores.store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-PROJECT = Path(__file__).parents[1]
+from tests.project import ROOT
+
 PATIENCE_SECONDS = 300
 T = TypeVar("T")
 
@@ -202,8 +203,8 @@ def running_airflow(folder: Path, config: Path) -> Iterator[Airflow]:
 
 def _checkout(folder: Path) -> Path:
     for part in ("dags", "infra"):
-        shutil.copytree(PROJECT / part, folder / part)
-    shutil.copytree(PROJECT / ".topshelf" / "spark-conf", folder / ".topshelf" / "spark-conf")
+        shutil.copytree(ROOT / part, folder / part)
+    shutil.copytree(ROOT / ".topshelf" / "spark-conf", folder / ".topshelf" / "spark-conf")
     # Nights that wait for each other look around once a minute; a test has no such patience.
     dag = folder / "dags" / "nightly_recommendations.py"
     dag.write_text(dag.read_text().replace("poke_interval=60", "poke_interval=3"))

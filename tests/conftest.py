@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from lakehouse.lake import Lakehouse
-from lakehouse.session import spark_session
+from lakehouse.io.lake import Lakehouse
+from lakehouse.io.session import spark_session
 from tests.scheduled_night import airflow, airflow_home, night, shop_folder, shops
 
 __all__ = ["airflow", "airflow_home", "night", "shop_folder", "shops"]

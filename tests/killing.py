@@ -16,6 +16,8 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+from tests.project import ROOT
+
 
 def kill_at_write(step: str, config: Path, run_date: date, *, before: int) -> None:
     """Run ``jobs.<step>`` until its ``before``-th Delta commit is due, then kill it."""
@@ -38,7 +40,7 @@ def start(step: str, config: Path, run_date: date) -> subprocess.Popen[str]:
 def forked(target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
     """Start ``target`` in a process of its own, forked from one that has imported the steps."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["jobs.gate", "jobs.recommend"])
+    context.set_forkserver_preload(["jobs.steps.gate", "jobs.steps.recommend"])
     process = context.Process(target=target, args=arguments)
     process.start()
     return process
@@ -65,15 +67,15 @@ def _start(step: str, config: Path, run_date: date, before: int) -> subprocess.P
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        cwd=Path(__file__).parent.parent,
+        cwd=ROOT,
     )
 
 
 def _main(step: str, config: str, run_date: str, before: str) -> None:
-    from jobs.config import load  # noqa: PLC0415 (only the child pays for these imports)
-    from lakehouse import arrow  # noqa: PLC0415
-    from lakehouse.lake import Lakehouse  # noqa: PLC0415
-    from lakehouse.session import spark_session  # noqa: PLC0415
+    from jobs.config.settings import load  # noqa: PLC0415 (only the child pays for these imports)
+    from lakehouse.io import arrow  # noqa: PLC0415
+    from lakehouse.io.lake import Lakehouse  # noqa: PLC0415
+    from lakehouse.io.session import spark_session  # noqa: PLC0415
     from tests.conftest import FOR_FEW_ROWS  # noqa: PLC0415
 
     writes = 0

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jobs.config import Settings
+from jobs.config.settings import Settings
 
 EVENTS: dict[str, Any] = {
     "name": "orders",

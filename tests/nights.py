@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from jobs.config import Settings, load
-from jobs.gate import CHECKED_STEPS
-from jobs.job_report import JobReport, write_report
-from jobs.night import newest_versions
-from jobs.train import open_registry, read_nights
-from lakehouse import arrow
+from jobs.config.settings import Settings, load
+from jobs.night.inputs import newest_versions, read_nights
+from jobs.night.job_report import JobReport, write_report
+from jobs.night.registry import open_registry
+from jobs.steps.gate import CHECKED_STEPS
+from lakehouse.io import arrow
 from lakehouse.tables import (
     ITEM_FEATURES,
     SILVER_INTERACTIONS,
@@ -27,13 +27,13 @@ from lakehouse.tables import (
     Table,
 )
 from lakehouse.windows import Windows
-from models import tracking_database
-from models.base import BaseRecommender
-from models.ease import Ease
-from models.evidence import EVIDENCE_FOLDER, Evidence
-from models.published import PUBLISHED_FOLDER, Published
-from models.recipe import Recipe
-from models.registry import ModelVersion, Provenance
+from models.core.base import BaseRecommender
+from models.lists.published import PUBLISHED_FOLDER, Published
+from models.recommenders.ease import Ease
+from models.selection.evidence import EVIDENCE_FOLDER, Evidence
+from models.selection.recipe import Recipe
+from models.tracking import database as tracking_database
+from models.tracking.registry import ModelVersion, Provenance
 from tests.rows import row
 
 NIGHT = date(2024, 3, 1)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from lakehouse.schemas import spark_schema
+from lakehouse.io.schemas import spark_schema
 from lakehouse.tables import ColumnType, Table
 
 DEFAULTS: dict[ColumnType, Any] = {

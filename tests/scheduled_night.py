@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs.config import Settings, load
-from tests.airflow_server import PROJECT, Airflow, running_airflow, until
+from jobs.config.settings import Settings, load
+from tests.airflow_server import Airflow, running_airflow, until
 from tests.corner_shop import NIGHT, configure, land
+from tests.project import ROOT
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home of Airflow whose database is prepared; copy it."""
     home = tmp_path_factory.mktemp("airflow") / "home"
     environment = os.environ | {"AIRFLOW_HOME": str(home)}
-    subprocess.run([PROJECT / "infra" / "airflow" / "init"], env=environment, check=True)
+    subprocess.run([ROOT / "infra" / "airflow" / "init"], env=environment, check=True)
     return home
 
 

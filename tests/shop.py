@@ -5,8 +5,8 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 
-from models.context import Context
-from models.interactions import Interactions
+from models.core.context import Context
+from models.core.interactions import Interactions
 
 USERS, ITEMS, DAYS = 60, 40, 120
 FIRST_DAY = date(2024, 1, 1)

@@ -20,11 +20,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from serving.format.records import Record
+from serving.format.releases import Manifest, Pointer
 from serving.lookup import lookup
 from serving.publishing import publish
-from serving.records import Record
-from serving.releases import Manifest, Pointer
-from serving.stores import Store, open_store
+from serving.stores.opening import open_store
+from serving.stores.store import Store
 from tests.stored_lists import SHOP, USERS, make_release
 
 MANY_USERS = tuple(f"user {number}" for number in range(1_000))
@@ -50,7 +51,7 @@ class Dying(list[Record]):
 
 def shorten_lease() -> None:
     """Let others publish a second after a Redis publisher was killed, not fifteen."""
-    import_module("serving.redis_store").LEASE_SECONDS = 1.0
+    import_module("serving.stores.redis_store").LEASE_SECONDS = 1.0
 
 
 def start(action: str, *arguments: str) -> subprocess.Popen[str]:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from datetime import date
 
-from serving.records import FALLBACK, FORMAT, Item, Record, encode, key, summarise
-from serving.releases import Manifest
+from serving.format.records import FALLBACK, FORMAT, Item, Record, encode, key, summarise
+from serving.format.releases import Manifest
 
 SHOP = "corner"
 USERS = ("ann", "bob", "cy")

@@ -12,16 +12,16 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.config import Settings
-from jobs.job_report import read_report, write_report
-from jobs.overview import Accounted, collect
-from jobs.report import page_path
-from jobs.steps import STEPS
-from lakehouse import arrow
-from lakehouse.lake import Lakehouse
+from jobs.config.settings import Settings
+from jobs.night.job_report import read_report, write_report
+from jobs.reports.overview import Accounted, collect
+from jobs.reports.page import page_path
+from lakehouse.io import arrow
+from lakehouse.io.lake import Lakehouse
+from lakehouse.steps import STEPS
 from lakehouse.tables import ALL_TABLES, RECOMMENDATIONS, Table
 from serving.lookup import lookup
-from serving.stores import open_store
+from serving.stores.opening import open_store
 from tests.corner_shop import DEPARTMENTS, ITEMS, NIGHT, SIZE, UNDELIVERED, USERS
 from tests.scheduled_night import Night
 
@@ -121,8 +121,8 @@ def test_a_second_run_brings_the_same_tables(night: Night, spark: SparkSession) 
     before = contents(night.settings)
     lake = Lakehouse(spark, night.settings.paths.lake)
     for step in STEPS:
-        run = import_module(step.module).run
-        given = (lake, night.settings) if step.uses_spark else (night.settings,)
+        run = import_module(f"jobs.steps.{step.name}").run
+        given = (lake, night.settings) if step.needs_spark else (night.settings,)
         write_report(run(*given, run_date=NIGHT), night.settings.paths.runs)
     assert contents(night.settings) == before
 

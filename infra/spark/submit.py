@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from jobs.cli import main
+from jobs.cli.main import main
 
 # Relative paths of the configuration start at the project, wherever a worker was started.
 os.chdir(Path(__file__).resolve().parents[2])

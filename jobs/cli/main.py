@@ -1,0 +1,21 @@
+"""The entry point: ``topshelf COMMAND``, the same in a terminal, a test and Airflow.
+
+Each command imports what it needs when it runs, so that ``lookup`` answers without loading Spark.
+"""
+
+import os
+from functools import partial
+
+from jobs.cli import configuration, nights, operate, research
+from jobs.cli.app import app
+from jobs.night.supervision import supervised
+
+__all__ = ["app", "configuration", "main", "nights", "operate", "research"]
+
+OWNER_ONLY = 0o077  # What a night writes is about people; Spark's JVM has the same in its settings.
+
+
+def main() -> None:
+    """Entry point of the ``topshelf`` command and of spark-submit."""
+    os.umask(OWNER_ONLY)
+    supervised(partial(app, prog_name="topshelf"))

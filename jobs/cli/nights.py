@@ -1,0 +1,92 @@
+"""The steps of a night, and what takes a night back."""
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.cli.app import (
+    ConfigFile,
+    Future,
+    RunDate,
+    app,
+    explaining,
+    load_settings,
+    night,
+    parse_date,
+    print_content,
+    show,
+)
+from jobs.night.job_report import JobReport
+from jobs.night.running import run_step
+from lakehouse.errors import ConfigurationError
+from lakehouse.steps import STEPS, Step
+
+EXIT_REFUSED = 99
+
+
+def _run(step: Step, config: Path, run_date: date) -> "JobReport":
+    report = run_step(step, load_settings(config), run_date)
+    show(step.name, report)
+    return report
+
+
+def _add_step(step: Step) -> None:
+    @app.command(step.name, help=step.doc)
+    def command(run_date: RunDate, config: ConfigFile, *, future: Future = False) -> None:
+        with explaining(step.name):
+            report = _run(step, config, night(run_date, future=future))
+            if step.name == "gate" and not report.facts["accepted"]:
+                print("topshelf gate: refused; the former release goes on being served", flush=True)
+                raise typer.Exit(EXIT_REFUSED)
+
+
+def _add_recommend(step: Step) -> None:
+    @app.command(step.name, help=f"{step.doc} Or, with --history, the list of one newcomer.")
+    def command(
+        config: ConfigFile,
+        run_date: Annotated[
+            str | None, typer.Option(metavar="YYYY-MM-DD", help="Night to process, in UTC.")
+        ] = None,
+        history: Annotated[
+            list[str] | None,
+            typer.Option(metavar="ITEM", help="Only print a list for who took it (repeatable)."),
+        ] = None,
+        history_file: Annotated[
+            Path | None,
+            typer.Option(metavar="FILE", help="The same, an item id a line; - reads from stdin."),
+        ] = None,
+        *,
+        future: Future = False,
+    ) -> None:
+        from jobs.operate import newcomer
+
+        with explaining(step.name):
+            is_newcomer = bool(history) or history_file is not None
+            if run_date is not None and not is_newcomer:
+                _run(step, config, night(run_date, future=future))
+            elif is_newcomer and run_date is None:
+                lines = [] if history_file is None else newcomer.read_history(history_file)
+                print_content(newcomer.recommend(load_settings(config), [*(history or ()), *lines]))
+            else:
+                raise ConfigurationError("give either --run-date, or --history or --history-file.")
+
+
+for _step in STEPS:
+    (_add_recommend if _step.name == "recommend" else _add_step)(_step)
+
+
+@app.command("undo-night")
+def undo_night(run_date: RunDate, config: ConfigFile) -> None:
+    """Take a night out of the lake; its files are new again.
+
+    As if ingest to recommend had never run for that date. Models and releases stay.
+    """
+    from jobs.operate import undo_night as job
+
+    with explaining("undo-night"):
+        night = parse_date(run_date)
+        removed = job.undo_night(load_settings(config), night)
+        rows = ", ".join(f"{name} {count:,}" for name, count in removed.items())
+        print(f"topshelf undo-night: rows removed: {rows}")

@@ -1,0 +1,154 @@
+"""What people do with models, releases and the demo."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from jobs.cli.app import ConfigFile, app, explaining, load_settings, print_content, show
+from jobs.night.running import run_step
+
+
+class PersonalList(StrEnum):
+    """The lists that are made for each user."""
+
+    ALL = "all"
+    DISCOVER = "discover"
+
+
+Who = Annotated[str, typer.Option("--who", help="Who decides; kept in MLflow.")]
+Why = Annotated[str, typer.Option("--why", help="The reason; kept in MLflow.")]
+
+
+@app.command("demo-data")
+def demo_data(config: ConfigFile) -> None:
+    """Land a year of real grocery retail, one file a day."""
+    from jobs.operate import demo
+
+    with explaining("demo-data"):
+        show("demo-data", run_step(demo.DEMO_DATA, load_settings(config), demo.RUN_DATE))
+
+
+@app.command()
+def demo() -> None:
+    """Run a night on the demo's data through Airflow.
+
+    Shows what came of it: rows, measures, seconds, a user's list, and where to look further.
+    """
+    from jobs.operate import demo as job
+
+    with explaining("demo"):
+        job.run()
+
+
+@app.command()
+def lookup(
+    config: ConfigFile,
+    user: Annotated[str, typer.Option("--user", help="The user's id in the source.")],
+    list_name: Annotated[
+        PersonalList, typer.Option("--list", help="Everything, or only what is new to the user.")
+    ] = PersonalList.ALL,
+    context: Annotated[
+        str | None,
+        typer.Option(metavar="NAME=VALUE", help="For unknown users, e.g. store_id=367."),
+    ] = None,
+) -> None:
+    """Print the list that a user is served now."""
+    from jobs.operate import lookup as job
+
+    with explaining("lookup"):
+        settings = load_settings(config)
+        print_content(job.lookup(settings, user, list_name.value, context))
+
+
+@app.command()
+def releases(config: ConfigFile) -> None:
+    """Print the releases in the store, and which one serves."""
+    from jobs.operate import lookup as job
+
+    with explaining("releases"):
+        print_content(job.releases(load_settings(config)))
+
+
+@app.command()
+def rollback(
+    config: ConfigFile,
+    to: Annotated[
+        str | None, typer.Option("--to", help="Release to serve; by default the previous one.")
+    ] = None,
+) -> None:
+    """Let an earlier release serve again, at once."""
+    from jobs.operate import lookup as job
+
+    with explaining("rollback"):
+        print(f"topshelf rollback: {job.rollback(load_settings(config), to)}")
+
+
+@app.command()
+def promote(
+    config: ConfigFile,
+    version: Annotated[str, typer.Argument(help="Model version, e.g. topshelf/3 or 3.")],
+    who: Who,
+    why: Why,
+) -> None:
+    """Make a model version champion, whatever the gate said."""
+    from jobs.operate import promote as job
+
+    with explaining("promote"):
+        done = job.promote(load_settings(config), version, who=who, why=why)
+        print(f"topshelf promote: {done}")
+
+
+@app.command()
+def demote(
+    config: ConfigFile,
+    who: Who,
+    why: Why,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", help="Version to be champion; by default the one before."),
+    ] = None,
+) -> None:
+    """Take the champion back; it gets no lists any more."""
+    from jobs.operate import promote as job
+
+    with explaining("demote"):
+        done = job.demote(load_settings(config), who=who, why=why, to=to)
+        print(f"topshelf demote: {done}")
+
+
+@app.command()
+def models(config: ConfigFile) -> None:
+    """Print the model versions and what people decided."""
+    from jobs.operate import promote as job
+
+    with explaining("models"):
+        print_content(job.models(load_settings(config)))
+
+
+@app.command()
+def mlflow(
+    config: ConfigFile,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
+) -> None:
+    """Serve MLflow's page and print where it opens."""
+    from jobs.operate import mlflow_page as job
+
+    with explaining("mlflow"):
+        job.serve(load_settings(config), port)
+
+
+@app.command()
+def reproduce(
+    config: ConfigFile,
+    release: Annotated[str, typer.Argument(help="A release of `topshelf releases`.")],
+) -> None:
+    """Make a release's lists again and compare them.
+
+    Trains at the Delta versions of the release's manifest; nothing is written. With one thread the
+    lists are the same or the command fails, with more it prints how much they agree.
+    """
+    from jobs.operate import reproduce as job
+
+    with explaining("reproduce"):
+        print_content(job.reproduce(load_settings(config), release))

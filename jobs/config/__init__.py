@@ -1,0 +1,1 @@
+"""One TOML file and the environment as typed settings."""

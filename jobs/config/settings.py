@@ -1,0 +1,460 @@
+"""One TOML file, read into typed settings; every mistake is reported at once.
+
+``TOPSHELF_CONFIG`` names the file where ``--config`` doesn't. A field can be overridden by an
+environment variable: ``TOPSHELF__TRAIN__SEED=7`` sets ``[train] seed``; secrets such as a Redis
+password belong there, not in the file. No message quotes a value of the environment, so the rules
+that validators state here never do.
+"""
+
+import hashlib
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from jobs.config.environment import read_environment
+from jobs.config.mistakes import told
+from lakehouse.errors import ConfigurationError
+from lakehouse.ingest.sources import Name, SourceMapping
+from lakehouse.ownership import LONGEST_NAME
+from serving.stores.opening import public_address
+
+MAX_DAYS: Final = 36_525  # A hundred years.
+# MLflow takes 250; the experiments of commands add a word.
+MAX_NAME: Final = 200
+TRACKING_ADDRESS: Final = re.compile(
+    r"sqlite:///(?!:memory:).*[^/]"
+    r"|https?://([^\s/@]*@)?([\w.-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?(/\S*)?"
+    r"|(postgresql|mysql|mssql)(\+\w+)?://\S+"
+)
+
+MethodName: TypeAlias = Literal[
+    "popularity",
+    "decayed_counts",
+    "category_popularity",
+    "user_knn",
+    "item_knn",
+    "ease",
+    "implicit_als",
+    "spark_als",
+    "content_based",
+    "lightfm",
+    "hybrid_lightfm",
+    "two_stage",
+]
+EventType: TypeAlias = Literal["purchase", "rating", "view", "click", "cart"]
+
+Whole: TypeAlias = Annotated[int, Strict()]
+Real: TypeAlias = Annotated[float, Strict()]
+Switch: TypeAlias = Annotated[bool, Strict()]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+
+class Shop(_Section):
+    """Whose data these are."""
+
+    name: Annotated[Name, StringConstraints(max_length=LONGEST_NAME)] = Field(
+        description="Name of the shop, which keeps its state apart from that of other shops: it is "
+        "part of the default paths, of keys in Redis and of names in MLflow, and a lake, a folder "
+        "of reports and a store belong to the first shop that wrote to them."
+    )
+
+
+class Paths(_Section):
+    """Where things lie; relative paths start at the current folder."""
+
+    lake: Path = Field(
+        default=Path(".topshelf/{shop}/lake"), description="Root of the Delta tables."
+    )
+    landing: Path = Field(
+        default=Path(".topshelf/{shop}/landing"), description="Where files arrive."
+    )
+    runs: Path = Field(
+        default=Path(".topshelf/{shop}/runs"),
+        description="Job reports and run reports, by run date.",
+    )
+    data_quality: Path = Field(
+        default=Path(".topshelf/{shop}/data_quality"),
+        description="Validation results and Data Docs.",
+    )
+
+
+class Quality(_Section):
+    """Bounds of the gates; shares are between 0 and 1."""
+
+    volume_warn_ratio: Real = Field(
+        default=0.5, gt=0, le=1, description="Warn below this share of the usual night's rows."
+    )
+    volume_fail_ratio: Real = Field(
+        default=0.1, ge=0, le=1, description="Fail below this share of the usual night's rows."
+    )
+    volume_max_ratio: Real = Field(
+        default=5.0,
+        gt=1,
+        le=1_000_000,
+        description="Warn above this multiple of the usual night's rows.",
+    )
+    quarantine_warn_share: Real = Field(
+        default=0.05, ge=0, le=1, description="Warn above this share of rejected rows."
+    )
+    quarantine_fail_share: Real = Field(
+        default=0.5, ge=0, le=1, description="Fail above this share of rejected rows."
+    )
+    unknown_item_warn_share: Real = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="Warn above this share of events without a known item.",
+    )
+    duplicate_warn_share: Real = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="Warn above this share of events that repeat a row of their own file.",
+    )
+
+
+class Features(_Section):
+    """What counts as a sign of interest, and what may be recommended."""
+
+    event_types: tuple[EventType, ...] = Field(
+        default=("purchase",),
+        min_length=1,
+        description="Kinds of event that the features count.",
+    )
+    sellable_days: Whole = Field(
+        default=90,
+        ge=1,
+        le=MAX_DAYS,
+        description="An item sells if somebody took it within so many days.",
+    )
+    excluded_departments: tuple[str, ...] = Field(
+        default=(), description="Departments that are never recommended."
+    )
+
+
+class Train(_Section):
+    """Windows and hyper-parameters of the nightly training."""
+
+    methods: tuple[MethodName, ...] = Field(
+        default=("popularity", "decayed_counts", "two_stage", "hybrid_lightfm"),
+        min_length=1,
+        description="Methods that a night tries for each list; the first of equals is published.",
+    )
+    seed: Whole = Field(default=42, ge=0, le=2**32 - 1, description="Seed of everything random.")
+    threads: Whole = Field(
+        default=1, ge=1, le=1024, description="LightFM threads; more than one is not deterministic."
+    )
+    test_days: Whole = Field(default=28, ge=1, le=3650, description="Length of the test window.")
+    validation_days: Whole = Field(
+        default=28, ge=1, le=3650, description="Length of the validation window."
+    )
+    popularity_half_life_days: Real = Field(
+        default=30.0, gt=0, le=MAX_DAYS, description="Popularity's memory."
+    )
+    counts_half_life_days: Real = Field(
+        default=120.0, gt=0, le=MAX_DAYS, description="A user's counts' memory."
+    )
+    components: Whole = Field(default=64, ge=1, le=4096, description="LightFM dimensions.")
+    max_epochs: Whole = Field(
+        default=15, ge=1, le=10_000, description="LightFM passes over the data at most."
+    )
+    patience: Whole = Field(
+        default=2, ge=1, le=10_000, description="Stop after so many epochs without a gain."
+    )
+    learning_rate: Real = Field(
+        default=0.1, gt=0, le=10, description="LightFM (Adagrad) learning rate."
+    )
+    warm_start: Switch = Field(
+        default=False, description="LightFM goes on from the last night trained with this."
+    )
+    ranker_nights: Whole = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="Past nights, `test_days` apart, that the ranker learns from.",
+    )
+    ranker_rounds: Whole = Field(
+        default=100, ge=1, le=100_000, description="Trees of each of its boosters."
+    )
+    ranker_learning_rate: Real = Field(default=0.08, gt=0, le=1, description="Their step.")
+    ranker_leaves: Whole = Field(default=31, ge=2, le=131_072, description="Leaves of a tree.")
+    ranker_popularity_penalty: Real = Field(
+        default=0.1,
+        ge=0,
+        le=100,
+        description="Taken off a score for each factor e of an item's buyers.",
+    )
+
+    ranker_further_sources: tuple[Literal["lightfm", "content"], ...] = Field(
+        default=(), description="Methods that propose new items besides the usual ones."
+    )
+
+    @field_validator("methods")
+    @classmethod
+    def _each_once(cls, methods: tuple[MethodName, ...]) -> tuple[MethodName, ...]:
+        if len(set(methods)) < len(methods):
+            raise ValueError("must name each method once")
+        return methods
+
+
+class Gate(_Section):
+    """What a challenger may do; lists are looked at up to their tenth place."""
+
+    tolerance: Real = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Relative loss of NDCG@10 against the champion's recipe that is accepted.",
+    )
+    coverage_ratio: Real = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Least catalogue coverage, as a share of the champion's.",
+    )
+    constant_share: Real = Field(
+        default=0.95,
+        ge=0,
+        le=1,
+        description="Greatest share of lists whose scores are all the same.",
+    )
+    popular_share: Real = Field(
+        default=0.9,
+        ge=0,
+        le=1,
+        description="Greatest share of places that the popular items take, unless their list won.",
+    )
+    churn: Real = Field(
+        default=0.9,
+        ge=0,
+        le=1,
+        description="Greatest share of a user's items that the champion's list doesn't have.",
+    )
+    cold_days: Whole = Field(
+        default=10,
+        ge=1,
+        le=MAX_DAYS,
+        description="A user is cold with at most so many days with an event.",
+    )
+    cold_users: Whole = Field(
+        default=30,
+        ge=1,
+        le=1_000_000_000,
+        description="Cold users are judged where there are so many.",
+    )
+    cold_tolerance: Real = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="Relative loss of the cold users' NDCG@10 that is accepted.",
+    )
+
+
+class Recommend(_Section):
+    """The lists that are served."""
+
+    size: Whole = Field(default=20, ge=1, le=1000, description="Items per user and list.")
+    new_item_days: Whole = Field(
+        default=28,
+        ge=1,
+        le=MAX_DAYS,
+        description="An item is new within so many days of its first event.",
+    )
+    new_item_share: Real = Field(
+        default=0.02, ge=0, le=0.5, description="Share of `discover` places kept for new items."
+    )
+    contexts: tuple[str, ...] = Field(
+        default=(),
+        description="What unknown users may be asked for: `store_id`, or attributes of users.",
+    )
+
+
+class Serving(_Section):
+    """Where releases go."""
+
+    store: str = Field(
+        default="lmdb:.topshelf/{shop}/store",
+        repr=False,
+        description="`lmdb:PATH` or `redis://HOST:PORT/DB`. A password belongs into the "
+        "environment; it is never printed.",
+    )
+    keep_releases: Whole = Field(
+        default=5, ge=2, le=1000, description="Releases kept for rollback."
+    )
+
+    @field_validator("store")
+    @classmethod
+    def _openable(cls, address: str) -> str:
+        try:
+            public_address(address)
+        except ConfigurationError as error:
+            raise ValueError(str(error).removeprefix("serving.store ")) from None
+        return address
+
+
+class MLflow(_Section):
+    """Tracking and registry."""
+
+    tracking_uri: str = Field(
+        default="sqlite:///.topshelf/mlflow/mlflow.db",
+        repr=False,
+        description="MLflow's database, which shops may share: `sqlite:///PATH`, "
+        "`http(s)://HOST:PORT` or `postgresql://…`, `mysql://…`, `mssql://…`. A password belongs "
+        "into the environment; it is never printed.",
+    )
+    artifacts: Path = Field(
+        default=Path(".topshelf/{shop}/mlflow/artifacts"), description="MLflow's files."
+    )
+    experiment: str = Field(
+        default="{shop}_nightly",
+        description="Experiment of the nightly runs; those of other commands add a word to it.",
+    )
+    model: str = Field(default="{shop}", description="Name of the registered model.")
+
+    @field_validator("tracking_uri")
+    @classmethod
+    def _reachable(cls, address: str) -> str:
+        if not TRACKING_ADDRESS.fullmatch(address):
+            raise ValueError(
+                "give sqlite:///PATH, http://HOST:PORT, https://HOST:PORT, or the address of a "
+                "database that begins with postgresql://, mysql:// or mssql://"
+            )
+        return address
+
+    @field_validator("experiment", "model")
+    @classmethod
+    def _nameable(cls, name: str, info: ValidationInfo) -> str:
+        further = "/" if info.field_name == "experiment" else ""
+        allowed = rf"[\w{further}][\w .{further}-]{{0,{MAX_NAME - 1}}}"
+        if not re.fullmatch(allowed, name) or name != name.strip():
+            raise ValueError(
+                f"give letters, digits, spaces and any of {' '.join(f'._-{further}')}, no space "
+                f"first or last, at most {MAX_NAME} in all"
+            )
+        return name
+
+
+NAMED_AFTER_SHOP: dict[str, type[_Section]] = {"paths": Paths, "serving": Serving, "mlflow": MLflow}
+
+
+def _defaults_of_shop(section: type[_Section], shop: str) -> dict[str, object]:
+    """The section's defaults that hold ``{shop}``, with the name in its place."""
+    defaults = {name: field.default for name, field in section.model_fields.items()}
+    return {
+        name: str(default).replace("{shop}", shop)
+        for name, default in defaults.items()
+        if "{shop}" in str(default)
+    }
+
+
+class Settings(_Section):
+    """Everything a run depends on besides its run date and the data."""
+
+    shop: Shop
+    paths: Paths = Field(default_factory=Paths)
+    sources: tuple[SourceMapping, ...] = Field(min_length=1)
+    quality: Quality = Field(default_factory=Quality)
+    features: Features = Field(default_factory=Features)
+    train: Train = Field(default_factory=Train)
+    gate: Gate = Field(default_factory=Gate)
+    recommend: Recommend = Field(default_factory=Recommend)
+    serving: Serving = Field(default_factory=Serving)
+    mlflow: MLflow = Field(default_factory=MLflow)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_shop(cls, given: dict[str, object]) -> dict[str, object]:
+        """Put the shop's name into the defaults that stand for themselves."""
+        shop = given.get("shop")
+        name = shop.get("name") if isinstance(shop, dict) else getattr(shop, "name", None)
+        filled = dict(given)
+        for section, model in NAMED_AFTER_SHOP.items():
+            fields = given.get(section, {})
+            if isinstance(fields, dict):
+                filled[section] = _defaults_of_shop(model, str(name)) | fields
+        return filled
+
+    @model_validator(mode="after")
+    def _unique_source_names(self) -> Self:
+        names = [source.name for source in self.sources]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"sources: the names {twice} are used twice")
+        if not any(source.target == "events" for source in self.sources):
+            raise ValueError('sources: none has target = "events", so there is nothing to learn')
+        return self
+
+    @property
+    def state_folders(self) -> tuple[Path, ...]:
+        """The folders that hold one shop's state alone."""
+        return self.paths.lake, self.paths.runs, self.paths.data_quality
+
+    @model_validator(mode="after")
+    def _some_event_counts(self) -> Self:
+        kinds = {source.event_type for source in self.sources if source.target == "events"}
+        if kinds and not kinds & {None, *self.features.event_types}:
+            raise ValueError(
+                f"features.event_types counts {list(self.features.event_types)}, but the sources "
+                f"of events give {sorted(filter(None, kinds))}: write what is to be learnt from "
+                "under [features] event_types, or correct event_type in the sources' constants"
+            )
+        return self
+
+    def digest(self) -> str:
+        """SHA-256 of the settings that shape the data: not of names, paths, stores and the gate."""
+        shaping = self.model_dump_json(exclude={"shop", "paths", "serving", "mlflow", "gate"})
+        return hashlib.sha256(shaping.encode()).hexdigest()
+
+
+def load(path: Path) -> Settings:
+    """Read and check a configuration file and the environment's variables, which go before it.
+
+    Raises ``ConfigurationError`` naming every wrong field, the rule, and the value where it stands
+    in the file.
+    """
+    content = _read(path)
+    overrides = read_environment(os.environ, Settings)
+    given = dict(content)
+    for section, values in overrides.values.items():
+        before = content.get(section, {})
+        given[section] = before | values if isinstance(before, dict) else before
+    mistakes = []
+    try:
+        settings = Settings.model_validate(given)
+    except ValidationError as error:
+        mistakes = told(error, Settings, given, overrides.values)
+    if mistakes := [*mistakes, *overrides.mistakes]:
+        lines = "".join(f"\n  {mistake}" for mistake in mistakes)
+        raise ConfigurationError(f"{path} has {len(mistakes)} mistake(s):{lines}") from None
+    return settings
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ConfigurationError(
+            f"no configuration file at {path}. Give --config FILE or set TOPSHELF_CONFIG; "
+            "`topshelf config init` writes a first one."
+        )
+    try:
+        # Editors on Windows begin a file with a mark of its encoding.
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except ValueError as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}") from error

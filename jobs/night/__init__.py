@@ -1,0 +1,1 @@
+"""What steps share: inputs, registry, outcomes, and how a step is run."""

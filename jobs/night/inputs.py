@@ -1,0 +1,183 @@
+"""What a night's models learn from, read from the lake at pinned Delta versions, without a JVM."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+import pyarrow as pa
+
+from jobs.config.settings import Settings
+from lakehouse.errors import ConfigurationError, DataError
+from lakehouse.io import arrow
+from lakehouse.steps import MODEL_INPUTS
+from lakehouse.tables import (
+    ITEM_FEATURES,
+    SILVER_INTERACTIONS,
+    SILVER_USERS,
+    USER_FEATURES,
+    Table,
+)
+from lakehouse.windows import Windows
+from models.core.context import Context
+from models.core.interactions import Interactions
+from models.selection.origin import Nights
+
+EVENT_COLUMNS: Final = ("user_id", "item_id", "event_date", "quantity", "value", "discount")
+
+TableVersions = Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Night:
+    """All events before the run date, and a context for each of the nights asked for."""
+
+    interactions: Interactions
+    contexts: Mapping[date, Context]
+
+
+def newest_versions(lake: Path) -> dict[str, int]:
+    """The Delta version of each input table; a source without users leaves ``silver.users`` out.
+
+    Raises ``DataError`` where another table does not exist.
+    """
+    return {
+        table.full_name: arrow.version(lake, table)
+        for table in MODEL_INPUTS
+        if table is not SILVER_USERS or arrow.exists(lake, table)
+    }
+
+
+def read_night(
+    settings: Settings, versions: TableVersions, *, run_date: date, as_of: tuple[date, ...]
+) -> Night:
+    """Read the tables at ``versions``.
+
+    The vocabularies are the same in all contexts: users with events, items with events or in the
+    catalogue. Raises ``DataError`` where the night has no events.
+    """
+    lake = settings.paths.lake
+    events = _events(settings, versions, run_date, EVENT_COLUMNS)
+    items = {day: read_gold(lake, ITEM_FEATURES, versions, run_date, day) for day in as_of}
+    item_ids = set(events["item_id"].cat.categories).union(*(f["item_id"] for f in items.values()))
+    interactions = Interactions.from_frame(events, item_ids=item_ids)
+    attributes = _user_attributes(lake, versions, run_date)
+    contexts = {
+        day: Context.build(
+            interactions,
+            as_of=day,
+            user_features=read_gold(lake, USER_FEATURES, versions, run_date, day),
+            user_attributes=attributes,
+            item_features=items[day],
+            excluded_departments=settings.features.excluded_departments,
+        )
+        for day in as_of
+    }
+    return Night(interactions, contexts)
+
+
+def read_gold(
+    lake: Path, table: Table, versions: TableVersions, run_date: date, as_of: date
+) -> pd.DataFrame:
+    """One night's rows of a gold feature table, without the columns that name the night."""
+    columns = [name for name in table.column_names if name not in ("run_date", "as_of")]
+    rows = arrow.read(
+        lake,
+        table,
+        columns=columns,
+        filters=[("run_date", "==", run_date), ("as_of", "==", as_of)],
+        version=versions[table.full_name],
+    )
+    frame: pd.DataFrame = rows.to_pandas()
+    return frame
+
+
+def read_contexts(
+    settings: Settings, versions: TableVersions, run_date: date, contexts: Sequence[str]
+) -> pd.DataFrame:
+    """The events before the run date with a column per context.
+
+    ``store_id`` is the event's, any other context an attribute of its user, missing where unknown.
+    Raises ``ConfigurationError`` for an attribute that no user has.
+    """
+    own = [name for name in contexts if name in SILVER_INTERACTIONS.column_names]
+    events = _events(settings, versions, run_date, ["user_id", "item_id", "event_date", *own])
+    wanted = [name for name in contexts if name not in own]
+    if not wanted:
+        return events
+    attributes = _user_attributes(settings.paths.lake, versions, run_date)
+    if attributes is None:
+        attributes = pd.DataFrame(columns=["user_id"])
+    known = sorted(set(attributes.columns) - {"user_id"})
+    if unknown := sorted(set(wanted) - set(known)):
+        raise ConfigurationError(
+            f"[recommend] contexts names {unknown}, which is neither store_id nor an attribute of "
+            f"users; there are {known}."
+        )
+    return events.astype({"user_id": object}).merge(
+        attributes[["user_id", *wanted]], how="left", on="user_id", validate="many_to_one"
+    )
+
+
+def _events(
+    settings: Settings, versions: TableVersions, run_date: date, columns: Sequence[str]
+) -> pd.DataFrame:
+    rows = arrow.read(
+        settings.paths.lake,
+        SILVER_INTERACTIONS,
+        columns=list(columns),
+        filters=[
+            ("ingest_date", "<=", run_date),
+            ("event_date", "<", run_date),
+            ("event_type", "in", list(settings.features.event_types)),
+        ],
+        version=versions[SILVER_INTERACTIONS.full_name],
+    )
+    if not rows.num_rows:
+        raise DataError(
+            f"{SILVER_INTERACTIONS.full_name} has no events of the kinds "
+            f"{list(settings.features.event_types)} before {run_date}. Check the run date, "
+            "`[features] event_types`, and that the nights before it were ingested and cleaned."
+        )
+    # Each id is decoded once, not once per event.
+    for name in ("user_id", "item_id"):
+        place = rows.schema.get_field_index(name)
+        rows = rows.set_column(place, name, rows[name].dictionary_encode())
+    frame: pd.DataFrame = rows.to_pandas()
+    return frame
+
+
+def _user_attributes(lake: Path, versions: TableVersions, run_date: date) -> pd.DataFrame | None:
+    """One text column per attribute, from each user's newest row; ``None`` without a table."""
+    if SILVER_USERS.full_name not in versions:
+        return None
+    rows: pa.Table = arrow.read(
+        lake,
+        SILVER_USERS,
+        columns=["user_id", "attributes", "ingest_date"],
+        filters=[("ingest_date", "<=", run_date)],
+        version=versions[SILVER_USERS.full_name],
+    )
+    newest = (
+        rows.to_pandas()
+        .sort_values("ingest_date", kind="stable")
+        .drop_duplicates("user_id", keep="last")
+    )
+    attributes = pd.DataFrame([dict(pairs) for pairs in newest["attributes"]], dtype="str")
+    return attributes.reindex(columns=sorted(attributes.columns)).assign(
+        user_id=newest["user_id"].to_numpy()
+    )
+
+
+def read_nights(settings: Settings, versions: TableVersions, *, run_date: date) -> Nights:
+    """What was known at the start of each window, and today, at pinned table versions."""
+    windows = Windows(run_date, settings.train.test_days, settings.train.validation_days)
+    night = read_night(settings, versions, run_date=run_date, as_of=windows.as_of_dates)
+    return Nights(
+        interactions=night.interactions,
+        validation=night.contexts[windows.validation_start],
+        test=night.contexts[windows.test_start],
+        today=night.contexts[run_date],
+    )

@@ -1,0 +1,89 @@
+"""What the store serves, for people: a user's list, the releases, and going back to one."""
+
+import time
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from jobs.config.settings import Settings
+from serving.lookup import Answer
+from serving.lookup import lookup as serve
+from serving.publishing import ListedRelease, list_releases
+from serving.publishing import rollback as move_pointer
+from serving.stores.opening import open_store
+
+
+def lookup(settings: Settings, user: str, list_name: str, context: str | None) -> RenderableType:
+    """The user's list as served now, with the time that the store took.
+
+    Raises what ``serving.lookup.lookup`` raises.
+    """
+    with open_store(settings.serving.store, settings.shop.name) as store:
+        started = time.perf_counter()
+        answer = serve(store, user, list_name, context)
+        milliseconds = (time.perf_counter() - started) * 1000
+    return show_answer(answer, user, milliseconds)
+
+
+def releases(settings: Settings) -> RenderableType:
+    """The releases in the store, newest first, and which one serves."""
+    with open_store(settings.serving.store, settings.shop.name) as store:
+        return show_releases(list_releases(store))
+
+
+def rollback(settings: Settings, to: str | None) -> str:
+    """Let the previous release (or ``to``) serve; return a sentence that says what serves now."""
+    with open_store(settings.serving.store, settings.shop.name) as store:
+        before = store.pointer().current
+        after = move_pointer(store, to).current
+    return (
+        f"{after} serves now; before: {before}." if after != before else f"{after} serves already."
+    )
+
+
+def show_answer(answer: Answer, user: str, milliseconds: float) -> RenderableType:
+    """A list with names and reasons, the release it comes from, and how long it took."""
+    table = Table("#", "product", "why", "score", "from", box=None, header_style="bold")
+    for item in answer.items:
+        product = item.item_id if item.title is None else f"{item.title} ({item.item_id})"
+        table.add_row(
+            str(item.rank),
+            plain(product),
+            plain(item.reason),
+            f"{item.score:.4g}",
+            plain(item.source),
+        )
+    who = f"user {user}" if answer.personal else f"user {user} is unknown, so the popular items"
+    footer = f"list {answer.list}, release {answer.release}, {milliseconds:.1f} ms"
+    lines: list[RenderableType] = [plain(who), table, Text(footer, style="dim")]
+    if answer.notice is not None:
+        lines.append(Text(f"warning: {answer.notice}", style="yellow"))
+    return Group(*lines)
+
+
+def show_releases(listed: tuple[ListedRelease, ...]) -> RenderableType:
+    """A table of the releases, one line each."""
+    if not listed:
+        return Text("no releases yet: run `topshelf publish --run-date D`")
+    table = Table("release", "state", "run date", "model", "lists", box=None, header_style="bold")
+    for entry in listed:
+        manifest = entry.manifest
+        if manifest is None:
+            table.add_row(plain(entry.release), f"{entry.state}, damaged")
+            continue
+        table.add_row(
+            entry.release,
+            entry.state,
+            manifest.run_date.isoformat(),
+            plain(manifest.model_version),
+            ", ".join(f"{name} {count:,}" for name, count in manifest.lists.items()),
+        )
+    return table
+
+
+def plain(text: str) -> Text:
+    """Text from the data: never read as markup, control characters shown instead of obeyed."""
+    return Text(
+        "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    )

@@ -1,0 +1,180 @@
+"""What is different from the last night that was published: rows, measures, lists, settings."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Final, cast
+
+import pyarrow as pa
+
+from jobs.config.settings import Settings
+from jobs.night.job_report import JobReport, JsonValue, read_report
+from lakehouse.errors import DataError
+from lakehouse.io import arrow
+from lakehouse.tables import RECOMMENDATIONS
+from serving.format.records import PERSONAL_LISTS
+
+# Where things lie shapes no list, and an address may hold a password.
+PLACES: Final = {"paths", "serving", "mlflow"}
+COMPARED_STEPS: Final = ("ingest", "clean", "features", "train", "recommend")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One figure or setting, then and now; ``None`` where a night had none."""
+
+    name: str
+    before: JsonValue
+    now: JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class ListChange:
+    """How the lists of one name changed.
+
+    ``changed`` is the share of the places of users of both nights whose item they were not listed
+    the night before; ``None`` where there are no such users.
+    """
+
+    list_name: str
+    users: int
+    new_users: int
+    gone_users: int
+    changed: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """Tonight against the night of ``run_date``; ``settings`` is ``None`` where not known."""
+
+    run_date: date
+    rows: tuple[Change, ...]
+    metrics: tuple[Change, ...]
+    lists: tuple[ListChange, ...]
+    settings: tuple[Change, ...] | None
+
+
+def differences(
+    settings: Settings, run_date: date, steps: Mapping[str, JobReport]
+) -> Differences | None:
+    """Tonight's ``steps`` against the last night before that was published, if there is one."""
+    runs, lake = settings.paths.runs, settings.paths.lake
+    last = _last_published(runs, run_date)
+    if last is None:
+        return None
+    before = dict(_readable_reports(runs, last))
+    known = before["report"].facts.get("settings") if "report" in before else None
+    return Differences(
+        run_date=last,
+        rows=_changes(_rows(before, steps), _rows(steps, steps)),
+        metrics=_changes(published_measures(before), published_measures(steps))
+        if "train" in steps
+        else (),
+        lists=_lists(lake, last, run_date) if "recommend" in steps else (),
+        settings=None
+        if known is None
+        else tuple(
+            change
+            for change in _changes(
+                cast("Mapping[str, JsonValue]", known), settings_by_name(settings)
+            )
+            if change.before != change.now
+        ),
+    )
+
+
+def settings_by_name(settings: Settings) -> dict[str, JsonValue]:
+    """What shapes a night, by dotted name: ``train.seed``, ``sources.till.path``."""
+    content = settings.model_dump(mode="json", exclude=PLACES)
+    content["sources"] = {source["name"]: source for source in content["sources"]}
+    return dict(_flat(content, ""))
+
+
+def published_measures(steps: Mapping[str, JobReport]) -> dict[str, JsonValue]:
+    """The method published for each list, and its measures on the test window."""
+    facts = steps["train"].facts if "train" in steps else {}
+    methods = cast("Mapping[str, str]", facts.get("methods", {}))
+    metrics = cast("Mapping[str, Mapping[str, Mapping[str, float]]]", facts.get("metrics", {}))
+    found: dict[str, JsonValue] = {}
+    for list_name, method in methods.items():
+        found[f"{list_name}: method"] = method
+        for name, value in metrics[list_name][method].items():
+            found[f"{list_name}: {name}"] = value
+    return found
+
+
+def _flat(content: Mapping[str, JsonValue], prefix: str) -> Iterator[tuple[str, JsonValue]]:
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _last_published(runs: Path, run_date: date) -> date | None:
+    nights = sorted(
+        (path.parent.name for path in runs.glob("*-*-*/publish.json")),
+        reverse=True,
+    )
+    earlier = (name for name in nights if name < run_date.isoformat())
+    return next(map(date.fromisoformat, earlier), None)
+
+
+def _readable_reports(runs: Path, run_date: date) -> Iterator[tuple[str, JobReport]]:
+    """The reports of a night; its own page is where a damaged one is told."""
+    for step in (*COMPARED_STEPS, "report"):
+        try:
+            report = read_report(runs, run_date, step)
+        except DataError:
+            continue
+        if report is not None:
+            yield step, report
+
+
+def _rows(night: Mapping[str, JobReport], tonight: Mapping[str, JobReport]) -> dict[str, JsonValue]:
+    """Rows by table, of the steps that ran tonight; the first step that counts a table is asked."""
+    rows: dict[str, JsonValue] = {}
+    for step in COMPARED_STEPS:
+        if step in tonight and step in night:
+            for table, count in night[step].rows.items():
+                rows.setdefault(table, count)
+    return rows
+
+
+def _changes(before: Mapping[str, JsonValue], now: Mapping[str, JsonValue]) -> tuple[Change, ...]:
+    names = [*now, *(name for name in before if name not in now)]
+    return tuple(Change(name, before.get(name), now.get(name)) for name in names)
+
+
+def _lists(lake: Path, before: date, now: date) -> tuple[ListChange, ...]:
+    if not arrow.exists(lake, RECOMMENDATIONS):
+        return ()
+    return tuple(
+        _list_change(name, _listed(lake, before, name), _listed(lake, now, name))
+        for name in PERSONAL_LISTS
+    )
+
+
+def _listed(lake: Path, run_date: date, list_name: str) -> pa.Table:
+    return arrow.read(
+        lake,
+        RECOMMENDATIONS,
+        columns=["user_id", "item_id"],
+        filters=[("run_date", "=", run_date), ("list", "=", list_name)],
+    )
+
+
+def _list_change(list_name: str, before: pa.Table, now: pa.Table) -> ListChange:
+    users_before = before.group_by("user_id").aggregate([])
+    users_now = now.group_by("user_id").aggregate([])
+    of_both = now.join(users_before, "user_id", join_type="left semi")
+    kept = of_both.join(before, ["user_id", "item_id"], join_type="left semi")
+    both = users_now.join(users_before, "user_id", join_type="left semi").num_rows
+    return ListChange(
+        list_name=list_name,
+        users=users_now.num_rows,
+        new_users=users_now.num_rows - both,
+        gone_users=users_before.num_rows - both,
+        changed=1 - kept.num_rows / of_both.num_rows if of_both.num_rows else None,
+    )

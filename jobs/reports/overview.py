@@ -1,0 +1,321 @@
+"""What a night did, put together from the steps' reports, validations and the lake, for people."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Final, Literal, TypeAlias, cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jobs.config.settings import Settings
+from jobs.night.job_report import JobReport, JsonValue, StepFailure, read_failures, read_report
+from jobs.reports.differences import Differences, differences
+from lakehouse.atomic import read_json
+from lakehouse.errors import DataError, InfrastructureError
+from lakehouse.io import arrow
+from lakehouse.steps import STEPS
+from lakehouse.tables import (
+    ITEM_FEATURES,
+    RECOMMENDATIONS,
+    ROW_ACCOUNTING,
+    USER_ITEM_FEATURES,
+    Table,
+)
+from serving.format.records import PERSONAL_LISTS
+from serving.stores.opening import open_store
+
+SAMPLE_USERS: Final = 3
+SAMPLE_ITEMS: Final = 8
+REPORT: Final = "report"
+# The step that validates the tables of a layer; the recommendations have one of their own.
+VALIDATING_STEP: Final = {"bronze": "ingest", "silver": "clean", "gold": "features"}
+
+State: TypeAlias = Literal["done", "damaged", "failed", "refused", "not reached"]
+
+
+@dataclass(frozen=True, slots=True)
+class Accounted:
+    """Where one bronze table's rows of the night went."""
+
+    table: str
+    bronze: int
+    silver: int
+    quarantine: int
+    duplicates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """The outcome of one table's suite; ``broken`` names the rules that did not hold."""
+
+    table: str
+    passed: bool
+    rules: int
+    broken: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """An item of a user's history."""
+
+    item: str
+    times: int
+    days_ago: int
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """An item of a user's list."""
+
+    rank: int
+    item: str
+    reason: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """One user's history and lists, as an example."""
+
+    user: str
+    history: tuple[Habit, ...]
+    lists: Mapping[str, tuple[Suggestion, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The release that readers get now (``None``: none yet), or why the store doesn't say."""
+
+    release: str | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Everything that the run report and the demo's summary show of one night.
+
+    ``metrics`` holds the test window's measures by list, method and name; ``methods`` is the method
+    published for each list. Both are empty where training did not run. ``progress`` says how far
+    each step before the report came, ``failures`` why steps failed, the one that stopped the night
+    first, and ``damaged`` which files could not be read, each with the remedy. ``changes`` is
+    ``None`` where no earlier night was published.
+    """
+
+    run_date: date
+    steps: Mapping[str, JobReport]
+    progress: Mapping[str, State]
+    failures: tuple[StepFailure, ...]
+    damaged: tuple[str, ...]
+    serving: Serving
+    accounting: tuple[Accounted, ...]
+    validations: tuple[Validation, ...]
+    shelves: tuple[Shelf, ...]
+    changes: Differences | None
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each step that ran, in order."""
+        return {name: report.seconds for name, report in self.steps.items()}
+
+    @property
+    def rows(self) -> dict[str, dict[str, int]]:
+        """Rows by step and table."""
+        return {name: dict(report.rows) for name, report in self.steps.items() if report.rows}
+
+    @property
+    def warnings(self) -> tuple[tuple[str, str], ...]:
+        """Step and sentence of each warning."""
+        return tuple(
+            (name, text) for name, report in self.steps.items() for text in report.warnings
+        )
+
+    @property
+    def accepted(self) -> bool | None:
+        """The gate's verdict; ``None`` where it gave none."""
+        return cast("bool | None", self._fact("gate", "accepted"))
+
+    @property
+    def release(self) -> str | None:
+        """The release that the night published; ``None`` where it published none."""
+        return cast("str | None", self._fact("publish", "release"))
+
+    @property
+    def metrics(self) -> dict[str, dict[str, dict[str, float]]]:
+        """Measures on the test window by list, method and name."""
+        return cast("dict[str, dict[str, dict[str, float]]]", self._fact("train", "metrics") or {})
+
+    @property
+    def methods(self) -> dict[str, str]:
+        """The method published for each list."""
+        return cast("dict[str, str]", self._fact("train", "methods") or {})
+
+    @property
+    def curve(self) -> list[dict[str, float]]:
+        """LightFM's measures after each epoch, on the validation window."""
+        return cast("list[dict[str, float]]", self._fact("train", "curve") or [])
+
+    @property
+    def gate_checks(self) -> list[dict[str, JsonValue]]:
+        """The gate's rules as its report holds them (``jobs.steps.gate``)."""
+        return cast("list[dict[str, JsonValue]]", self._fact("gate", "checks") or [])
+
+    def _fact(self, step: str, name: str) -> JsonValue:
+        report = self.steps.get(step)
+        return None if report is None else report.facts.get(name)
+
+
+def collect(settings: Settings, run_date: date) -> Overview:
+    """Gather what the night left behind.
+
+    The newest run counts: where a step failed, was refused or never ran, what an earlier run of the
+    same night left of the later steps is left out.
+    """
+    runs, lake = settings.paths.runs, settings.paths.lake
+    failures = read_failures(runs, run_date)
+    steps, progress, unreadable = _walk(runs, run_date, failures)
+    reached = {name for name, state in progress.items() if state != "not reached"}
+    validations, damaged = _validations(settings.paths.data_quality, run_date, reached)
+    return Overview(
+        run_date=run_date,
+        steps=steps,
+        progress=progress,
+        failures=tuple(failures[name] for name in progress if name in failures),
+        damaged=(*unreadable, *damaged),
+        serving=_serving(settings),
+        accounting=_accounting(lake, run_date) if "clean" in steps else (),
+        validations=validations,
+        shelves=_shelves(lake, run_date) if "recommend" in steps else (),
+        changes=differences(settings, run_date, steps),
+    )
+
+
+def _walk(
+    runs: Path, run_date: date, failures: Mapping[str, StepFailure]
+) -> tuple[dict[str, JobReport], dict[str, State], list[str]]:
+    """The steps' reports up to where the night ended, every step's state, and what is damaged."""
+    steps: dict[str, JobReport] = {}
+    progress: dict[str, State] = {}
+    damaged = []
+    ended = False
+    for name in (step.name for step in STEPS if step.name != REPORT):
+        progress[name] = "not reached" if ended else "failed" if name in failures else "done"
+        if progress[name] != "done":
+            ended = True
+            continue
+        try:
+            report = read_report(runs, run_date, name)
+        except DataError as damage:
+            progress[name] = "damaged"
+            damaged.append(str(damage))
+            continue
+        if report is None:
+            progress[name], ended = "not reached", True
+            continue
+        steps[name] = report
+        if name == "gate" and not report.facts["accepted"]:
+            progress[name], ended = "refused", True
+    return steps, progress, damaged
+
+
+def _serving(settings: Settings) -> Serving:
+    try:
+        with open_store(settings.serving.store, settings.shop.name) as store:
+            return Serving(store.pointer().current)
+    except InfrastructureError as error:
+        return Serving(None, str(error))
+
+
+def _accounting(lake: Path, run_date: date) -> tuple[Accounted, ...]:
+    rows = _rows(lake, ROW_ACCOUNTING, [("ingest_date", "=", run_date)])
+    return tuple(
+        Accounted(
+            row["table_name"],
+            row["bronze_rows"],
+            row["silver_rows"],
+            row["quarantine_rows"],
+            row["duplicate_rows"],
+        )
+        for row in rows.sort_by("table_name").to_pylist()
+    )
+
+
+def _validations(
+    data_quality: Path, run_date: date, reached: set[str]
+) -> tuple[tuple[Validation, ...], list[str]]:
+    """The outcomes of the steps that were reached, and which files are damaged."""
+    validations, damaged = [], []
+    for path in sorted((data_quality / run_date.isoformat() / "results").glob("[!.]*.json")):
+        step = _validating_step(path.stem)
+        if step not in reached:
+            continue
+        try:
+            outcome = read_json(path, f"Run `topshelf {step} --run-date {run_date}` again.")
+        except DataError as damage:
+            damaged.append(str(damage))
+            continue
+        broken = tuple(
+            rule["expectation_config"]["meta"]["rule"]
+            for rule in outcome["results"]
+            if not rule["success"]
+        )
+        validations.append(
+            Validation(outcome["suite_name"], outcome["success"], len(outcome["results"]), broken)
+        )
+    return tuple(validations), damaged
+
+
+def _validating_step(table: str) -> str | None:
+    if table == RECOMMENDATIONS.full_name:
+        return "recommend"
+    return VALIDATING_STEP.get(table.partition(".")[0])
+
+
+def _shelves(lake: Path, run_date: date) -> tuple[Shelf, ...]:
+    night = [("run_date", "=", run_date)]
+    lists = _rows(lake, RECOMMENDATIONS, [*night, ("rank", "<=", SAMPLE_ITEMS)])
+    users = sorted(set(lists["user_id"].to_pylist()) - {""}, key=lambda user: (len(user), user))
+    chosen = users[:SAMPLE_USERS]
+    of_chosen = [*night, ("as_of", "=", run_date), ("user_id", "in", chosen)]
+    habits = _rows(lake, USER_ITEM_FEATURES, of_chosen) if chosen else None
+    items = _rows(lake, ITEM_FEATURES, [*night, ("as_of", "=", run_date)])
+    titles = dict(zip(items["item_id"].to_pylist(), items["title"].to_pylist(), strict=True))
+    return tuple(
+        Shelf(
+            user=user,
+            history=() if habits is None else _history(_of_user(habits, user), titles),
+            lists={name: _suggestions(_of_user(lists, user), name) for name in PERSONAL_LISTS},
+        )
+        for user in chosen
+    )
+
+
+def _history(rows: pa.Table, titles: Mapping[str, str | None]) -> tuple[Habit, ...]:
+    order = [("decayed_events_120d", "descending"), ("item_id", "ascending")]
+    return tuple(
+        Habit(
+            titles.get(row["item_id"]) or row["item_id"],
+            row["events_total"],
+            row["days_since_last"],
+        )
+        for row in rows.sort_by(order).slice(0, SAMPLE_ITEMS).to_pylist()
+    )
+
+
+def _suggestions(rows: pa.Table, list_name: str) -> tuple[Suggestion, ...]:
+    ranked = rows.filter(pc.field("list") == list_name).sort_by("rank").to_pylist()
+    return tuple(
+        Suggestion(row["rank"], row["title"] or row["item_id"], row["reason"], row["source"])
+        for row in ranked
+    )
+
+
+def _of_user(rows: pa.Table, user: str) -> pa.Table:
+    return rows.filter(pc.field("user_id") == user)
+
+
+def _rows(lake: Path, table: Table, filters: Sequence[arrow.Filter]) -> pa.Table:
+    if not arrow.exists(lake, table):
+        return arrow.arrow_schema(table).empty_table()
+    return arrow.read(lake, table, filters=filters)

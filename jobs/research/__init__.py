@@ -1,0 +1,1 @@
+"""Comparisons and searches that never change what is served."""

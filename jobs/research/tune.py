@@ -1,0 +1,228 @@
+"""Search better parameters for a method, and propose them; nothing changes by itself."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Final, Literal, TypeAlias, get_args
+
+from jobs.config.settings import Settings
+from jobs.night.inputs import read_nights
+from jobs.night.job_report import JobReport, write_report
+from jobs.night.recipes import recipe
+from jobs.night.resources import measured
+from jobs.research.experiments import experiment
+from lakehouse.atomic import write_text
+from models.evaluation.bootstrap import Difference, paired_bootstrap
+from models.evaluation.protocol import Evaluation
+from models.lists.published import PERSONAL_LISTS
+from models.selection.choice import PRIMARY_METRIC
+from models.selection.origin import Origin
+from models.selection.recipe import Recipe
+from models.selection.tuning import (
+    AS_NOW,
+    Evaluations,
+    Found,
+    Parameters,
+    Range,
+    Report,
+    judge,
+    relative,
+    search,
+    windows,
+)
+from models.tracking.page import metric_name
+from models.tracking.registry import Provenance, Registry
+
+logger = logging.getLogger(__name__)
+
+STEP: Final = "tune"
+EXPERIMENT: Final = "tuning"
+COMMAND: Final = "topshelf tune"
+WINDOWS: Final = 2
+GAIN_PARTS: Final = {"": "mean", "_low": "low", "_high": "high"}
+
+Tunable: TypeAlias = Literal["two_stage", "hybrid_lightfm", "decayed_counts"]
+TUNABLE: Final[tuple[Tunable, ...]] = get_args(Tunable)
+# Fields of `[train]`.
+RANGES: Final[Mapping[Tunable, Mapping[str, Range]]] = {
+    "two_stage": {
+        "ranker_rounds": Range(40, 300, log=True),
+        "ranker_learning_rate": Range(0.02, 0.2, log=True),
+        "ranker_leaves": Range(8, 63, log=True),
+        "ranker_popularity_penalty": Range(0.0, 0.4),
+    },
+    "hybrid_lightfm": {
+        "components": Range(16, 96, log=True),
+        "learning_rate": Range(0.02, 0.3, log=True),
+    },
+    "decayed_counts": {"counts_half_life_days": Range(15.0, 365.0, log=True)},
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Proposal:
+    """What was found for a method: both parameters' measures on the newest window."""
+
+    method: Tunable
+    run_date: date
+    first_day: date
+    last_day: date
+    found: Found
+    now: Mapping[str, Evaluation]
+    then: Mapping[str, Evaluation]
+    seed: int
+
+    def gain(self, list_name: str) -> Difference:
+        """NDCG@10 with the proposed parameters less that with the present ones."""
+        return paired_bootstrap(
+            self.then[list_name].per_user[PRIMARY_METRIC],
+            self.now[list_name].per_user[PRIMARY_METRIC],
+            seed=self.seed,
+        )
+
+    def toml(self) -> str:
+        """A fragment of the configuration, with what speaks for it in comments."""
+        found = self.found
+        lines = [
+            f"# {COMMAND} --run-date {self.run_date} --method {self.method}",
+            f"# {found.trials} trials, {found.pruned} of them given up early; seed {self.seed}.",
+            f"# NDCG@10 on {self.first_day} to {self.last_day}, as configured and as proposed,",
+            "# and the difference with its 95% interval (paired bootstrap):",
+        ]
+        for name in PERSONAL_LISTS:
+            now, then = (side[name].metrics[PRIMARY_METRIC] for side in (self.now, self.then))
+            gain = self.gain(name)
+            lines.append(
+                f"#   {name:<8} {now:.4f} {then:.4f} "
+                f"{gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
+            )
+        if found.value <= AS_NOW:
+            lines.append(
+                "# No trial did better over all windows: these are the present parameters."
+            )
+        lines += [
+            "# They were chosen on these very days, so that less is to be expected of others.",
+            "# Nothing uses this file: copy what you want to try; the gate decides.",
+            "",
+            "[train]",
+            *(f"{name} = {value}" for name, value in found.best.items()),
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def proposal_path(runs: Path, run_date: date) -> Path:
+    """Where the proposal of a night lies below the folder ``runs``."""
+    return runs / run_date.isoformat() / "proposal.toml"
+
+
+def run(settings: Settings, *, run_date: date, method: Tunable, trials: int) -> JobReport:
+    """Make ``trials`` with other parameters of ``method`` and write a proposal.
+
+    Only days before the night's test window are looked at. A search that was killed goes on where
+    it stopped, as long as the configuration is the same. Raises ``DataError`` where the lake holds
+    too little and ``InfrastructureError`` where MLflow fails.
+    """
+    with (
+        measured() as cost,
+        experiment(settings, EXPERIMENT, run_date, command=COMMAND) as run,
+    ):
+        registry, source, log = run.registry, run.source, run.log
+        versions = source.table_versions
+        log.tags({"method": method})
+        origins = windows(read_nights(settings, versions, run_date=run_date), WINDOWS)
+        present = recipe(method, settings)
+        now = [judge(present, origin) for origin in origins]
+        tried = _Trials(settings, registry, source, method, origins, now)
+        found = _search(settings, source, tried, trials=trials)
+        proposal = Proposal(
+            method=method,
+            run_date=run_date,
+            first_day=origins[0].nights.validation.as_of,
+            last_day=origins[0].nights.test.as_of - timedelta(days=1),
+            found=found,
+            now=now[0],
+            then=judge(_with(settings, method, found.best), origins[0]),
+            seed=source.seed,
+        )
+        text = proposal.toml()
+        log.text("proposal.toml", text)
+        log.parameters(proposal.found.best)
+        log.metrics({"relative": proposal.found.value, "trials": proposal.found.trials})
+        for name in PERSONAL_LISTS:
+            gain = proposal.gain(name)
+            log.metrics(
+                {f"gain_{name}{part}": getattr(gain, of) for part, of in GAIN_PARTS.items()}
+            )
+        path = proposal_path(settings.paths.runs, run_date)
+        write_text(path, text)
+    report = JobReport(
+        step=STEP,
+        run_date=run_date,
+        rows={"trials": proposal.found.trials, "pruned": proposal.found.pruned},
+        facts={
+            "method": method,
+            "proposal": str(path),
+            "parameters": dict(proposal.found.best),
+            "gains": {name: dict(proposal.gain(name)._asdict()) for name in PERSONAL_LISTS},
+        },
+        seconds=round(cost.seconds, 2),
+    )
+    write_report(report, settings.paths.runs)
+    return report
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Trials:
+    """Tries parameters on the windows, each in an MLflow run below the one that is open.
+
+    ``now`` holds the measures of the present parameters by window.
+    """
+
+    settings: Settings
+    registry: Registry
+    source: Provenance
+    method: Tunable
+    origins: Sequence[Origin]
+    now: Sequence[Evaluations]
+
+    def __call__(self, number: int, parameters: Parameters, give_up: Report) -> float | None:
+        tried = _with(self.settings, self.method, parameters)
+        total = 0.0
+        with self.registry.run(f"trial {number}", self.source, command=COMMAND, nested=True) as log:
+            log.parameters(parameters)
+            for step, (origin, now) in enumerate(zip(self.origins, self.now, strict=True)):
+                found = judge(tried, origin)
+                total += relative(found, now)
+                value = total / (step + 1)
+                ndcg = {name: found[name].metrics[PRIMARY_METRIC] for name in PERSONAL_LISTS}
+                log.metrics(
+                    {f"{name}/{metric_name(PRIMARY_METRIC)}": each for name, each in ndcg.items()}
+                    | {"relative": value},
+                    step=step,
+                )
+                if give_up(step, value) and step + 1 < len(self.origins):
+                    log.tags({"pruned": "true"})
+                    logger.info("trial %d: given up at %.4f", number, value)
+                    return None
+        logger.info("trial %d: %.4f of the present NDCG@10", number, value)
+        return value
+
+
+def _search(settings: Settings, source: Provenance, tried: _Trials, *, trials: int) -> Found:
+    ranges = RANGES[tried.method]
+    return search(
+        f"{source.run_date} {tried.method} {source.configuration[:8]}",
+        settings.paths.runs / source.run_date.isoformat() / "tuning.journal",
+        ranges,
+        {name: getattr(settings.train, name) for name in ranges},
+        tried,
+        trials=trials,
+        seed=settings.train.seed,
+    )
+
+
+def _with(settings: Settings, method: Tunable, parameters: Parameters) -> Recipe:
+    train = settings.train.model_copy(update=dict(parameters))
+    return recipe(method, settings.model_copy(update={"train": train}))

@@ -1,0 +1,131 @@
+"""Write one night's recommendations to the store as a release, and let it serve."""
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import date
+from itertools import groupby
+from operator import itemgetter
+from typing import cast
+
+import pyarrow as pa
+
+from jobs.config.settings import Settings
+from jobs.night.job_report import JobReport, JsonValue, read_report
+from lakehouse.errors import DataError
+from lakehouse.io import arrow
+from lakehouse.tables import RECOMMENDATIONS
+from serving.format.records import FALLBACK, FORMAT, Item, Record, encode, key, summarise
+from serving.format.releases import Manifest
+from serving.publishing import Publication, publish
+from serving.stores.opening import open_store
+
+
+def run(settings: Settings, *, run_date: date) -> JobReport:
+    """Publish the lists of ``run_date``.
+
+    A second run changes nothing; the release of a past night is stored but doesn't take over.
+    Raises ``DataError`` where ``gold.recommendations`` is not what the recommend step reported, and
+    ``InfrastructureError`` where the store fails: what served before goes on serving then.
+    """
+    facts = _recommend_facts(settings, run_date)
+    rows = _read_recommendations(settings, facts, run_date)
+    records = to_records(rows)
+    manifest = _manifest(facts, run_date, rows, records)
+    with open_store(settings.serving.store, settings.shop.name) as store:
+        done = publish(store, manifest, records, keep=settings.serving.keep_releases)
+        return JobReport(
+            step="publish",
+            run_date=run_date,
+            rows={RECOMMENDATIONS.full_name: rows.num_rows, "lists": manifest.records},
+            facts={
+                "release": manifest.release,
+                "current": done.current,
+                "written": done.written,
+                "dropped": list(done.dropped),
+                "lists": dict(manifest.lists),
+                "checksum": manifest.checksum,
+                "store": store.name,
+            },
+            warnings=_warnings(manifest.release, done),
+        )
+
+
+def to_records(rows: pa.Table) -> list[Record]:
+    """The rows of ``gold.recommendations`` as records, one per user and list, in key order."""
+    names = ("list", "user_id", "rank", "item_id", "title", "score", "source", "reason")
+    ordered = rows.sort_by([(name, "ascending") for name in names[:3]])
+    values = zip(*(ordered[name].to_pylist() for name in names), strict=True)
+    records = []
+    for (list_name, user), places in groupby(values, key=itemgetter(0, 1)):
+        record_key = key(list_name, user)
+        records.append((record_key, encode(record_key, [Item(*place[2:]) for place in places])))
+    return sorted(records)
+
+
+def _recommend_facts(settings: Settings, run_date: date) -> Mapping[str, JsonValue]:
+    report = read_report(settings.paths.runs, run_date, "recommend")
+    if report is None:
+        raise DataError(
+            f"{settings.paths.runs} has no report of the recommend step for {run_date}. Run "
+            f"`topshelf recommend --run-date {run_date}` first."
+        )
+    wanted = ("release", "model_version", "table_versions", "configuration", "seed")
+    if missing := [name for name in wanted if name not in report.facts]:
+        raise DataError(
+            f"the report of the recommend step for {run_date} lacks {', '.join(missing)}. Run "
+            f"`topshelf recommend --run-date {run_date}` again."
+        )
+    return report.facts
+
+
+def _read_recommendations(
+    settings: Settings, facts: Mapping[str, JsonValue], run_date: date
+) -> pa.Table:
+    rows = arrow.read(settings.paths.lake, RECOMMENDATIONS, filters=[("run_date", "==", run_date)])
+    again = f"Run `topshelf recommend --run-date {run_date}` again."
+    for name in ("release", "model_version"):
+        found, reported = rows[name].unique().to_pylist(), facts[name]
+        if found != [reported]:
+            raise DataError(
+                f"{RECOMMENDATIONS.full_name}: {name} is {found} in the rows of {run_date}, but "
+                f"the recommend step reported {reported!r}. {again}"
+            )
+    if FALLBACK not in rows["list"].unique().to_pylist():
+        raise DataError(
+            f"{RECOMMENDATIONS.full_name} has no {FALLBACK!r} list for {run_date}, so unknown "
+            f"users would get nothing. {again}"
+        )
+    return rows
+
+
+def _manifest(
+    facts: Mapping[str, JsonValue], run_date: date, rows: pa.Table, records: list[Record]
+) -> Manifest:
+    lists = rows.group_by(["list", "user_id"]).aggregate([])["list"].to_pylist()
+    summary = summarise(records)
+    return Manifest(
+        release=cast("str", facts["release"]),
+        run_date=run_date,
+        model_version=cast("str", facts["model_version"]),
+        table_versions=cast("dict[str, int]", facts["table_versions"]),
+        configuration=cast("str", facts["configuration"]),
+        seed=cast("int", facts["seed"]),
+        lists=dict(sorted(Counter(lists).items())),
+        records=summary.records,
+        checksum=summary.checksum,
+        format=FORMAT,
+    )
+
+
+def _warnings(release: str, done: Publication) -> tuple[str, ...]:
+    warnings = [
+        f"release {name!a} is damaged: its manifest is not readable. Publish its night again, "
+        "or let it go with the next nights; nothing can go back to it."
+        for name in done.damaged
+    ]
+    if done.current != release:
+        warnings.append(
+            f"{release} does not serve: {done.current} does, the release of a later night or a "
+            f"person's choice. `topshelf rollback --to {release}` would let it serve."
+        )
+    return tuple(warnings)

@@ -1,0 +1,148 @@
+"""The night's model → ``gold.recommendations``: every user's lists, with reasons, validated.
+
+The features are read at the Delta versions that the model was trained on, so that a release is of
+one piece whatever has been written since.
+"""
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from expectations import checks
+from expectations.gate import validate
+from jobs.config.settings import Settings
+from jobs.night.inputs import read_gold
+from jobs.night.job_report import JobReport, JsonValue
+from jobs.night.lists import explained, served_lists
+from jobs.night.registry import open_registry
+from jobs.night.release import release_id
+from lakehouse.io import arrow
+from lakehouse.tables import ITEM_FEATURES, RECOMMENDATIONS, USER_FEATURES, USER_ITEM_FEATURES
+from models.core.interactions import index_of
+from models.lists.published import FALLBACK_LIST, PERSONAL_LISTS, PUBLISHED_FOLDER, Published
+from models.tracking.registry import ModelVersion
+
+AGAIN = "Run `topshelf train` and `topshelf gate` for this night again; nothing was published."
+
+
+def run(settings: Settings, *, run_date: date) -> JobReport:
+    """Write the lists of ``run_date``, made by its champion or newest version that passed the gate.
+
+    A second run writes the same rows. Raises ``DataError`` where no version has passed,
+    ``DataQualityError`` where the lists break a rule (the table is as before then), and
+    ``InfrastructureError`` where MLflow fails.
+    """
+    registry = open_registry(settings)
+    version = registry.passed(run_date)
+    source = version.provenance
+    published = Published.load(registry.folder(version) / PUBLISHED_FOLDER)
+    lake, size = settings.paths.lake, settings.recommend.size
+    pairs, users, items = (
+        read_gold(lake, table, source.table_versions, run_date, run_date)
+        for table in (USER_ITEM_FEATURES, USER_FEATURES, ITEM_FEATURES)
+    )
+    configuration = settings.digest()
+    release = release_id(run_date, version.label, source.table_versions, configuration, source.seed)
+
+    lists = served_lists(settings, source, published, users["user_id"], items)
+    frame = explained(lists, pairs, items, settings.features.event_types).assign(
+        run_date=run_date, model_version=version.label, release=release
+    )[list(RECOMMENDATIONS.column_names)]
+    verdict = validate(
+        frame,
+        RECOMMENDATIONS,
+        run_date=run_date,
+        results=settings.paths.data_quality,
+        checks=rules(frame, published, users["user_id"], items, size),
+    )
+    rows = pa.Table.from_pandas(
+        frame, schema=arrow.arrow_schema(RECOMMENDATIONS), preserve_index=False
+    )
+    with arrow.writing(lake, RECOMMENDATIONS):
+        written = arrow.replace(lake, RECOMMENDATIONS, rows, {"run_date": run_date})
+    return JobReport(
+        step="recommend",
+        run_date=run_date,
+        rows={RECOMMENDATIONS.full_name: len(frame)},
+        facts={
+            "release": release,
+            "model_version": version.label,
+            "table_versions": dict(source.table_versions),
+            "configuration": configuration,
+            "seed": source.seed,
+            "recommendations_version": written,
+            "users": len(users),
+            "size": size,
+            "methods": {name: published.by_list[name].name for name in PERSONAL_LISTS},
+            "sources": _shares(frame),
+        },
+        warnings=(*verdict.warnings, *_other_configuration(version, configuration)),
+    )
+
+
+def _other_configuration(version: ModelVersion, configuration: str) -> tuple[str, ...]:
+    if version.provenance.configuration == configuration:
+        return ()
+    return (
+        f"{version.label} was trained under another configuration, so `topshelf reproduce` will "
+        "not give these lists. Train again to have both of one piece.",
+    )
+
+
+def rules(
+    frame: pd.DataFrame,
+    published: Published,
+    user_ids: "pd.Series[str]",
+    items: pd.DataFrame,
+    size: int,
+) -> list[checks.Check]:
+    """What the table's declaration cannot say of the lists."""
+    sellable = set(items.loc[items["sellable"], "item_id"])
+    everybody = pd.MultiIndex.from_product([PERSONAL_LISTS, user_ids], names=["list", "user_id"])
+    lengths = frame.groupby(["list", "user_id"]).size().reindex(everybody, fill_value=0).to_numpy()
+    users = index_of(published.user_ids, user_ids)
+    possible = np.concatenate([published.possible(name, users) for name in PERSONAL_LISTS])
+    return [
+        checks.row_count(minimum=1, advice="The night has no users or no sellable items."),
+        checks.unique(("list", "user_id", "item_id"), advice=AGAIN),
+        checks.complete_ranks(("list", "user_id"), "rank", advice=AGAIN),
+        checks.measure(
+            "rows of items that are not known or not sellable",
+            int((~frame["item_id"].isin(sellable)).sum()),
+            maximum=0,
+            advice=AGAIN,
+        ),
+        checks.measure(
+            "users' lists shorter than what is left to recommend",
+            int((lengths < np.minimum(possible, size)).sum()),
+            maximum=0,
+            advice=AGAIN,
+        ),
+        checks.measure(
+            "rows of the list for unknown users",
+            int(((frame["list"] == FALLBACK_LIST) & (frame["user_id"] == "")).sum()),
+            minimum=min(size, len(sellable)),
+            advice=AGAIN,
+        ),
+        checks.share(
+            f"users' lists with fewer than {size} items",
+            int((lengths < size).sum()),
+            len(lengths),
+            maximum=0.01,
+            advice="The catalogue has too few items that sell; lower `[recommend] size`.",
+            severity="warn",
+        ),
+    ]
+
+
+def _shares(frame: pd.DataFrame) -> dict[str, JsonValue]:
+    """The share of places that each method filled, by list."""
+    counts = frame.groupby("list")["source"].value_counts(normalize=True)
+    return {
+        str(name): {
+            str(source): round(float(share), 4) for source, share in part.droplevel(0).items()
+        }
+        for name, part in counts.groupby(level=0)
+    }

@@ -1,0 +1,1 @@
+"""Bronze rows judged and cleaned into silver, and accounted for."""

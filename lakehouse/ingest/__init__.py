@@ -1,0 +1,1 @@
+"""Landing files as bronze rows: mappings, the files' formats, their register."""

@@ -1,0 +1,55 @@
+"""Methods that learn a vector for each user and item, ranked by our own top-N."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from models.core import storage
+from models.core.base import BaseRecommender
+from models.core.interactions import UNKNOWN, Indices
+from models.core.topn import Ranked, top_n_dense
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(kw_only=True, eq=False)
+class Factors(BaseRecommender):
+    """The score of a pair is the product of its vectors; who has none is not ranked."""
+
+    _user_vectors: Floats = field(init=False, repr=False)
+    _item_vectors: Floats = field(init=False, repr=False)
+
+    def _rank(
+        self,
+        users: Indices,
+        n: int,
+        allowed: NDArray[np.bool_],
+        exclude: sparse.csr_array | None,
+    ) -> Ranked:
+        vectors = self._user_vectors[users]
+        ranked = top_n_dense(
+            vectors,
+            self._item_vectors,
+            n,
+            allowed=allowed & self._item_vectors.any(axis=1),
+            exclude=exclude,
+        )
+        ranked.item[~vectors.any(axis=1)] = UNKNOWN
+        return ranked
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        return {"user_vectors": self._user_vectors, "item_vectors": self._item_vectors}
+
+    def _restore(self, arrays: storage.Arrays) -> None:
+        self._user_vectors = arrays["user_vectors"]
+        self._item_vectors = arrays["item_vectors"]
+
+
+def spread(vectors: Floats, places: Indices, rows: int) -> Floats:
+    """``vectors`` as the rows ``places`` of a matrix of ``rows``, zero elsewhere."""
+    everyone = np.zeros((rows, vectors.shape[1]), dtype=np.float32)
+    everyone[places] = vectors
+    return everyone

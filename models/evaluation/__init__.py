@@ -1,0 +1,1 @@
+"""Recommenders judged on days that they have not seen."""

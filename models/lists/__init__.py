@@ -1,0 +1,1 @@
+"""The lists that are served: which method fills them, exposure of new items, reasons."""

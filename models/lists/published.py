@@ -1,0 +1,141 @@
+"""What a night hands over: for each served list the fitted method that fills it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from lakehouse.errors import DataError
+from models.core.base import BaseRecommender, Lists
+from models.core.interactions import UNKNOWN, Ids, Indices, index_of
+from models.lists import catalogue as methods
+from models.recommenders.ease import Ease
+
+PERSONAL_LISTS: Final = ("all", "discover")
+FALLBACK_LIST: Final = "fallback"
+PUBLISHED_FOLDER: Final = "published"
+INDEX_FILE: Final = "published.json"
+NEWCOMERS_FOLDER: Final = "newcomers"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Published:
+    """The methods behind the lists ``all`` and ``discover``, over one vocabulary.
+
+    One method may fill both. The list ``fallback`` is what the method of ``all`` gives to users it
+    does not know: popularity. ``newcomers`` lists items for people of whom only a few are known,
+    without learning anew.
+    """
+
+    by_list: Mapping[str, BaseRecommender]
+    newcomers: Ease
+
+    def __post_init__(self) -> None:
+        if tuple(sorted(self.by_list)) != PERSONAL_LISTS:
+            raise ValueError(f"methods for {PERSONAL_LISTS} needed, got {sorted(self.by_list)}")
+
+    @property
+    def user_ids(self) -> Ids:
+        """The vocabulary of users."""
+        return self.by_list["all"].user_ids
+
+    @property
+    def item_ids(self) -> Ids:
+        """The vocabulary of items."""
+        return self.by_list["all"].item_ids
+
+    @property
+    def sellable(self) -> NDArray[np.bool_]:
+        """Which items may be listed."""
+        return self.by_list["all"].known.sellable
+
+    def is_finite(self) -> bool:
+        """Whether every learnt number of every method is finite."""
+        return all(m.is_finite() for m in (*self.by_list.values(), self.newcomers))
+
+    def lists(
+        self, name: str, users: Indices, n: int, *, among: NDArray[np.bool_] | None = None
+    ) -> Lists:
+        """The list ``name`` of each of ``users``; ``fallback`` disregards who they are.
+
+        ``among`` (a mask over items) takes the place of ``sellable``.
+        """
+        if name == FALLBACK_LIST:
+            users, name = np.full_like(users, UNKNOWN), "all"
+        return self.by_list[name].recommend(users, n, new_only=name == "discover", among=among)
+
+    def rows(self, name: str, users: Indices, n: int) -> pd.DataFrame:
+        """The same as rows (see ``as_rows``)."""
+        return self.as_rows(self.lists(name, users, n))
+
+    def rows_for(self, history: Sequence[str], n: int) -> pd.DataFrame:
+        """A list for somebody who took the items ``history``, none of these, as ``as_rows`` gives.
+
+        Raises ``DataError`` where no item of ``history`` is known.
+        """
+        known = index_of(self.item_ids, np.array(list(history), dtype=object))
+        known = np.unique(known[known != UNKNOWN])
+        if not len(known):
+            raise DataError(
+                f"the model knows none of the {len(history)} items given, such as {history[0]!r}. "
+                "Give ids as they stand in the catalogue (silver.items), each by its own --history."
+            )
+        taken = sparse.csr_array(
+            (np.ones(len(known), dtype=np.bool_), (np.zeros(len(known), dtype=np.int32), known)),
+            shape=(1, len(self.item_ids)),
+        )
+        return self.as_rows(self.newcomers.fold_in(taken, n))
+
+    def as_rows(self, lists: Lists) -> pd.DataFrame:
+        """Lists as rows ``row``, ``rank``, ``item_id``, ``score`` and ``source``.
+
+        ``row`` is the list's place, ``rank`` starts at 1; places that no item fills have no row.
+        """
+        row, place = np.nonzero(lists.item != UNKNOWN)
+        sources = np.array(lists.source_names, dtype=object)
+        return pd.DataFrame(
+            {
+                "row": row,
+                "rank": (place + 1).astype(np.int32),
+                "item_id": self.item_ids[lists.item[row, place]],
+                "score": lists.score[row, place].astype(np.float64),
+                "source": sources[lists.source[row, place]],
+            }
+        )
+
+    def possible(self, name: str, users: Indices) -> NDArray[np.int64]:
+        """How many sellable items with sales each user's list could hold at least."""
+        known = self.by_list[name].known
+        listable = known.sellable & (known.popularity > 0)
+        counts = np.full(len(users), listable.sum())
+        if name == "discover":
+            is_known = users != UNKNOWN
+            counts[is_known] -= known.seen[users[is_known]] @ listable.astype(np.int64)
+        return counts
+
+    def save(self, folder: Path) -> None:
+        """Write each method once, below ``folder``, and which lists it fills."""
+        for name, method in {m.name: m for m in self.by_list.values()}.items():
+            method.save(folder / name)
+        self.newcomers.save(folder / NEWCOMERS_FOLDER)
+        index = {name: method.name for name, method in self.by_list.items()}
+        (folder / INDEX_FILE).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Published":
+        """Read what ``save`` wrote; raises ``DataError`` where a file is missing or damaged."""
+        try:
+            index = json.loads((folder / INDEX_FILE).read_text())
+        except (OSError, ValueError) as error:
+            raise DataError(f"no readable model in {folder}: {error}. Train again.") from error
+        fitted = {name: methods.load(folder / name) for name in sorted(set(index.values()))}
+        return cls(
+            {name: fitted[method] for name, method in index.items()},
+            Ease.load(folder / NEWCOMERS_FOLDER),
+        )

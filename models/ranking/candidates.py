@@ -1,0 +1,71 @@
+"""The first stage: what several methods would list, with what each one thinks of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from models.core.base import BaseRecommender
+from models.core.context import Context
+from models.core.interactions import UNKNOWN, Indices
+from models.core.totals import distinct, ratio
+
+RELATIVE = "_relative"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A method that proposes its first ``candidates`` items, and scores its first ``depth``."""
+
+    method: BaseRecommender
+    candidates: int
+    depth: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Pairs of user and item, sorted and unique, and per source the columns of ``scores``.
+
+    ``{source}_score`` is the source's score, ``{source}_relative`` its quotient with the user's
+    best; NaN where the item is not among the source's first ``depth``.
+    """
+
+    user: Indices
+    item: Indices
+    scores: pd.DataFrame
+
+
+def candidates(
+    sources: Mapping[str, Source], context: Context, users: Indices, *, new_only: bool
+) -> Candidates:
+    """Fit every source on ``context`` and collect its candidates for ``users`` (sorted).
+
+    ``new_only`` leaves out what a user has taken before. What a source fills up with popularity is
+    no candidate of its own.
+    """
+    items = context.interactions.items
+    proposed = []
+    scored: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+    for name, source in sources.items():
+        lists = source.method.fit(context).recommend(users, source.depth, new_only=new_only)
+        row, place = np.nonzero((lists.item != UNKNOWN) & (lists.source == 0))
+        key = users[row].astype(np.int64) * items + lists.item[row, place]
+        proposed.append(key[place < source.candidates])
+        order = np.argsort(key, kind="stable")
+        score = lists.score[row, place]
+        scored[name] = key[order], score[order], ratio(score, lists.score[row, 0])[order]
+    union = distinct(np.concatenate(proposed))
+    columns = {}
+    for name, (key, score, relative) in scored.items():
+        place = np.minimum(np.searchsorted(key, union), max(len(key) - 1, 0))
+        known = key[place] == union if len(key) else np.zeros(len(union), dtype=np.bool_)
+        for suffix, values in (("_score", score), (RELATIVE, relative)):
+            found = np.full(len(union), np.nan, dtype=np.float32)
+            found[known] = values[place[known]]
+            columns[f"{name}{suffix}"] = found
+    return Candidates(
+        user=(union // items).astype(np.int32),
+        item=(union % items).astype(np.int32),
+        scores=pd.DataFrame(columns, index=pd.RangeIndex(len(union))),
+    )

@@ -1,0 +1,363 @@
+"""LightFM with and without attributes, trained with care and ranked by our own top-N.
+
+Factorisation of who took what, where a user or item is the weighted sum of the vectors of its
+attributes and of an identity of its own (Kula 2015). What its library leaves to the caller is done
+here:
+
+- Explicit attributes replace the identity, so it is added, and rows are scaled to sum to 1.
+- An item without events would be nothing but a negative and sink, and one of few buyers is learnt
+  by heart. Both are left out of training and ranked by their attributes alone; the biases of the
+  rarer ones of the others are drawn towards the mean.
+- WARP caps ``weight * log(rank)`` at 10, so that sample weights are scaled to at most 1.
+- BPR draws its negatives by popularity, so that what it learns is ``log(p(item | user) / p(item))``
+  up to scale (Levy & Goldberg 2014): the log of the item's popularity, the recent one at that,
+  belongs to the score.
+- WARP k-OS ignores sample weights, so that the two are refused together.
+- The number of passes over the data is chosen on a validation window.
+- A night can go on from an earlier night's fit, whose rows are carried over by name
+  (``lightfm_state``), as long as that fit saw nothing that this one may not see.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+from lightfm import LightFM
+from numpy.typing import NDArray
+from scipy import sparse
+
+from lakehouse.errors import ConfigurationError, DataError
+from models.core.content import OneHot, one_hot, quantile_bands, with_identity
+from models.core.context import Context
+from models.core.factors import Factors, Floats
+from models.core.interactions import Ids, Indices, Interactions, day_number
+from models.evaluation.protocol import Protocol, Task, evaluate, task
+from models.recommenders.lightfm_state import LightFMState
+
+logger = logging.getLogger(__name__)
+
+OnEpoch = Callable[[int, dict[str, float]], None]
+
+LOSSES = ("warp", "bpr", "logistic", "warp-kos")
+USER_BANDS = 5
+METRIC = "ndcg@10"
+# What has to be equal for a row to mean the same in two fits.
+SHARED = ("loss", "components", "user_columns", "user_bands", "item_columns", "feature_share")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Side:
+    """Users or items: which of the vocabulary are trained on, and all rows' attributes.
+
+    ``train`` has a row per trained one: its identity, then its attributes, summing to 1.
+    ``everyone`` has the same columns and a row for all of the vocabulary, where those not trained
+    on have no identity but attributes alone. ``names`` says of each column what it stands for:
+    ``=id`` an identity, ``column=value`` an attribute.
+    """
+
+    trained: Indices
+    names: Ids
+    train: sparse.csr_matrix
+    everyone: sparse.csr_matrix
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Training:
+    """The matrices of one fit; ``pairs`` and ``weights`` are trained users x trained items."""
+
+    users: _Side
+    items: _Side
+    pairs: sparse.coo_matrix
+    weights: sparse.coo_matrix | None
+    buyers: NDArray[np.int64]
+    prior: NDArray[np.float64]
+
+    @property
+    def names(self) -> dict[str, Ids]:
+        """What each column of users' and items' attributes stands for."""
+        return {"user": self.users.names, "item": self.items.names}
+
+
+@dataclass(kw_only=True, eq=False)
+class HybridLightFM(Factors):
+    """LightFM; without ``user_columns``, ``user_bands`` and ``item_columns`` the pure one.
+
+    ``user_columns`` are attributes of users, ``user_bands`` numeric user features cut into
+    ``USER_BANDS`` bands of equal size, ``item_columns`` attributes of items; those that a context
+    lacks are left out. Attributes of fewer than ``minimum_rows`` users or items are dropped, and
+    the others have ``feature_share`` of a row's weight. Items of fewer than ``minimum_buyers``
+    users have no identity (if any has so many). A pair's sample weight is ``0.5 ** (age of
+    its last event / weight_half_life_days)``, or 1 with None. ``bias_shrinkage`` is the number of
+    buyers at which half of an item's own bias counts; ``prior_weight * log(1 + recent buyers)`` is
+    added to it, a buyer counting ``0.5 ** (age of the pair's last event / prior_half_life_days)``.
+    ``max_epochs`` is the number of passes, unless a validation window (protocol
+    ``validation_protocol``) stops them ``patience`` passes after its best NDCG@10.
+    """
+
+    kind: ClassVar[str] = "hybrid_lightfm"
+
+    loss: str = "bpr"
+    components: int = 64
+    max_epochs: int = 9
+    patience: int = 2
+    learning_rate: float = 0.1
+    max_sampled: int = 10
+    regularisation: float = 0.0
+    weight_half_life_days: float | None = 120.0
+    user_columns: tuple[str, ...] = ()
+    user_bands: tuple[str, ...] = ()
+    item_columns: tuple[str, ...] = ()
+    feature_share: float = 0.05
+    minimum_rows: int = 2
+    minimum_buyers: int = 10
+    bias_shrinkage: float = 5.0
+    prior_weight: float = 1.5
+    prior_half_life_days: float = 14.0
+    validation_protocol: Protocol = "discover"
+    seed: int = 42
+    threads: int = 1
+    curve: tuple[dict[str, float], ...] = field(init=False, default=())
+    best_epoch: int = field(init=False, default=0)
+    started_from: date | None = field(init=False, default=None)
+    state: LightFMState | None = field(init=False, repr=False, default=None)
+
+    def __post_init__(self) -> None:
+        # JSON gives lists.
+        self.user_columns = tuple(self.user_columns)
+        self.user_bands = tuple(self.user_bands)
+        self.item_columns = tuple(self.item_columns)
+        if self.loss not in LOSSES:
+            raise ConfigurationError(f"LightFM has no loss {self.loss!r}; it has {LOSSES}")
+        if self.loss == "warp-kos" and self.weight_half_life_days is not None:
+            raise ConfigurationError(
+                "LightFM's loss 'warp-kos' ignores sample weights: set weight_half_life_days to "
+                "None, or choose the loss 'warp'"
+            )
+        if not 0 < self.feature_share < 1:
+            raise ConfigurationError(f"feature_share must lie in (0, 1), not {self.feature_share}")
+
+    @property
+    def name(self) -> str:
+        """``hybrid_lightfm``, or ``lightfm`` without attributes."""
+        hybrid = self.user_columns or self.user_bands or self.item_columns
+        return self.kind if hybrid else "lightfm"
+
+    def fit(self, context: Context, *, start: LightFMState | None = None) -> Self:
+        """Learn from ``context``, going on from ``start`` if that is given and fits.
+
+        Raises ``ConfigurationError`` where ``start`` knows more than ``context`` may, and
+        ``DataError`` where there is no event. ``state`` and ``started_from`` are not saved.
+        """
+        self._begin(context)
+        self._train(context, start=start)
+        return self
+
+    def fit_with_validation(
+        self,
+        context: Context,
+        validation: Interactions,
+        on_epoch: OnEpoch | None = None,
+        *,
+        start: LightFMState | None = None,
+    ) -> Self:
+        """As ``fit``, and keep the pass after which the lists for ``validation`` are best.
+
+        ``validation`` holds events from ``context.as_of`` on, over the same vocabularies. After
+        each pass ``on_epoch`` gets its number and its measures; they stay in ``curve``, from pass 0
+        on where the fit goes on from ``start``.
+        """
+        judged = task(self.validation_protocol, context, validation)
+        self._begin(context)
+        self._train(context, judged=judged, on_epoch=on_epoch, start=start)
+        return self
+
+    def _learn(self, context: Context) -> None:
+        self._train(context)
+
+    def _train(
+        self,
+        context: Context,
+        *,
+        judged: Task | None = None,
+        on_epoch: OnEpoch | None = None,
+        start: LightFMState | None = None,
+    ) -> None:
+        data = self._training(context)
+        model = self._initialised(context, data, start)
+        curve: list[dict[str, float]] = []
+        best: tuple[Floats, Floats, LightFMState] | None = None
+        highest = 0.0
+        # Who goes on from a fit may be best off with what that one knew.
+        for epoch in range(0 if self.started_from else 1, self.max_epochs + 1):
+            started = time.perf_counter()
+            _passes(model, data, self.threads, min(epoch, 1))
+            seconds = time.perf_counter() - started
+            if judged is None:
+                continue
+            self._set_vectors(model, data)
+            measures = {METRIC: evaluate(self, judged).metrics[METRIC], "seconds": seconds}
+            curve.append({"epoch": float(epoch), **measures})
+            if on_epoch is not None:
+                on_epoch(epoch, measures)
+            if best is None or measures[METRIC] > highest:
+                self.best_epoch, highest = epoch, measures[METRIC]
+                best = self._user_vectors, self._item_vectors, self._state(model, data, context)
+            elif epoch - self.best_epoch >= self.patience:
+                break
+        self.curve = tuple(curve)
+        if best is None:
+            self.best_epoch = self.max_epochs
+            self._set_vectors(model, data)
+            self.state = self._state(model, data, context)
+        else:
+            self._user_vectors, self._item_vectors, self.state = best
+
+    def _initialised(
+        self, context: Context, data: _Training, start: LightFMState | None
+    ) -> LightFM:
+        """The library's model before the first pass, its rows those of ``start`` where known."""
+        model = LightFM(
+            no_components=self.components,
+            loss=self.loss,
+            learning_rate=self.learning_rate,
+            max_sampled=self.max_sampled,
+            user_alpha=self.regularisation,
+            item_alpha=self.regularisation,
+            random_state=self.seed,
+        )
+        _passes(model, data, self.threads, 0)
+        self.started_from = None
+        if start is not None:
+            start.require_not_after(context.as_of)
+            if differing := self._differing(start):
+                logger.warning("%s starts cold: %s", self.name, differing)
+            else:
+                start.carry_over(model, data.names)
+                self.started_from = start.as_of
+        return model
+
+    def _recipe(self) -> dict[str, Any]:
+        """The parameters that a fit and the one that it starts from have to share, as in JSON."""
+        values = {name: getattr(self, name) for name in SHARED}
+        return {n: list(v) if isinstance(v, tuple) else v for n, v in values.items()}
+
+    def _differing(self, start: LightFMState) -> str:
+        """What keeps rows of ``start`` from meaning the same here; empty where nothing does."""
+        return ", ".join(
+            f"{name} is {value!r}, was {start.recipe.get(name)!r}"
+            for name, value in self._recipe().items()
+            if value != start.recipe.get(name)
+        )
+
+    def _state(self, model: LightFM, data: _Training, context: Context) -> LightFMState:
+        return LightFMState.of(model, context.as_of, self._recipe(), data.names)
+
+    def _training(self, context: Context) -> _Training:
+        events = context.interactions
+        latest = (
+            pd.DataFrame({"user": events.user, "item": events.item, "day": events.day})
+            .groupby(["user", "item"], sort=True, as_index=False)
+            .max()
+        )
+        age = day_number(context.as_of) - latest["day"].to_numpy()
+        recent = np.bincount(
+            latest["item"], 0.5 ** (age / self.prior_half_life_days), minlength=events.items
+        )
+        bought_by = np.bincount(latest["item"], minlength=events.items)
+        trained = bought_by >= min(self.minimum_buyers, int(np.max(bought_by)))
+        latest = latest[trained[latest["item"]]]
+        users, user = np.unique(latest["user"].to_numpy(), return_inverse=True)
+        items, item = np.unique(latest["item"].to_numpy(), return_inverse=True)
+        pairs = sparse.coo_matrix(
+            (
+                np.ones(len(latest), dtype=np.float32),
+                (user.astype(np.int32), item.astype(np.int32)),
+            ),
+            shape=(len(users), len(items)),
+        )
+        weights = self._sample_weights(day_number(context.as_of) - latest["day"].to_numpy())
+        return _Training(
+            users=self._side(self._user_attributes(context), users, events.user_ids),
+            items=self._side(
+                one_hot(context.item_features, self.item_columns), items, events.item_ids
+            ),
+            pairs=pairs,
+            weights=None
+            if weights is None
+            else sparse.coo_matrix((weights, (pairs.row, pairs.col)), shape=pairs.shape),
+            buyers=np.bincount(item, minlength=len(items)),
+            prior=self.prior_weight * np.log1p(recent),
+        )
+
+    def _user_attributes(self, context: Context) -> OneHot:
+        columns = [name for name in self.user_columns if name in context.user_attributes]
+        bands = [name for name in self.user_bands if name in context.user_features]
+        table = context.user_attributes[columns].assign(
+            **{name: quantile_bands(context.user_features[name], USER_BANDS) for name in bands}
+        )
+        return one_hot(table, [*columns, *bands])
+
+    def _side(self, attributes: OneHot, trained: Indices, ids: Ids) -> _Side:
+        matrix = attributes.matrix
+        common = np.bincount(matrix[trained].indices, minlength=matrix.shape[1])
+        kept = np.flatnonzero(common >= self.minimum_rows)
+        features = with_identity(matrix[:, kept], self.feature_share)
+        columns = np.concatenate([trained, np.arange(matrix.shape[0], features.shape[1])])
+        everyone = sparse.csr_matrix(features[:, columns], dtype=np.float32)
+        train = everyone[trained]
+        if not np.allclose(train.sum(axis=1), 1, atol=1e-5):
+            raise RuntimeError("LightFM's attribute rows must sum to 1")
+        names = [*(f"={own}" for own in ids[trained]), *(attributes.names[place] for place in kept)]
+        return _Side(trained, np.array(names, dtype=object), train, everyone)
+
+    def _sample_weights(self, age: NDArray[np.int64]) -> Floats | None:
+        """``age`` in days; the newest pair weighs 1, none more."""
+        if self.weight_half_life_days is None:
+            return None
+        weights = 0.5 ** (age / self.weight_half_life_days)
+        return np.asarray(weights / np.max(weights), dtype=np.float32)
+
+    def _set_vectors(self, model: LightFM, data: _Training) -> None:
+        """Representations with the bias as last dimension, zero where nothing is known."""
+        users, items = data.users, data.items
+        item_biases = model.item_biases.copy()
+        own = item_biases[: len(items.trained)]
+        kept = data.buyers / (data.buyers + self.bias_shrinkage)
+        mean = own.mean()
+        item_biases[: len(own)] = mean + (own - mean) * kept
+        biases = items.everyone @ item_biases
+        described = np.diff(items.everyone.indptr) > 0
+        # Who has no identity of its own has the average one's bias in its place.
+        identity = np.asarray(items.everyone[:, : len(own)].sum(axis=1)).ravel()
+        missing = np.where(described & (identity == 0), 1 - self.feature_share, 0)
+        biases = np.where(described, biases + missing * mean + data.prior, 0)
+        self._item_vectors = np.column_stack(
+            [items.everyone @ model.item_embeddings, biases]
+        ).astype(np.float32)
+        self._user_vectors = np.column_stack(
+            [users.everyone @ model.user_embeddings, np.diff(users.everyone.indptr) > 0]
+        ).astype(np.float32)
+
+
+def _passes(model: LightFM, data: _Training, threads: int, epochs: int) -> None:
+    """Pass over the data; the first call, even with 0 ``epochs``, draws the initial vectors."""
+    try:
+        # The library sums infinities of either sign to find them, and raises.
+        with np.errstate(invalid="ignore"):
+            model.fit_partial(
+                data.pairs,
+                user_features=data.users.train,
+                item_features=data.items.train,
+                sample_weight=data.weights,
+                epochs=epochs,
+                num_threads=threads,
+            )
+    except ValueError as error:
+        raise DataError(
+            f"LightFM diverged ({error}): lower learning_rate, or raise regularisation"
+        ) from error

@@ -1,0 +1,1 @@
+"""Which method fills which list, and whether a night's model may serve."""

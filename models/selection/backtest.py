@@ -1,0 +1,59 @@
+"""Rolling-origin backtest: on several dates, learn from what was before and be judged by what came.
+
+At each origin (Tashman 2000) a night is run as it would have been then: methods compete on the
+validation window before the cut, and the choice is judged on the window after it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from models.evaluation.bootstrap import Difference, paired_bootstrap
+from models.evaluation.protocol import PROTOCOLS, Protocol, compare_methods
+from models.lists.published import PERSONAL_LISTS
+from models.selection.choice import PRIMARY_METRIC
+from models.selection.origin import Origin
+from models.selection.recipe import Recipe
+from models.selection.trial import Outcome, try_out
+
+LIST_OF: Final[Mapping[Protocol, Protocol]] = {
+    "all": "all",
+    "discover": "discover",
+    "cold_users": "all",
+    "cold_items": "discover",
+}
+# Neither these nor what is published in their name count as simple.
+ELABORATE: Final = frozenset({"lightfm", "hybrid_lightfm", "two_stage", "published"})
+
+
+def backtest(recipe: Recipe, origin: Origin, *, competes: bool) -> Outcome:
+    """Run a recipe as a night does; without ``competes`` only what the test window needs."""
+    return try_out(recipe, origin if competes else replace(origin, validation={})).outcome
+
+
+def published(outcomes: Mapping[str, Outcome], choice: Mapping[str, str]) -> Outcome:
+    """What a night with this choice serves: each protocol from the list that it concerns."""
+    return Outcome(
+        lists={name: outcomes[choice[LIST_OF[name]]].lists[name] for name in PROTOCOLS},
+        test={name: outcomes[choice[LIST_OF[name]]].test[name] for name in PROTOCOLS},
+        validation={name: outcomes[choice[name]].validation[name] for name in PERSONAL_LISTS},
+        sane={name: outcomes[choice[name]].sane[name] for name in PERSONAL_LISTS},
+    )
+
+
+def ranking(outcomes: Mapping[str, Outcome], protocol: Protocol) -> list[str]:
+    """The methods by NDCG@10 on the test window, the best first."""
+    return compare_methods(
+        {name: outcome.test[protocol] for name, outcome in outcomes.items()}, PRIMARY_METRIC
+    )
+
+
+def best_simple(outcomes: Mapping[str, Outcome], protocol: Protocol) -> str | None:
+    """The best method that is neither LightFM nor has two stages; ``None`` without one."""
+    return next((name for name in ranking(outcomes, protocol) if name not in ELABORATE), None)
+
+
+def gain(one: Outcome, other: Outcome, protocol: Protocol, seed: int) -> Difference:
+    """NDCG@10 of ``one`` less that of ``other``, over the same users of the test window."""
+    ours, theirs = (outcome.test[protocol].per_user[PRIMARY_METRIC] for outcome in (one, other))
+    return paired_bootstrap(ours, theirs, seed=seed)

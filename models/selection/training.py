@@ -1,0 +1,147 @@
+"""One night's training: which method fills which list, and how all of them did.
+
+Methods are chosen on the validation window, reported on the test window, and fitted anew on
+everything for publishing.
+"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from models.core.base import BaseRecommender
+from models.evaluation.protocol import Evaluation, Protocol, active_days
+from models.evaluation.reliability import Places, places_of
+from models.lists.published import PERSONAL_LISTS, Published
+from models.recommenders.ease import Ease
+from models.recommenders.lightfm_model import HybridLightFM
+from models.recommenders.lightfm_state import LightFMState
+from models.selection.choice import PRIMARY_METRIC
+from models.selection.evidence import Evidence
+from models.selection.origin import Nights, Origin
+from models.selection.recipe import Recipe
+from models.selection.trial import (
+    NO_STATES,
+    OnEpoch,
+    States,
+    Tried,
+    choices,
+    learnt_parameters,
+    refit,
+    try_out,
+)
+
+METHODS_AT_ONCE: Final = 2
+
+Evaluations = Mapping[str, Mapping[str, Evaluation]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """The outcome: models to publish, and the measures of every method by list and method.
+
+    ``active_days`` counts each user's days with an event before the test window; ``places`` holds
+    what became of the chosen methods' lists in it; a later night may start from ``states``.
+    """
+
+    published: Published
+    recipes: Mapping[str, Recipe]
+    choice: Mapping[str, str]
+    validation: Evaluations
+    test: Evaluations
+    learnt: Mapping[str, Mapping[str, Any]]
+    curve: Sequence[Mapping[str, float]]
+    active_days: NDArray[np.int64]
+    places: Mapping[str, Places]
+    states: States
+
+    def evidence(self) -> Evidence:
+        """What the gate needs to know."""
+        return Evidence(
+            recipes=self.recipes,
+            choice=self.choice,
+            ndcg={
+                list_name: {name: e.per_user[PRIMARY_METRIC] for name, e in by_method.items()}
+                for list_name, by_method in self.test.items()
+            },
+            active_days={
+                name: self.active_days[self.test[name][method].users]
+                for name, method in self.choice.items()
+            },
+        )
+
+
+def train(
+    recipes: Sequence[Recipe],
+    nights: Nights,
+    *,
+    on_epoch: OnEpoch | None = None,
+    earlier: States = NO_STATES,
+) -> Trained:
+    """Fit, choose, measure and fit again; LightFM goes on from the states of an ``earlier`` night.
+
+    Methods are tried ``METHODS_AT_ONCE``, each in a thread, which does not change any result:
+    LightFM and LightGBM leave the interpreter to others while they work. ``on_epoch`` is told, in
+    such a thread, of each pass over the data during early stopping. Raises ``DataError`` where a
+    window or the history before it has nothing to learn from or be judged by.
+    """
+    origin = Origin.of(nights, PERSONAL_LISTS)
+
+    def tried(recipe: Recipe) -> Tried:
+        return try_out(recipe, origin, on_epoch=on_epoch, earlier=earlier)
+
+    # BLAS's threads are one global of the process: set before threads start, not in one of them.
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(METHODS_AT_ONCE) as pool:
+        methods = {one.tuned.name: one for one in pool.map(tried, recipes)}
+    outcomes = {name: one.outcome for name, one in methods.items()}
+    choice = choices(outcomes, list(outcomes))
+    final = {
+        name: refit(methods[name].tuned, nights.today, earlier)
+        for name in sorted(set(choice.values()))
+    }
+    tuned = [one.tuned for one in methods.values()]
+    return Trained(
+        published=Published(
+            {name: final[choice[name]] for name in PERSONAL_LISTS}, Ease().fit(nights.today)
+        ),
+        recipes={name: one.recipe for name, one in methods.items()},
+        choice=choice,
+        validation=_by_list({name: one.validation for name, one in outcomes.items()}),
+        test=_by_list({name: one.test for name, one in outcomes.items()}),
+        learnt={model.name: learnt_parameters(model) for model in tuned},
+        curve=next((model.curve for model in tuned if isinstance(model, HybridLightFM)), ()),
+        active_days=active_days(nights.test.interactions),
+        places={
+            name: places_of(methods[choice[name]].lists[name], origin.test[name].relevant)
+            for name in PERSONAL_LISTS
+        },
+        states={
+            name: fits
+            for name, one in methods.items()
+            if (fits := _states(one.tuned, one.judged, final.get(name)))
+        },
+    )
+
+
+def judge(recipe: Recipe, nights: Nights, list_name: Protocol) -> Evaluation:
+    """The measures of one recipe on the test window, as ``train`` would report them."""
+    return try_out(recipe, Origin.of(nights, [list_name], lists=())).outcome.test[list_name]
+
+
+def _states(*fitted: BaseRecommender | None) -> list[LightFMState]:
+    return [
+        model.state
+        for model in fitted
+        if isinstance(model, HybridLightFM) and model.state is not None
+    ]
+
+
+def _by_list(by_method: Mapping[str, Mapping[Protocol, Evaluation]]) -> Evaluations:
+    return {
+        list_name: {name: by_list[list_name] for name, by_list in by_method.items()}
+        for list_name in PERSONAL_LISTS
+    }

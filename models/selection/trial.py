@@ -1,0 +1,157 @@
+"""A recipe tried as a night does it: tuned on the validation window, judged on the test window.
+
+No window's events take part in what is decided or learnt before it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from models.core.base import BaseRecommender, Lists
+from models.core.context import Context
+from models.core.interactions import Indices
+from models.evaluation.protocol import Evaluation, Protocol, Task, measure
+from models.lists.catalogue import HEURISTICS
+from models.lists.published import PERSONAL_LISTS
+from models.recommenders.lightfm_model import HybridLightFM
+from models.recommenders.lightfm_state import LightFMState, newest
+from models.selection.choice import PRIMARY_METRIC, choose, is_sane
+from models.selection.gate import PLACES
+from models.selection.origin import Nights, Origin
+from models.selection.recipe import Recipe
+
+OnEpoch = Callable[[int, dict[str, float]], None]
+# By method, what its fits of one night have learnt.
+States = Mapping[str, Sequence[LightFMState]]
+NO_STATES: Final[States] = {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What came of one recipe at one origin.
+
+    ``lists`` holds its first ``PLACES`` items for the users of each test task, ``test`` their
+    measures. If it competed, ``validation`` holds the measures by list on the window before, and
+    ``sane`` whether the lists can be used (see ``models.selection.choice``).
+    """
+
+    lists: Mapping[Protocol, Indices]
+    test: Mapping[Protocol, Evaluation]
+    validation: Mapping[Protocol, Evaluation]
+    sane: Mapping[Protocol, bool]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tried:
+    """The models behind an outcome, and the lists of the test tasks with scores and sources.
+
+    ``tuned`` holds what the validation window taught about the parameters, and is fitted before it
+    if there was anything to do there; ``judged`` is fitted before the test window.
+    """
+
+    recipe: Recipe
+    tuned: BaseRecommender
+    judged: BaseRecommender
+    lists: Mapping[Protocol, Lists]
+    outcome: Outcome
+
+
+def try_out(
+    recipe: Recipe,
+    origin: Origin,
+    *,
+    on_epoch: OnEpoch | None = None,
+    earlier: States = NO_STATES,
+) -> Tried:
+    """Fit and measure before both windows; LightFM goes on from the states of an ``earlier`` night.
+
+    Without validation tasks only what the test window needs is done. ``on_epoch`` is told of each
+    pass over the data during early stopping.
+    """
+    nights = origin.nights
+    tuned = recipe.build()
+    if origin.validation or isinstance(tuned, HybridLightFM):
+        tuned = tune(recipe, nights, on_epoch, earlier)
+    shown = _lists(tuned, origin.validation)
+    finite = bool(shown) and tuned.is_finite()
+    judged = refit(tuned, nights.test, earlier)
+    lists = _lists(judged, origin.test)
+    return Tried(
+        recipe=recipe,
+        tuned=tuned,
+        judged=judged,
+        lists=lists,
+        outcome=Outcome(
+            lists={protocol: listed.item for protocol, listed in lists.items()},
+            test=_measured(lists, origin.test),
+            validation=_measured(shown, origin.validation),
+            sane={
+                name: is_sane(shown[name], asked, finite=finite)
+                for name, asked in origin.validation.items()
+            },
+        ),
+    )
+
+
+def choices(outcomes: Mapping[str, Outcome], competing: Sequence[str]) -> dict[str, str]:
+    """The method that a night publishes for each list, of those ``competing`` (in order)."""
+    return {
+        list_name: choose(
+            {
+                name: outcomes[name].validation[list_name].per_user[PRIMARY_METRIC]
+                for name in competing
+            },
+            heuristics=HEURISTICS,
+            usable=[name for name in competing if outcomes[name].sane[list_name]],
+        )
+        for list_name in PERSONAL_LISTS
+    }
+
+
+def tune(
+    recipe: Recipe, nights: Nights, on_epoch: OnEpoch | None, earlier: States = NO_STATES
+) -> BaseRecommender:
+    """The recipe fitted up to the validation window, which says when to stop if passes count.
+
+    LightFM starts from the newest of the states ``earlier`` that knows nothing of the window.
+    """
+    model = recipe.build()
+    if isinstance(model, HybridLightFM):
+        night = nights.validation
+        window = nights.interactions.between(night.as_of, nights.test.as_of)
+        start = newest(earlier.get(model.name, ()), night.as_of)
+        return model.fit_with_validation(night, window, on_epoch, start=start)
+    return model.fit(nights.validation)
+
+
+def refit(tuned: BaseRecommender, context: Context, earlier: States = NO_STATES) -> BaseRecommender:
+    """The same method, with what tuning taught about its parameters, fitted on ``context``.
+
+    The number of passes holds for a start like that of ``tuned``, cold or from ``earlier`` states.
+    """
+    model = Recipe(tuned.kind, learnt_parameters(tuned)).build()
+    if isinstance(model, HybridLightFM) and isinstance(tuned, HybridLightFM):
+        warm = tuned.started_from is not None
+        start = newest(earlier.get(model.name, ()), context.as_of) if warm else None
+        return model.fit(context, start=start)
+    return model.fit(context)
+
+
+def learnt_parameters(tuned: BaseRecommender) -> dict[str, Any]:
+    """The parameters after tuning: as configured, but for the number of passes."""
+    if isinstance(tuned, HybridLightFM):
+        return {**tuned.parameters, "max_epochs": tuned.best_epoch}
+    return tuned.parameters
+
+
+def _lists(model: BaseRecommender, tasks: Mapping[Protocol, Task]) -> dict[Protocol, Lists]:
+    return {
+        protocol: model.recommend(asked.users, PLACES, new_only=asked.new_only, among=asked.among)
+        for protocol, asked in tasks.items()
+    }
+
+
+def _measured(
+    lists: Mapping[Protocol, Lists], tasks: Mapping[Protocol, Task]
+) -> dict[Protocol, Evaluation]:
+    return {protocol: measure(lists[protocol].item, asked) for protocol, asked in tasks.items()}

@@ -1,0 +1,1 @@
+"""MLflow: runs, versions, decisions; the only importer of it."""

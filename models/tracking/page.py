@@ -1,0 +1,45 @@
+"""What MLflow's page shows first: the metrics that decide, in its mode for training models."""
+
+import json
+from typing import Final
+
+from models.lists.published import PERSONAL_LISTS
+from models.selection.choice import PRIMARY_METRIC
+
+MEASURES: Final = (PRIMARY_METRIC, "recall@10", "coverage@10", "novelty@10")
+GAIN: Final = "gain"
+
+# Other kinds open among prompts and traces of language models.
+KIND: Final = {"mlflow.experimentKind": "custom_model_development"}
+VIEW: Final = "topshelf"
+# Browsers take every name below `localhost` for this machine; MLflow shows its assistant, which
+# would start a coding agent, only to those who call the machine by its usual names.
+HOST: Final = "topshelf.localhost"
+
+
+def metric_name(name: str) -> str:
+    """``name`` as MLflow takes it: no ``@`` and, for ease of use, no spaces."""
+    return name.replace("@", "_at_").replace(" ", "_")
+
+
+def deciding(measure: str, list_name: str) -> str:
+    """The metric of a run that holds a measure of a list as published, or its gain.
+
+    Sorted by name, as columns and charts are, the lists come before all other metrics.
+    """
+    return f"{list_name}/{metric_name(measure)}"
+
+
+def view() -> dict[str, str]:
+    """The tag of an experiment that holds the columns of its runs, as links of MLflow name it."""
+    metrics = [deciding(measure, name) for measure in (*MEASURES, GAIN) for name in PERSONAL_LISTS]
+    columns = [*(f"metrics.`{name}`" for name in metrics), "tags.`gate`"]
+    return {f"mlflow.sharedViewState.{VIEW}": json.dumps({"selectedColumns": columns})}
+
+
+def address(experiment_id: str, port: int) -> str:
+    """Where MLflow's page of an experiment opens with these columns and in this mode."""
+    return (
+        f"http://{HOST}:{port}/#/experiments/{experiment_id}/runs"
+        f"?workflowType=machine_learning&viewStateShareKey={VIEW}"
+    )

@@ -1,0 +1,463 @@
+"""The run report and the demo's summary, from a made-up night."""
+
+import base64
+import re
+from dataclasses import replace
+from datetime import date
+from html import unescape
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from matplotlib.figure import Figure
+
+from jobs.config.settings import Settings, load
+from jobs.night.job_report import JobReport, StepFailure, report_path, write_failure, write_report
+from jobs.operate.demo import DagRun, progress, summarise
+from jobs.reports import charts
+from jobs.reports.differences import Change, Differences, ListChange
+from jobs.reports.overview import (
+    Accounted,
+    Habit,
+    Overview,
+    Serving,
+    Shelf,
+    Suggestion,
+    Validation,
+    collect,
+)
+from jobs.reports.page import SHOWN_METRICS, findings, headline, layer_rows, render
+from jobs.steps.report import run
+from lakehouse.io import arrow
+from lakehouse.steps import STEPS
+from lakehouse.tables import RECOMMENDATIONS
+from serving.stores.opening import open_store
+
+NIGHT = date(2024, 1, 2)
+BEFORE = date(2024, 1, 1)
+STEP_NAMES = [step.name for step in STEPS if step.name != "report"]
+MEASURES = dict.fromkeys(SHOWN_METRICS, 0.5) | {"ndcg@10": 0.25}
+
+
+def report(step: str, seconds: float, **facts: object) -> JobReport:
+    return JobReport(step, NIGHT, facts=facts, seconds=seconds)  # type: ignore[arg-type]
+
+
+CHECK = {
+    "list": "all",
+    "rule": "ndcg@10 over popular",
+    "challenger": 0.25,
+    "against": 0.125,
+    "difference": 0.125,
+    "low": 0.1,
+    "high": 0.15,
+    "asked": "lower end above 0",
+    "passed": True,
+}
+
+
+@pytest.fixture(scope="module")
+def night() -> Overview:
+    train = report(
+        "train",
+        9.5,
+        methods={"all": "counts", "discover": "popular"},
+        metrics={
+            "all": {"popular": MEASURES | {"ndcg@10": 0.125}, "counts": MEASURES},
+            "discover": {"popular": MEASURES, "counts": MEASURES | {"ndcg@10": 0.375}},
+        },
+        curve=[{"epoch": 1, "ndcg@10": 0.1}, {"epoch": 2, "ndcg@10": 0.2}],
+    )
+    return Overview(
+        run_date=NIGHT,
+        steps={
+            "ingest": replace(
+                report("ingest", 2.0), rows={"bronze.items": 5, "bronze.events": 1234567}
+            ),
+            "clean": replace(
+                report("clean", 3.0), rows={"silver.interactions": 1234560}, warnings=("few rows",)
+            ),
+            "train": train,
+            "gate": report("gate", 0.5, accepted=True, checks=[CHECK]),
+            "publish": report("publish", 0.25, release="2024-01-02-0a1b2c3d"),
+        },
+        progress=dict.fromkeys(STEP_NAMES, "done"),
+        failures=(),
+        damaged=(),
+        serving=Serving("2024-01-02-0a1b2c3d"),
+        accounting=(Accounted("bronze.events", 1234567, 1234560, 4, 3),),
+        validations=(
+            Validation("bronze.events", True, 9, ()),
+            Validation("silver.items", True, 7, ("title is known",)),
+        ),
+        shelves=(
+            Shelf(
+                "<b>7</b>",
+                (Habit("SALT & <i>PEPPER</i>", 12, 3),),
+                {
+                    "all": (Suggestion(1, "MILK", "you take it often", "counts"),),
+                    "discover": (Suggestion(1, "TEA", "popular", "popular"),),
+                },
+            ),
+        ),
+        changes=Differences(
+            run_date=BEFORE,
+            rows=(Change("bronze.events", 1000000, 1234567),),
+            metrics=(Change("all: method", "popular", "counts"), Change("all: ndcg@10", 0.2, 0.25)),
+            lists=(ListChange("all", 2469, 12, 3, 0.256),),
+            settings=(Change("train.seed", 42, 7),),
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def html(night: Overview) -> str:
+    """The page of the night."""
+    return render(night, "../docs/index.html")
+
+
+def texts(html: str) -> list[list[str]]:
+    """The texts of the cells of each table row."""
+    return [
+        [re.sub("<[^>]+>", "", cell).strip() for cell in re.findall("(?s)<t[dh].*?</t[dh]>", row)]
+        for row in re.findall("(?s)<tr.*?</tr>", html)
+    ]
+
+
+def outcome(html: str) -> str:
+    """The words of the page's first section."""
+    section = html[html.index("<section") : html.index("</section>")]
+    return unescape(" ".join(re.sub("<[^>]+>", " ", section).split()))
+
+
+def test_the_overview_gives_what_the_steps_reported(night: Overview) -> None:
+    assert night.seconds == {
+        "ingest": 2.0,
+        "clean": 3.0,
+        "train": 9.5,
+        "gate": 0.5,
+        "publish": 0.25,
+    }
+    assert night.warnings == (("clean", "few rows"),)
+    assert night.release == "2024-01-02-0a1b2c3d"
+    assert night.accepted is True
+
+
+def test_the_rows_of_the_layers_stand_in_their_order(night: Overview) -> None:
+    assert list(layer_rows(night).items()) == [
+        ("bronze.events", 1234567),
+        ("silver.interactions", 1234560),
+    ]
+
+
+def test_the_findings_say_so_where_another_method_would_have_done_better(night: Overview) -> None:
+    assert findings(night) == [
+        "List all: counts is published with ndcg@10 0.2500, ahead of popular with 0.1250.",
+        "List discover: popular is published with ndcg@10 0.2500; on the test window counts would "
+        "have done better with 0.3750, which nobody could know when choosing.",
+    ]
+
+
+def test_the_page_shows_the_night_and_needs_nothing_else(html: str) -> None:
+    for text in (
+        "2024-01-02-0a1b2c3d",
+        "1,234,567",
+        "2 of 2 passed",
+        "</b> warned: title is known",
+        "counts (published)",
+        "you take it often",
+        '<a href="../docs/index.html">',
+    ):
+        assert text in html
+    assert html.count("<img") == html.count('src="data:image/svg+xml;base64,') == 4
+
+
+def test_the_page_never_runs_what_the_data_say(html: str) -> None:
+    assert "&lt;b&gt;7&lt;/b&gt;" in html
+    assert "SALT &amp; &lt;i&gt;PEPPER&lt;/i&gt;" in html
+    assert "<i>" not in html
+    assert "default-src 'none'" in html
+
+
+def test_the_same_night_gives_the_same_page(night: Overview, html: str) -> None:
+    assert render(night, "../docs/index.html") == html
+
+
+def test_the_page_begins_with_the_outcome(html: str) -> None:
+    assert outcome(html) == (
+        "✓ Published 2024-01-02-0a1b2c3d, which serves ✓ ingest ✓ clean ✓ features ✓ train "
+        "✓ gate ✓ recommend ✓ publish"
+    )
+
+
+def test_the_gate_s_table_has_the_intervals(html: str) -> None:
+    assert [
+        "all",
+        "ndcg@10 over popular",
+        "0.2500",
+        "0.1250",
+        "+0.1250",
+        "[+0.1000, +0.1500]",
+        "lower end above 0",
+        "✓ pass",
+    ] in texts(html)
+
+
+def test_the_page_says_what_is_different_from_the_last_night(html: str) -> None:
+    rows = texts(html)
+    assert ["all", "2,469", "12", "3", "25.6 %"] in rows
+    assert ["bronze.events", "1,000,000", "1,234,567", "+23.5 %"] in rows
+    assert ["all: method", "popular", "counts", ""] in rows
+    assert ["all: ndcg@10", "0.2000", "0.2500", "+25.0 %"] in rows
+    assert ["train.seed", "42", "7"] in rows
+
+
+def test_tables_have_the_order_of_the_chart(html: str) -> None:
+    methods = [row[0] for row in texts(html) if len(row) == 7]
+    assert methods == [
+        "method",
+        "counts (published)",
+        "popular",
+        "method",
+        "counts",
+        "popular (published)",
+    ]
+
+
+def test_a_refused_night_has_a_page_too(night: Overview) -> None:
+    refused = replace(
+        night,
+        steps={
+            "train": replace(night.steps["train"], facts={}),
+            "gate": replace(report("gate", 0.5, accepted=False), warnings=("all: worse",)),
+        },
+        progress=dict(
+            zip(STEP_NAMES, [*["done"] * 4, "refused", *["not reached"] * 2], strict=True)
+        ),
+        serving=Serving("2024-01-01-ffffffff"),
+        accounting=(),
+        validations=(),
+        shelves=(),
+        changes=None,
+    )
+    html = render(refused, "docs")
+    assert outcome(html) == (
+        "! The gate refused the night's model Nothing was published. Release 2024-01-01-ffffffff "
+        "is served. all: worse ✓ ingest ✓ clean ✓ features ✓ train ! gate: refused "
+        "· recommend: not reached · publish: not reached"
+    )
+    assert "<b>refused</b>" in html
+    assert "<b>none</b>" in html
+    assert "Methods on the test window" not in html
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    config = tmp_path / "shop.toml"
+    config.write_text(
+        f"""
+[shop]
+name = "corner"
+[paths]
+lake = "{tmp_path}/lake"
+landing = "{tmp_path}/landing"
+runs = "{tmp_path}/runs"
+data_quality = "{tmp_path}/data_quality"
+[serving]
+store = "lmdb:{tmp_path}/store"
+[[sources]]
+name = "till"
+target = "events"
+path = "{{date}}.csv"
+format = "csv"
+columns = {{ user_id = "u", item_id = "i", event_time = "t" }}
+constants = {{ event_type = "purchase" }}
+"""
+    )
+    return load(config)
+
+
+def made(settings: Settings, *steps: str, at: date = NIGHT, **facts: object) -> None:
+    for step in steps:
+        write_report(
+            JobReport(step, at, rows={step: 1}, facts=facts, seconds=1.0),  # type: ignore[arg-type]
+            settings.paths.runs,
+        )
+
+
+def page_of(settings: Settings) -> str:
+    return Path(str(run(settings, run_date=NIGHT).facts["page"])).read_text()
+
+
+def test_a_failed_night_s_page_begins_with_what_failed_and_why(settings: Settings) -> None:
+    made(settings, "ingest", "clean", "features", "train")
+    failure = StepFailure("clean", NIGHT, 3, "silver.x breaks 2 rules:", ("y <1", "z"))
+    write_failure(failure, settings.paths.runs)
+    with open_store(settings.serving.store, settings.shop.name) as store, store.publishing():
+        store.update(lambda pointer: pointer.activated("2024-01-01-ffffffff"))
+
+    html = page_of(settings)
+
+    assert outcome(html) == (
+        "✗ clean failed (exit code 3) silver.x breaks 2 rules: y <1 z Nothing was published. "
+        "Release 2024-01-01-ffffffff is served. Once the cause is mended, run clean and what "
+        "follows again: clear the task in Airflow, or `topshelf clean --run-date 2024-01-02`. "
+        "✓ ingest ✗ clean: failed · features: not reached · train: not reached "
+        "· gate: not reached · recommend: not reached · publish: not reached"
+    )
+    # What an earlier run of the night left of later steps is left out, and no chart is empty.
+    assert list(collect(settings, NIGHT).steps) == ["ingest"]
+    assert "none made" in html
+    assert html.count("<img") == 1
+    assert "of 0 passed" not in html
+
+
+def test_a_night_of_which_nothing_ran_has_a_page(settings: Settings) -> None:
+    html = page_of(settings)
+    assert outcome(html).startswith("! Nothing of this night has run Nothing is served yet.")
+    assert "<img" not in html
+
+
+def test_a_night_that_ended_without_a_word_says_where(settings: Settings) -> None:
+    made(settings, "ingest", "clean")
+    assert outcome(page_of(settings)).startswith(
+        "! The night ended before features features left neither a report nor a failure: it was "
+        "not started, is still running, or was killed; its log knows. Nothing is served yet. "
+        "✓ ingest ✓ clean · features: not reached"
+    )
+
+
+def test_damaged_reports_and_validations_are_named_with_the_remedy(settings: Settings) -> None:
+    made(settings, *STEP_NAMES, accepted=True, release="r")
+    path = report_path(settings.paths.runs, NIGHT, "train")
+    path.write_text(path.read_text().replace("1.0", "9.0"))
+    results = settings.paths.data_quality / "2024-01-02" / "results"
+    results.mkdir(parents=True)
+    (results / "silver.items.json").write_text("{")
+
+    night = collect(settings, NIGHT)
+
+    assert night.damaged == (
+        f"{path} is damaged: its checksum is another. Run `topshelf train --run-date 2024-01-02` "
+        "again.",
+        f"{results}/silver.items.json is damaged: it is no JSON. Run "
+        "`topshelf clean --run-date 2024-01-02` again.",
+    )
+    assert night.progress["train"] == "damaged"
+    assert night.progress["publish"] == "done"
+    assert headline(night).verdict == "warn"
+    assert "silver.items.json is damaged" in page_of(settings)
+
+
+def test_a_store_that_cannot_be_read_does_not_stop_the_report(settings: Settings) -> None:
+    down = settings.serving.model_copy(update={"store": "redis://:hunter2@127.0.0.1:1/0"})
+    html = page_of(settings.model_copy(update={"serving": down}))
+    assert "What is served is not known: " in html
+    assert "hunter2" not in html
+
+
+def lists_of(night: date, *places: tuple[str, str]) -> pa.Table:
+    rows = [
+        {
+            "run_date": night,
+            "list": "all",
+            "user_id": user,
+            "rank": rank,
+            "item_id": item,
+            "title": None,
+            "score": 0.0,
+            "source": "s",
+            "reason": "r",
+            "model_version": "m",
+            "release": "r",
+        }
+        for rank, (user, item) in enumerate(places, start=1)
+    ]
+    return pa.Table.from_pylist(rows, arrow.arrow_schema(RECOMMENDATIONS))
+
+
+def test_the_last_published_night_is_compared_with(settings: Settings) -> None:
+    earlier = settings.model_copy(
+        update={"train": settings.train.model_copy(update={"seed": 7, "test_days": 14})}
+    )
+    made(settings, "publish", at=date(2023, 12, 31))
+    made(settings, "ingest", at=date(2024, 1, 3))
+    made(settings, "ingest", "recommend", "publish", at=BEFORE)
+    write_report(run(earlier, run_date=BEFORE), settings.paths.runs)
+    made(settings, *STEP_NAMES, accepted=True, release="r")
+    lake = settings.paths.lake
+    for night, places in {
+        BEFORE: [("u1", "a"), ("u1", "b"), ("u2", "a"), ("u3", "a")],
+        NIGHT: [("u1", "b"), ("u1", "c"), ("u2", "a"), ("u2", "d"), ("u4", "a")],
+    }.items():
+        arrow.replace(lake, RECOMMENDATIONS, lists_of(night, *places), {"run_date": night})
+
+    changes = collect(settings, NIGHT).changes
+
+    assert changes is not None
+    assert changes.run_date == BEFORE
+    assert changes.lists == (
+        ListChange("all", users=3, new_users=1, gone_users=1, changed=0.5),
+        ListChange("discover", users=0, new_users=0, gone_users=0, changed=None),
+    )
+    assert changes.settings == (Change("train.seed", 7, 42), Change("train.test_days", 14, 28))
+    assert changes.rows[0] == Change("ingest", 1, 1)
+
+
+@pytest.mark.parametrize("best", range(6))
+def test_the_learning_curve_s_label_stays_within_the_axes(best: int) -> None:
+    figure = Figure(figsize=(charts.WIDTH_INCHES, 2.2), layout="constrained")
+    values = [0.1 + 0.01 * (place == best) for place in range(6)]
+    label = charts.draw_curve(figure, values, first=1, x_label="epoch", y_label="ndcg@10")
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    text, frame = label.get_window_extent(), axes.get_window_extent()
+    assert label.get_text() == "best: 0.1100"
+    assert frame.x0 < text.x0 < text.x1 < frame.x1
+    assert frame.y0 < text.y0 < text.y1 < frame.y1
+
+
+def test_the_ink_of_charts_follows_the_page(html: str) -> None:
+    for picture in re.findall('base64,([^"]+)"', html):
+        svg = base64.b64decode(picture).decode()
+        assert "prefers-color-scheme:dark" in svg
+        assert "currentColor" in svg
+        assert charts.INK not in svg
+
+
+def test_the_demo_s_figures_tell_steps_from_airflow(night: Overview) -> None:
+    landed = JobReport("demo-data", NIGHT, rows={"transactions": 9}, seconds=4.0)
+    summary = summarise(night, landed, DagRun(wall_seconds=20.0, step_seconds=15.25))
+    assert summary["rows"] == {
+        "demo-data": {"transactions": 9},
+        "ingest": {"bronze.items": 5, "bronze.events": 1234567},
+        "clean": {"silver.interactions": 1234560},
+    }
+    assert summary["seconds"] == {"demo-data": 4.0, **night.seconds}
+    assert summary["airflow"] == {
+        "wall_seconds": 20.0,
+        "overhead_seconds": 4.75,
+        "overhead_share": 0.2375,
+    }
+    assert summary["metrics"] == night.metrics
+    assert summary["methods"] == {"all": "counts", "discover": "popular"}
+
+
+def test_progress_is_what_the_steps_say_each_sentence_once() -> None:
+    task, hook = "[airflow.sdk.definitions.dag] loc=dag.py:1501", "[airflow.task.hooks.x.Y] loc=x:9"
+    log = [
+        f"T [info     ] [DAG TEST] starting task_id=await_turn map_index=-1 {task}",
+        f"T [info     ] [DAG TEST] starting task_id=bronze.ingest map_index=-1 {task}",
+        f"T [info     ] Spark-Submit cmd: spark-submit /x/submit.py ingest {hook}",
+        f"T [info     ] topshelf ingest: warning: 2 columns [x] {hook}",
+        f"T [info     ] topshelf ingest: bronze.events 1,234 (2.0 s) {hook}",
+        "topshelf ingest: bronze.events 1,234 (2.0 s)",
+        f"T [info     ] topshelf ingest: bronze.events 1,234 (2.0 s) {hook}",
+        f"T [info     ] [DAG TEST] starting task_id=report map_index=-1 {task}",
+    ]
+    assert list(progress(log)) == [
+        ("ingest", None),
+        ("ingest", "warning: 2 columns [x]"),
+        ("ingest", "bronze.events 1,234 (2.0 s)"),
+        ("report", None),
+    ]

@@ -1,0 +1,79 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from models.core.content import one_hot, quantile_bands, unit_rows, with_identity
+from models.recommenders.content_based import latent, split_words, tf_idf
+
+FRAME = pd.DataFrame(
+    {
+        "brand": ["b", None, "a"],
+        "band": pd.array([2, 10, None], dtype="Int64"),
+        "tags": [["x", "y"], [], ["y", "y"]],
+    }
+)
+
+
+def test_one_hot_takes_text_classes_and_lists():
+    built = one_hot(FRAME, ["brand", "band", "tags", "not a column"])
+    assert built.names == ("brand=a", "brand=b", "band=10", "band=2", "tags=x", "tags=y")
+    assert built.matrix.toarray().tolist() == [
+        [0, 1, 0, 1, 1, 1],
+        [0, 0, 1, 0, 0, 0],
+        [1, 0, 0, 0, 0, 1],
+    ]
+
+
+def test_without_columns_there_are_no_attributes():
+    assert one_hot(FRAME, []).matrix.shape == (3, 0)
+
+
+def test_identity_and_attributes_share_a_row_of_sum_1():
+    attributes = sparse.csr_array(np.array([[1.0, 1.0], [0, 0], [0, 1.0]]))
+    assert with_identity(attributes, 0.25).toarray().tolist() == [
+        [0.75, 0, 0, 0.125, 0.125],
+        [0, 1, 0, 0, 0],
+        [0, 0, 0.75, 0, 0.25],
+    ]
+
+
+def test_unit_rows_have_length_1_and_empty_ones_stay_empty():
+    rows = unit_rows(sparse.csr_array(np.array([[3.0, 4.0], [0, 0]])))
+    np.testing.assert_allclose(rows.toarray(), [[0.6, 0.8], [0, 0]], rtol=1e-12)
+
+
+def test_quantile_bands_are_even_and_keep_ties_and_nulls():
+    bands = quantile_bands(pd.Series([5.0, 1.0, None, 3.0, 3.0]), 2)
+    assert bands.tolist() == [2, 1, pd.NA, 2, 2]
+
+
+def test_words_are_lower_case_and_counted_once_per_item():
+    frame = pd.DataFrame({"title": ["Oat MILK, 1l", None]})
+    words = split_words(frame, ["title", "not a column"])
+    assert list(words) == ["words of title"]
+    assert one_hot(pd.DataFrame(words), list(words)).names == (
+        "words of title=1l",
+        "words of title=milk",
+        "words of title=oat",
+    )
+
+
+def test_a_term_of_every_item_says_nothing():
+    weights = tf_idf(sparse.csr_array(np.array([[1.0, 1.0], [1.0, 0]])))
+    assert weights.toarray().tolist() == [[0, 1], [0, 0]]
+
+
+def test_latent_vectors_keep_who_is_alike():
+    random = np.random.default_rng(2)
+    taste = random.integers(2, size=40)
+    terms = np.zeros((40, 20))
+    terms[np.arange(40), 10 * taste + random.integers(10, size=40)] = 1
+    terms[np.arange(40), 10 * taste + random.integers(10, size=40)] = 1
+    terms[:, 0], terms[:, 10] = taste == 0, taste == 1
+    vectors = latent(sparse.csr_array(terms), 4, seed=1)
+    assert vectors.shape == (40, 4)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)
+    alike = vectors @ vectors.T
+    same = taste[:, None] == taste
+    assert alike[same].min() > alike[~same].max() == pytest.approx(0, abs=1e-6)

@@ -1,0 +1,76 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+
+from models.core.topn import top_n_dense, top_n_sparse
+
+
+def reference(scores, n, allowed, exclude):
+    """Plain sorting: score descending, then item ascending."""
+    lists = []
+    for row, values in enumerate(scores):
+        order = sorted(range(len(values)), key=lambda item: (-values[item], item))
+        kept = [item for item in order if allowed[item] and not exclude[row, item]][:n]
+        lists.append(kept + [-1] * (n - len(kept)))
+    return lists
+
+
+@st.composite
+def problems(draw):
+    seed = draw(st.integers(0, 2**32 - 1))
+    random = np.random.default_rng(seed)
+    users, items = draw(st.integers(1, 6)), draw(st.integers(1, 900))
+    # Few different scores, so that ties are everywhere.
+    levels = draw(st.sampled_from([1, 3, 1000]))
+    user_vectors = random.integers(levels, size=(users, 2)).astype(np.float32)
+    item_vectors = random.integers(levels, size=(items, 2)).astype(np.float32)
+    allowed = random.random(items) < draw(st.sampled_from([0.02, 0.5, 1.0]))
+    exclude = random.random((users, items)) < draw(st.sampled_from([0.0, 0.3, 1.0]))
+    return user_vectors, item_vectors, allowed, exclude, draw(st.integers(1, 20))
+
+
+@given(problems())
+def test_dense_top_n_is_what_sorting_gives(problem):
+    user_vectors, item_vectors, allowed, exclude, n = problem
+    scores = user_vectors @ item_vectors.T
+    ranked = top_n_dense(
+        user_vectors, item_vectors, n, allowed=allowed, exclude=sparse.csr_array(exclude)
+    )
+    assert ranked.item.tolist() == reference(scores, n, allowed, exclude)
+    rows, places = np.nonzero(ranked.item >= 0)
+    found = ranked.item[rows, places]
+    assert ranked.score[rows, places].tolist() == scores[rows, found].tolist()
+    assert not ranked.score[ranked.item < 0].any()
+
+
+@given(problems())
+def test_sparse_top_n_is_what_sorting_the_stored_entries_gives(problem):
+    user_vectors, item_vectors, allowed, exclude, n = problem
+    scores = user_vectors @ item_vectors.T
+    ranked = top_n_sparse(
+        sparse.csr_array(scores), n, allowed=allowed, exclude=sparse.csr_array(exclude)
+    )
+    assert ranked.item.tolist() == reference(scores, n, allowed, exclude | (scores == 0))
+
+
+def test_blocks_of_users_do_not_show():
+    random = np.random.default_rng(3)
+    user_vectors = random.standard_normal((600, 4)).astype(np.float32)
+    item_vectors = random.standard_normal((300, 4)).astype(np.float32)
+    allowed = np.ones(300, dtype=bool)
+    together = top_n_dense(user_vectors, item_vectors, 5, allowed=allowed)
+    apart = [top_n_dense(row[None], item_vectors, 5, allowed=allowed).item for row in user_vectors]
+    assert together.item.tolist() == np.concatenate(apart).tolist()
+
+
+def test_scores_that_are_not_finite_never_win():
+    item_vectors = np.arange(900, dtype=np.float32)[:, None]
+    item_vectors[500:] = np.nan
+    item_vectors[600:] = np.inf
+    item_vectors[700:] = -np.inf
+    ranked = top_n_dense(np.ones((1, 1), np.float32), item_vectors, 3, allowed=np.ones(900, bool))
+    assert ranked.item.tolist() == [[499, 498, 497]]
+    none = np.full((3, 1), np.nan, dtype=np.float32)
+    ranked = top_n_dense(np.ones((1, 1), np.float32), none, 2, allowed=np.ones(3, bool))
+    assert ranked.item.tolist() == [[-1, -1]]

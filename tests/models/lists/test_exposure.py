@@ -1,0 +1,79 @@
+"""New items get a capped, seeded share of places, and cost the best places nothing."""
+
+import math
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.core.base import Lists
+from models.core.interactions import UNKNOWN
+from models.lists.exposure import EXPLORATION_SOURCE, expose
+
+FIRST_NEW = 100
+
+
+def lists_of(rows: list[list[int]], width: int, source: str = "counts") -> Lists:
+    item = np.full((len(rows), width), UNKNOWN, dtype=np.int32)
+    for row, items in enumerate(rows):
+        item[row, : len(items)] = items
+    filled = item != UNKNOWN
+    score = np.where(filled, 50.0 - np.arange(width), 0).astype(np.float32)
+    return Lists(item, score, np.where(filled, 0, UNKNOWN).astype(np.int8), (source,))
+
+
+def test_a_new_item_takes_a_place_in_the_lower_half_and_the_last_item_gives_way():
+    lists, fresh = lists_of([[1, 2, 3, 4]], 4), lists_of([[100]], 1, "discover")
+    seen = {
+        tuple(expose(lists, fresh, share=0.25, random=np.random.default_rng(seed)).item[0].tolist())
+        for seed in range(20)
+    }
+    assert seen == {(1, 2, 100, 3), (1, 2, 3, 100)}
+
+
+def test_what_is_put_in_is_marked():
+    lists, fresh = lists_of([[1, 2]], 2), lists_of([[100]], 1, "discover")
+    exposed = expose(lists, fresh, share=0.5, random=np.random.default_rng(0))
+    assert exposed.item.tolist() == [[1, 100]]
+    assert exposed.score.tolist() == [[50.0, 50.0]]
+    assert exposed.source.tolist() == [[0, 1]]
+    assert exposed.source_names == ("counts", EXPLORATION_SOURCE)
+
+
+def test_a_list_that_holds_the_new_item_already_stays_as_it_is():
+    lists, fresh = lists_of([[100, 2]], 2), lists_of([[100]], 1)
+    exposed = expose(lists, fresh, share=0.5, random=np.random.default_rng(0))
+    assert exposed.item.tolist() == [[100, 2]]
+    assert exposed.source.tolist() == [[0, 0]]
+
+
+def test_a_part_of_a_place_is_given_to_that_part_of_users():
+    users = 4000
+    lists, fresh = lists_of([[1, 2, 3, 4]] * users, 4), lists_of([[100, 101]] * users, 2)
+    exposed = expose(lists, fresh, share=0.05, random=np.random.default_rng(7))
+    put_in = (exposed.source == 1).sum(axis=1)
+    assert set(put_in.tolist()) == {0, 1}
+    assert abs(put_in.mean() - 0.2) < 0.02
+
+
+@given(
+    lengths=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 4)), min_size=1, max_size=6),
+    share=st.floats(0, 0.5),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_lists_stay_well_formed(lengths, share, seed):
+    lists = lists_of([list(range(own)) for own, _ in lengths], 8)
+    fresh = lists_of([list(range(FIRST_NEW, FIRST_NEW + new)) for _, new in lengths], 4)
+    exposed = expose(lists, fresh, share=share, random=np.random.default_rng(seed))
+    again = expose(lists, fresh, share=share, random=np.random.default_rng(seed))
+    np.testing.assert_array_equal(exposed.item, again.item)
+    assert ((exposed.item == UNKNOWN) == (exposed.source == UNKNOWN)).all()
+    for row, (own, _) in enumerate(lengths):
+        items = exposed.item[row][exposed.item[row] != UNKNOWN].tolist()
+        assert items == exposed.item[row][: len(items)].tolist(), "gaps stand at the end"
+        assert len(items) == own
+        assert len(set(items)) == own
+        assert items[: own // 2] == list(range(own // 2))
+        kept = [item for item in items if item < FIRST_NEW]
+        assert kept == list(range(len(kept)))
+        assert own - len(kept) <= math.ceil(share * own)
