@@ -135,7 +135,8 @@ def test_the_releases_are_shown_with_their_state(address: str, tmp_path: Path) -
 )
 def test_looking_up_loads_nothing_heavy(scheme: str, absent: str) -> None:
     code = (
-        "import sys, jobs.operate.lookup, serving.lookup; from serving.stores.opening import open_store; "
+        "import sys, jobs.operate.lookup, serving.lookup; "
+        "from serving.stores.opening import open_store; "
         f"open_store({scheme!r}, 'corner'); print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -113,13 +113,11 @@ def test_a_version_comes_back_as_it_was_registered(registry: Registry, tmp_path:
     assert not [path for path in folder.rglob("*") if path.suffix in (".pkl", ".pickle")]
 
 
-def test_a_clean_process_loads_the_champion_and_gets_lists_with_scores(
-    registry: Registry, settings: Settings, tmp_path: Path
-) -> None:
-    registry.set_alias(CHAMPION, train(registry, tmp_path / "model"))
+def answered(model: str, settings: Settings, folder: Path) -> None:
+    """Load a model in a clean process and expect the lists of ``published``."""
     script = """
 import json, sys, mlflow, pandas as pd
-model = mlflow.pyfunc.load_model("models:/topshelf@champion")
+model = mlflow.pyfunc.load_model(sys.argv[1])
 asked = pd.DataFrame({"user_id": ["ann", "nobody", "ann", ""],
                       "list": ["discover", "all", "all", "fallback"]})
 rows = model.predict(asked, params={"size": 2})
@@ -132,8 +130,8 @@ print(json.dumps(rows.to_dict("split")))
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     }
     done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=tmp_path,
+        [sys.executable, "-c", script, model],
+        cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
@@ -153,6 +151,19 @@ print(json.dumps(rows.to_dict("split")))
         ["", "fallback", 1, "b", pytest.approx(b, abs=2e-3), "popularity"],
         ["", "fallback", 2, "a", pytest.approx(a, abs=2e-3), "popularity"],
     ]
+
+
+def test_a_clean_process_loads_the_champion_and_gets_lists_with_scores(
+    registry: Registry, settings: Settings, tmp_path: Path
+) -> None:
+    registry.set_alias(CHAMPION, train(registry, tmp_path / "model"))
+    answered("models:/topshelf@champion", settings, tmp_path)
+
+
+def test_a_version_that_the_former_release_registered_still_loads(
+    settings: Settings, tmp_path: Path
+) -> None:
+    answered(str(Path(__file__).parent / "former_version"), settings, tmp_path)
 
 
 @pytest.mark.parametrize("deleted", ["models/*/artifacts/artifacts", "models/*", "../artifacts"])
