@@ -20,7 +20,7 @@ from tests.project import ROOT
 
 
 def kill_at_write(step: str, config: Path, run_date: date, *, before: int) -> None:
-    """Run ``jobs.<step>`` until its ``before``-th Delta commit is due, then kill it."""
+    """Run ``jobs.steps.<step>`` until its ``before``-th Delta commit is due, then kill it."""
     process = _start(step, config, run_date, before)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == -signal.SIGKILL, output
@@ -33,7 +33,7 @@ def kill(process: "subprocess.Popen[str]") -> None:
 
 
 def start(step: str, config: Path, run_date: date) -> subprocess.Popen[str]:
-    """Start ``jobs.<step>`` in a process of its own."""
+    """Start ``jobs.steps.<step>`` in a process of its own."""
     return _start(step, config, run_date, before=0)
 
 
@@ -97,7 +97,7 @@ def _main(step: str, config: str, run_date: str, before: str) -> None:
         for name, value in FOR_FEW_ROWS.items():
             spark.conf.set(name, value)
         lake = Lakehouse(spark, settings.paths.lake)
-        import_module(f"jobs.{step}").run(lake, settings, run_date=date.fromisoformat(run_date))
+        import_module(f"jobs.steps.{step}").run(lake, settings, run_date=date.fromisoformat(run_date))
 
 
 if __name__ == "__main__":
