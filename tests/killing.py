@@ -97,7 +97,9 @@ def _main(step: str, config: str, run_date: str, before: str) -> None:
         for name, value in FOR_FEW_ROWS.items():
             spark.conf.set(name, value)
         lake = Lakehouse(spark, settings.paths.lake)
-        import_module(f"jobs.steps.{step}").run(lake, settings, run_date=date.fromisoformat(run_date))
+        import_module(f"jobs.steps.{step}").run(
+            lake, settings, run_date=date.fromisoformat(run_date)
+        )
 
 
 if __name__ == "__main__":
