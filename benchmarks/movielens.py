@@ -225,7 +225,7 @@ def peers(uv: str, origin: Origin, tasks: Mapping[tuple[str, str], Task]) -> Ite
 def as_lists(path: Path, users: NDArray[np.int32]) -> NDArray[np.int32]:
     """A Parquet file of lists as users x 10, in the order of ``users``."""
     rows = pd.read_parquet(path)
-    place = pd.Index(users).get_indexer(rows["user_id"])
+    place = pd.Index(users).get_indexer(pd.Index(rows["user_id"]))
     item = np.full((len(users), 10), UNKNOWN, dtype=np.int32)
     kept = place >= 0
     item[place[kept], rows["rank"].to_numpy()[kept] - 1] = rows["item_id"].to_numpy()[kept]

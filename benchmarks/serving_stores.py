@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 from serving.format.records import FALLBACK_KEY, FORMAT, Item, Record, encode, key, summarise
@@ -82,12 +83,11 @@ def measure(address: str) -> dict[str, str]:
         started = time.perf_counter()
         while time.perf_counter() - started < READ_SECONDS:
             user = str(rng.randrange(LISTS))
-            times.append(seconds_of(lambda user=user: lookup(store, user)))
+            times.append(seconds_of(partial(lookup, store, user)))
         times.sort()
         names = [release[0].release for release in (first, second)]
         switched = max(
-            seconds_of(lambda name=name: rollback(store, name))
-            for name in names * (SWITCHES // len(names))
+            seconds_of(partial(rollback, store, name)) for name in names * (SWITCHES // len(names))
         )
     return {
         "publish, verify and switch (s)": f"{published:.2f}",

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from datetime import timedelta
 from itertools import groupby
 
-from airflow.sdk import DAG, CronTriggerTimetable, TaskGroup
+from airflow.sdk import DAG, BaseOperator, CronTriggerTimetable, TaskGroup
 
 from lakehouse.steps import GROUPS, STEPS
 from topshelf_shops import Shop, configured_shops
@@ -56,7 +56,7 @@ def nightly_recommendations(shop: Shop) -> None:
             poke_interval=60,
             doc_md="Wait for 02:00 UTC and for the nights before this one.",
         )
-        last = turn
+        last: BaseOperator = turn
         for group, steps in groupby(STEPS, key=lambda step: step.group):
             with TaskGroup(group, tooltip=GROUPS[group]) if group else nullcontext():
                 for step in steps:

@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.providers.standard.operators.bash import BashOperator
@@ -84,6 +84,14 @@ class RetryWhatMayPass(RetryPolicy):
         return RetryDecision.default()
 
 
+class SensorSettings(TypedDict):
+    """What a DAG says of its sensor besides the hour it waits for."""
+
+    task_id: str
+    poke_interval: float
+    doc_md: str
+
+
 class AwaitTurn(BaseSensorOperator):
     """Wait for a scheduled night's hour, then until no earlier night of the DAG is due or running.
 
@@ -91,7 +99,7 @@ class AwaitTurn(BaseSensorOperator):
     ten nights at once, and beside them the scheduled one.
     """
 
-    def __init__(self, *, start_after: timedelta, **kwargs: object) -> None:
+    def __init__(self, *, start_after: timedelta, **kwargs: Unpack[SensorSettings]) -> None:
         super().__init__(mode="reschedule", **kwargs)
         self.start_after = start_after
 
@@ -102,7 +110,8 @@ class AwaitTurn(BaseSensorOperator):
         if dag_run.run_type == "scheduled" and dag_run.logical_date:
             start = dag_run.logical_date + self.start_after
             if datetime.now(UTC) < start:
-                raise AirflowRescheduleException(start)
+                # Airflow leaves its constructor untyped.
+                raise AirflowRescheduleException(start)  # type: ignore[no-untyped-call]
         run = context["ti"]
         return not any(run.get_previous_dagrun(state) for state in ("queued", "running"))
 

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import implicit
 import pandas as pd
@@ -95,7 +95,7 @@ def with_rectools(model: Any, rows: pd.DataFrame) -> Recommend:  # noqa: ANN401
     model.fit(dataset)
 
     def recommend(users: list[int], new_only: bool) -> pd.DataFrame:
-        found = model.recommend(users, dataset, k=PLACES, filter_viewed=new_only)
+        found: pd.DataFrame = model.recommend(users, dataset, k=PLACES, filter_viewed=new_only)
         return found[["user_id", "item_id", "rank"]]
 
     return recommend
@@ -111,16 +111,17 @@ def with_implicit(model: Any, rows: pd.DataFrame) -> Recommend:  # noqa: ANN401
     model.fit(matrix, show_progress=False)
 
     def recommend(users: list[int], new_only: bool) -> pd.DataFrame:
-        asked = user_ids.get_indexer(users)
+        asked = user_ids.get_indexer(pd.Index(users))
         found, _ = model.recommend(
             asked, matrix[asked], N=PLACES, filter_already_liked_items=new_only
         )
-        lists = pd.DataFrame(found, index=users, columns=range(1, PLACES + 1)).stack()
+        table = pd.DataFrame(found, index=users, columns=range(1, PLACES + 1))
+        lists = cast("pd.Series[int]", table.stack())
         lists = lists[lists >= 0]
         return pd.DataFrame(
             {
                 "user_id": lists.index.get_level_values(0),
-                "item_id": item_ids[lists],
+                "item_id": item_ids[lists.to_numpy()],
                 "rank": lists.index.get_level_values(1),
             }
         )
