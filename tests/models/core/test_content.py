@@ -15,7 +15,7 @@ FRAME = pd.DataFrame(
 )
 
 
-def test_one_hot_takes_text_classes_and_lists():
+def test_one_hot_takes_text_classes_and_lists() -> None:
     built = one_hot(FRAME, ["brand", "band", "tags", "not a column"])
     assert built.names == ("brand=a", "brand=b", "band=10", "band=2", "tags=x", "tags=y")
     assert built.matrix.toarray().tolist() == [
@@ -25,11 +25,11 @@ def test_one_hot_takes_text_classes_and_lists():
     ]
 
 
-def test_without_columns_there_are_no_attributes():
+def test_without_columns_there_are_no_attributes() -> None:
     assert one_hot(FRAME, []).matrix.shape == (3, 0)
 
 
-def test_identity_and_attributes_share_a_row_of_sum_1():
+def test_identity_and_attributes_share_a_row_of_sum_1() -> None:
     attributes = sparse.csr_array(np.array([[1.0, 1.0], [0, 0], [0, 1.0]]))
     assert with_identity(attributes, 0.25).toarray().tolist() == [
         [0.75, 0, 0, 0.125, 0.125],
@@ -38,17 +38,17 @@ def test_identity_and_attributes_share_a_row_of_sum_1():
     ]
 
 
-def test_unit_rows_have_length_1_and_empty_ones_stay_empty():
+def test_unit_rows_have_length_1_and_empty_ones_stay_empty() -> None:
     rows = unit_rows(sparse.csr_array(np.array([[3.0, 4.0], [0, 0]])))
-    np.testing.assert_allclose(rows.toarray(), [[0.6, 0.8], [0, 0]], rtol=1e-12)
+    np.testing.assert_allclose(rows.toarray(), [[0.6, 0.8], [0.0, 0.0]], rtol=1e-12)
 
 
-def test_quantile_bands_are_even_and_keep_ties_and_nulls():
+def test_quantile_bands_are_even_and_keep_ties_and_nulls() -> None:
     bands = quantile_bands(pd.Series([5.0, 1.0, None, 3.0, 3.0]), 2)
     assert bands.tolist() == [2, 1, pd.NA, 2, 2]
 
 
-def test_words_are_lower_case_and_counted_once_per_item():
+def test_words_are_lower_case_and_counted_once_per_item() -> None:
     frame = pd.DataFrame({"title": ["Oat MILK, 1l", None]})
     words = split_words(frame, ["title", "not a column"])
     assert list(words) == ["words of title"]
@@ -59,12 +59,12 @@ def test_words_are_lower_case_and_counted_once_per_item():
     )
 
 
-def test_a_term_of_every_item_says_nothing():
+def test_a_term_of_every_item_says_nothing() -> None:
     weights = tf_idf(sparse.csr_array(np.array([[1.0, 1.0], [1.0, 0]])))
     assert weights.toarray().tolist() == [[0, 1], [0, 0]]
 
 
-def test_latent_vectors_keep_who_is_alike():
+def test_latent_vectors_keep_who_is_alike() -> None:
     random = np.random.default_rng(2)
     taste = random.integers(2, size=40)
     terms = np.zeros((40, 20))

@@ -19,7 +19,7 @@ EVENTS = pd.DataFrame(
 )
 
 
-def test_events_become_indices_into_sorted_vocabularies():
+def test_events_become_indices_into_sorted_vocabularies() -> None:
     built = Interactions.from_frame(EVENTS)
     assert built.user_ids.tolist() == ["a", "b"]
     assert built.item_ids.tolist() == ["x", "y", "z"]
@@ -27,40 +27,40 @@ def test_events_become_indices_into_sorted_vocabularies():
     assert built.item.tolist() == [1, 0, 1, 2]
     assert built.day.tolist() == [19723, 19724, 19725, 19726]
     assert built.quantity.tolist() == [1, 2, 3, 4]
-    np.testing.assert_array_equal(built.value, np.float32([1.5, np.nan, 2.5, 3.5]))
+    np.testing.assert_array_equal(built.value, np.array([1.5, np.nan, 2.5, 3.5], np.float32))
     assert np.isnan(built.discount).all()
 
 
-def test_a_discount_is_read_where_there_is_one():
-    built = Interactions.from_frame(EVENTS.assign(discount=[0.5, None, 0.0, 1.0]))
-    np.testing.assert_array_equal(built.discount, np.float32([0.5, np.nan, 0, 1]))
+def test_a_discount_is_read_where_there_is_one() -> None:
+    built = Interactions.from_frame(EVENTS.assign(discount=pd.Series([0.5, None, 0.0, 1.0])))
+    np.testing.assert_array_equal(built.discount, np.array([0.5, np.nan, 0, 1], np.float32))
     late = built.between(date(2024, 1, 2), date(2024, 1, 4))
-    np.testing.assert_array_equal(late.discount, np.float32([np.nan, 0]))
+    np.testing.assert_array_equal(late.discount, np.array([np.nan, 0], np.float32))
 
 
-def test_a_given_vocabulary_keeps_ids_without_events():
+def test_a_given_vocabulary_keeps_ids_without_events() -> None:
     built = Interactions.from_frame(EVENTS, user_ids=["c", "b", "a", "a"], item_ids="zyxw")
     assert built.user_ids.tolist() == ["a", "b", "c"]
     assert built.item_ids.tolist() == ["w", "x", "y", "z"]
     assert built.item.tolist() == [2, 1, 2, 3]
 
 
-def test_an_id_outside_the_vocabulary_is_an_error():
+def test_an_id_outside_the_vocabulary_is_an_error() -> None:
     with pytest.raises(DataError, match="1 different values of item_id are not in the vocabulary"):
         Interactions.from_frame(EVENTS, item_ids=["x", "y"])
 
 
-def test_a_missing_id_is_an_error():
+def test_a_missing_id_is_an_error() -> None:
     with pytest.raises(DataError, match="user_id is null in 1 rows"):
-        Interactions.from_frame(EVENTS.assign(user_id=["b", None, "b", "b"]))
+        Interactions.from_frame(EVENTS.assign(user_id=pd.Series(["b", None, "b", "b"])))
 
 
-def test_index_of_says_which_ids_are_unknown():
+def test_index_of_says_which_ids_are_unknown() -> None:
     ids = np.array(["a", "b"], dtype=object)
     assert index_of(ids, ["b", "zz", "a"]).tolist() == [1, -1, 0]
 
 
-def test_cuts_in_time_are_half_open_and_keep_the_vocabulary():
+def test_cuts_in_time_are_half_open_and_keep_the_vocabulary() -> None:
     built = Interactions.from_frame(EVENTS)
     assert built.before(date(2024, 1, 3)).item.tolist() == [1, 0]
     window = built.between(date(2024, 1, 2), date(2024, 1, 4))
@@ -68,18 +68,18 @@ def test_cuts_in_time_are_half_open_and_keep_the_vocabulary():
     assert window.item_ids.tolist() == ["x", "y", "z"]
 
 
-def test_matrix_sums_the_weights_of_a_pair():
+def test_matrix_sums_the_weights_of_a_pair() -> None:
     built = Interactions.from_frame(EVENTS)
     assert built.matrix().toarray().tolist() == [[1, 0, 0], [0, 2, 1]]
     assert built.matrix(built.quantity).toarray().tolist() == [[2, 0, 0], [0, 4, 4]]
 
 
-def test_decay_halves_with_each_half_life():
+def test_decay_halves_with_each_half_life() -> None:
     built = Interactions.from_frame(EVENTS)
     assert built.decay(date(2024, 1, 5), 1).tolist() == [0.0625, 0.125, 0.25, 0.5]
 
 
-def test_a_context_aligns_frames_and_cuts_events():
+def test_a_context_aligns_frames_and_cuts_events() -> None:
     built = Context.build(
         Interactions.from_frame(EVENTS),
         as_of=date(2024, 1, 3),
@@ -92,12 +92,12 @@ def test_a_context_aligns_frames_and_cuts_events():
     assert len(built.user_features) == 2
 
 
-def test_without_a_sellable_column_what_was_sold_before_is_sellable():
+def test_without_a_sellable_column_what_was_sold_before_is_sellable() -> None:
     built = Context.build(Interactions.from_frame(EVENTS), as_of=date(2024, 1, 3))
     assert built.sellable.tolist() == [True, True, False]
 
 
-def test_what_is_excluded_was_not_sellable_on_an_earlier_night_either():
+def test_what_is_excluded_was_not_sellable_on_an_earlier_night_either() -> None:
     built = Context.build(
         Interactions.from_frame(EVENTS),
         as_of=date(2024, 1, 3),
@@ -109,7 +109,7 @@ def test_what_is_excluded_was_not_sellable_on_an_earlier_night_either():
     assert built.earlier(date(2024, 1, 2)).sellable.tolist() == [False, True, False]
 
 
-def test_a_context_refuses_events_of_its_own_day():
+def test_a_context_refuses_events_of_its_own_day() -> None:
     events = Interactions.from_frame(EVENTS)
     known = Context.build(events, as_of=date(2024, 1, 3))
     with pytest.raises(ValueError, match="holds events of that day or later"):
@@ -124,7 +124,7 @@ def test_a_context_refuses_events_of_its_own_day():
         )
 
 
-def test_a_context_refuses_frames_with_an_id_twice():
+def test_a_context_refuses_frames_with_an_id_twice() -> None:
     twice = pd.DataFrame({"item_id": ["x", "x"]})
     with pytest.raises(DataError, match="item_id: 1 rows repeat an id"):
         Context.build(Interactions.from_frame(EVENTS), as_of=date(2024, 1, 3), item_features=twice)

@@ -1,12 +1,20 @@
+from typing import TypeAlias
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy import sparse
 
 from models.core.topn import top_n_dense, top_n_sparse
 
+Floats: TypeAlias = NDArray[np.float32]
+Mask: TypeAlias = NDArray[np.bool_]
+# Vectors of users and of items, allowed items, excluded pairs, the length of a list.
+Problem: TypeAlias = tuple[Floats, Floats, Mask, Mask, int]
 
-def reference(scores, n, allowed, exclude):
+
+def reference(scores: Floats, n: int, allowed: Mask, exclude: Mask) -> list[list[int]]:
     """Plain sorting: score descending, then item ascending."""
     lists = []
     for row, values in enumerate(scores):
@@ -17,7 +25,7 @@ def reference(scores, n, allowed, exclude):
 
 
 @st.composite
-def problems(draw):
+def problems(draw: st.DrawFn) -> Problem:
     seed = draw(st.integers(0, 2**32 - 1))
     random = np.random.default_rng(seed)
     users, items = draw(st.integers(1, 6)), draw(st.integers(1, 900))
@@ -31,7 +39,7 @@ def problems(draw):
 
 
 @given(problems())
-def test_dense_top_n_is_what_sorting_gives(problem):
+def test_dense_top_n_is_what_sorting_gives(problem: Problem) -> None:
     user_vectors, item_vectors, allowed, exclude, n = problem
     scores = user_vectors @ item_vectors.T
     ranked = top_n_dense(
@@ -45,7 +53,7 @@ def test_dense_top_n_is_what_sorting_gives(problem):
 
 
 @given(problems())
-def test_sparse_top_n_is_what_sorting_the_stored_entries_gives(problem):
+def test_sparse_top_n_is_what_sorting_the_stored_entries_gives(problem: Problem) -> None:
     user_vectors, item_vectors, allowed, exclude, n = problem
     scores = user_vectors @ item_vectors.T
     ranked = top_n_sparse(
@@ -54,7 +62,7 @@ def test_sparse_top_n_is_what_sorting_the_stored_entries_gives(problem):
     assert ranked.item.tolist() == reference(scores, n, allowed, exclude | (scores == 0))
 
 
-def test_blocks_of_users_do_not_show():
+def test_blocks_of_users_do_not_show() -> None:
     random = np.random.default_rng(3)
     user_vectors = random.standard_normal((600, 4)).astype(np.float32)
     item_vectors = random.standard_normal((300, 4)).astype(np.float32)
@@ -64,7 +72,7 @@ def test_blocks_of_users_do_not_show():
     assert together.item.tolist() == np.concatenate(apart).tolist()
 
 
-def test_scores_that_are_not_finite_never_win():
+def test_scores_that_are_not_finite_never_win() -> None:
     item_vectors = np.arange(900, dtype=np.float32)[:, None]
     item_vectors[500:] = np.nan
     item_vectors[600:] = np.inf

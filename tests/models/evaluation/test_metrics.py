@@ -14,7 +14,14 @@ from models.core.context import Context
 from models.core.interactions import Interactions
 from models.evaluation import metrics
 from models.evaluation.bootstrap import paired_bootstrap
-from models.evaluation.protocol import by_segment, compare_methods, evaluate, measure, task
+from models.evaluation.protocol import (
+    Protocol,
+    by_segment,
+    compare_methods,
+    evaluate,
+    measure,
+    task,
+)
 from models.recommenders.popularity import Popularity
 
 ITEM = np.array([[0, 1, 2], [2, 3, -1]], dtype=np.int32)
@@ -23,12 +30,12 @@ HITS = np.array([[False, True, False], [True, False, False]])
 COUNTS = np.array([2, 2])
 
 
-def test_hits_are_the_relevant_items_listed():
+def test_hits_are_the_relevant_items_listed() -> None:
     assert metrics.hits_of(ITEM, RELEVANT).tolist() == HITS.tolist()
     assert metrics.relevant_counts(RELEVANT).tolist() == [2, 2]
 
 
-def test_each_measure_by_hand():
+def test_each_measure_by_hand() -> None:
     ideal = 1 + 1 / math.log2(3)
     assert metrics.ndcg(HITS, COUNTS).tolist() == [1 / math.log2(3) / ideal, 1 / ideal]
     assert metrics.average_precision(HITS, COUNTS).tolist() == [1 / 4, 1 / 2]
@@ -43,14 +50,14 @@ def test_each_measure_by_hand():
     assert metrics.average_popularity(ITEM, buyers).tolist() == [7 / 3, 1 / 2]
 
 
-def test_gini_is_0_for_equal_exposure_and_nears_1_for_a_single_item():
+def test_gini_is_0_for_equal_exposure_and_nears_1_for_a_single_item() -> None:
     assert metrics.gini(np.array([[0, 1], [2, 3]]), 4) == 0
     assert metrics.gini(np.array([[0], [0]]), 4) == 0.75
     assert metrics.gini(np.array([[0, 0], [0, 1]]), 2) == 0.25
     assert metrics.gini(np.array([[-1]]), 2) == 0
 
 
-def test_diversity_is_1_minus_the_mean_cosine_of_pairs():
+def test_diversity_is_1_minus_the_mean_cosine_of_pairs() -> None:
     half = math.sqrt(0.5)
     content = sparse.csr_array(np.array([[1.0, 0], [0, 1.0], [half, half], [1.0, 0]]))
     expected = 1 - (0 + half + half) / 3
@@ -60,7 +67,7 @@ def test_diversity_is_1_minus_the_mean_cosine_of_pairs():
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12))
-def test_ranking_measures_agree_with_trec_eval(seed, k):
+def test_ranking_measures_agree_with_trec_eval(seed: int, k: int) -> None:
     random = np.random.default_rng(seed)
     users, items = 5, 30
     lists = np.array([random.permutation(items)[:k] for _ in range(users)], dtype=np.int32)
@@ -96,7 +103,7 @@ def test_ranking_measures_agree_with_trec_eval(seed, k):
         np.testing.assert_allclose(values, expected, rtol=0, atol=1e-9, err_msg=name)
 
 
-def test_bootstrap_covers_a_known_difference_and_repeats_with_its_seed():
+def test_bootstrap_covers_a_known_difference_and_repeats_with_its_seed() -> None:
     random = np.random.default_rng(1)
     champion = random.random(2000)
     challenger = champion + random.normal(0.02, 0.1, size=2000)
@@ -110,7 +117,7 @@ def test_bootstrap_covers_a_known_difference_and_repeats_with_its_seed():
     assert first.high == pytest.approx(first.mean + width, abs=width / 5)
 
 
-def test_bootstrap_leaves_out_users_without_both_measures():
+def test_bootstrap_leaves_out_users_without_both_measures() -> None:
     result = paired_bootstrap(np.array([1.0, np.nan]), np.array([0.5, 3.0]), seed=1)
     assert result == (0.5, 0.5, 0.5)
     with pytest.raises(ValueError, match="no user has both"):
@@ -143,7 +150,9 @@ def history() -> Interactions:
         ("cold_items", {("a", "z"): 6, ("b", "y"): 7, ("c", "y"): 0}),
     ],
 )
-def test_what_counts_in_each_protocol(protocol, expected):
+def test_what_counts_in_each_protocol(
+    protocol: Protocol, expected: dict[tuple[str, str], float]
+) -> None:
     events = history()
     context = Context.build(events, as_of=date(2024, 3, 1))
     built = task(protocol, context, events.between(date(2024, 3, 1), date(2024, 4, 1)))
@@ -155,20 +164,20 @@ def test_what_counts_in_each_protocol(protocol, expected):
     assert found == expected
 
 
-def test_a_task_refuses_a_window_that_starts_too_early():
+def test_a_task_refuses_a_window_that_starts_too_early() -> None:
     events = history()
     with pytest.raises(ValueError, match="before the context's end"):
         task("all", Context.build(events, as_of=date(2024, 3, 1)), events)
 
 
-def test_a_task_without_a_user_to_judge_is_an_error():
+def test_a_task_without_a_user_to_judge_is_an_error() -> None:
     events = history()
     context = Context.build(events, as_of=date(2024, 3, 1))
     with pytest.raises(DataError, match="no user has an item that counts"):
         task("all", context, events.between(date(2024, 5, 1), date(2024, 6, 1)))
 
 
-def test_evaluation_of_popularity_by_hand():
+def test_evaluation_of_popularity_by_hand() -> None:
     events = history()
     context = Context.build(events, as_of=date(2024, 3, 1))
     judged = task("all", context, events.between(date(2024, 3, 1), date(2024, 4, 1)))
@@ -184,7 +193,7 @@ def test_evaluation_of_popularity_by_hand():
     assert table["ndcg@1"].to_dict() == {"s": 1, "t": 0}
 
 
-def test_a_perfect_list_scores_1():
+def test_a_perfect_list_scores_1() -> None:
     events = history()
     context = Context.build(events, as_of=date(2024, 3, 1))
     judged = task("discover", context, events.between(date(2024, 3, 1), date(2024, 4, 1)))
@@ -192,7 +201,7 @@ def test_a_perfect_list_scores_1():
     assert measure(perfect, judged).metrics["ndcg@1"] == 1
 
 
-def test_methods_are_ordered_by_a_measure_and_the_first_wins_a_tie():
+def test_methods_are_ordered_by_a_measure_and_the_first_wins_a_tie() -> None:
     events = history()
     context = Context.build(events, as_of=date(2024, 3, 1))
     judged = task("all", context, events.between(date(2024, 3, 1), date(2024, 4, 1)))

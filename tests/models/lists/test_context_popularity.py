@@ -23,11 +23,11 @@ EVENTS = pd.DataFrame(
 
 
 @pytest.fixture(autouse=True)
-def two_users_are_enough(monkeypatch):
+def two_users_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(context_popularity, "MINIMUM_USERS", 2)
 
 
-def test_items_rank_by_decayed_events_and_a_shop_of_few_people_has_no_list():
+def test_items_rank_by_decayed_events_and_a_shop_of_few_people_has_no_list() -> None:
     found = popular_in_context(EVENTS, "store_id", as_of=AS_OF, half_life_days=1, size=2)
     expected = pd.DataFrame(
         {
@@ -41,7 +41,7 @@ def test_items_rank_by_decayed_events_and_a_shop_of_few_people_has_no_list():
     assert found["rank"].dtype == "int32"
 
 
-def test_nothing_known_of_contexts_gives_no_rows():
+def test_nothing_known_of_contexts_gives_no_rows() -> None:
     events = EVENTS.assign(store_id=None)
     found = popular_in_context(events, "store_id", as_of=AS_OF, half_life_days=1, size=2)
     assert found.empty

@@ -22,7 +22,7 @@ def lists_of(rows: list[list[int]], width: int, source: str = "counts") -> Lists
     return Lists(item, score, np.where(filled, 0, UNKNOWN).astype(np.int8), (source,))
 
 
-def test_a_new_item_takes_a_place_in_the_lower_half_and_the_last_item_gives_way():
+def test_a_new_item_takes_a_place_in_the_lower_half_and_the_last_item_gives_way() -> None:
     lists, fresh = lists_of([[1, 2, 3, 4]], 4), lists_of([[100]], 1, "discover")
     seen = {
         tuple(expose(lists, fresh, share=0.25, random=np.random.default_rng(seed)).item[0].tolist())
@@ -31,7 +31,7 @@ def test_a_new_item_takes_a_place_in_the_lower_half_and_the_last_item_gives_way(
     assert seen == {(1, 2, 100, 3), (1, 2, 3, 100)}
 
 
-def test_what_is_put_in_is_marked():
+def test_what_is_put_in_is_marked() -> None:
     lists, fresh = lists_of([[1, 2]], 2), lists_of([[100]], 1, "discover")
     exposed = expose(lists, fresh, share=0.5, random=np.random.default_rng(0))
     assert exposed.item.tolist() == [[1, 100]]
@@ -40,14 +40,14 @@ def test_what_is_put_in_is_marked():
     assert exposed.source_names == ("counts", EXPLORATION_SOURCE)
 
 
-def test_a_list_that_holds_the_new_item_already_stays_as_it_is():
+def test_a_list_that_holds_the_new_item_already_stays_as_it_is() -> None:
     lists, fresh = lists_of([[100, 2]], 2), lists_of([[100]], 1)
     exposed = expose(lists, fresh, share=0.5, random=np.random.default_rng(0))
     assert exposed.item.tolist() == [[100, 2]]
     assert exposed.source.tolist() == [[0, 0]]
 
 
-def test_a_part_of_a_place_is_given_to_that_part_of_users():
+def test_a_part_of_a_place_is_given_to_that_part_of_users() -> None:
     users = 4000
     lists, fresh = lists_of([[1, 2, 3, 4]] * users, 4), lists_of([[100, 101]] * users, 2)
     exposed = expose(lists, fresh, share=0.05, random=np.random.default_rng(7))
@@ -61,7 +61,7 @@ def test_a_part_of_a_place_is_given_to_that_part_of_users():
     share=st.floats(0, 0.5),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_lists_stay_well_formed(lengths, share, seed):
+def test_lists_stay_well_formed(lengths: list[tuple[int, int]], share: float, seed: int) -> None:
     lists = lists_of([list(range(own)) for own, _ in lengths], 8)
     fresh = lists_of([list(range(FIRST_NEW, FIRST_NEW + new)) for _, new in lengths], 4)
     exposed = expose(lists, fresh, share=share, random=np.random.default_rng(seed))

@@ -34,7 +34,7 @@ print("both fitted", min(fits) > 0)
 """
 
 
-def test_rankers_that_learn_and_rank_at_once_for_a_minute_do_not_crash():
+def test_rankers_that_learn_and_rank_at_once_for_a_minute_do_not_crash() -> None:
     done = subprocess.run(
         [sys.executable, "-c", LEARN_AND_RANK, "60"],
         cwd=ROOT,
@@ -45,7 +45,7 @@ def test_rankers_that_learn_and_rank_at_once_for_a_minute_do_not_crash():
     assert (done.returncode, done.stdout) == (0, "both fitted True\n"), done.stderr
 
 
-def test_a_booster_scores_by_the_features_that_it_learnt_from_in_any_order():
+def test_a_booster_scores_by_the_features_that_it_learnt_from_in_any_order() -> None:
     one = np.tile(np.arange(10, dtype=np.float32), 40)
     features = np.column_stack([one, np.zeros_like(one)])
     parameters = {"objective": "binary", "min_data_in_leaf": 1, "num_leaves": 2, "seed": 1}

@@ -48,7 +48,7 @@ def context(*events: tuple[str, str, int, float, float]) -> Context:
     )
 
 
-def test_a_candidate_is_described_by_its_history():
+def test_a_candidate_is_described_by_its_history() -> None:
     night = NightFeatures.of(
         context(
             ("a", "x", 30, 1.0, 2.0),
@@ -100,7 +100,7 @@ def test_a_candidate_is_described_by_its_history():
     assert new[["since_last", "overdue", "unit_price", "product_type_since_last"]].isna().all()
 
 
-def test_promotions_are_known_by_what_was_taken_off_lately():
+def test_promotions_are_known_by_what_was_taken_off_lately() -> None:
     frame = pd.DataFrame(
         [
             ("a", "x", 20, 1.0, 4.0, 0.0),
@@ -131,7 +131,7 @@ def test_promotions_are_known_by_what_was_taken_off_lately():
     pd.testing.assert_frame_equal(of_promotions, expected, check_exact=False, rtol=1e-6)
 
 
-def test_the_rebuy_rate_is_drawn_towards_that_of_the_type():
+def test_the_rebuy_rate_is_drawn_towards_that_of_the_type() -> None:
     night = NightFeatures.of(
         context(
             ("a", "x", 40, 1.0, 1.0),
@@ -149,7 +149,7 @@ def test_the_rebuy_rate_is_drawn_towards_that_of_the_type():
     np.testing.assert_allclose(row["item_rebuy"], expected, rtol=1e-6)
 
 
-def test_candidates_are_the_union_with_each_sources_opinion():
+def test_candidates_are_the_union_with_each_sources_opinion() -> None:
     known = context(
         ("a", "x", 10, 1.0, 1.0),
         ("a", "x", 11, 1.0, 1.0),
@@ -181,7 +181,7 @@ def test_candidates_are_the_union_with_each_sources_opinion():
     pd.testing.assert_frame_equal(found.scores, expected, rtol=1e-5)
 
 
-def test_category_popularity_is_taste_times_share():
+def test_category_popularity_is_taste_times_share() -> None:
     known = context(
         ("a", "x", 30, 1.0, 1.0),
         ("b", "y", 30, 1.0, 1.0),
@@ -198,7 +198,7 @@ def test_category_popularity_is_taste_times_share():
     np.testing.assert_allclose(lists.score, [[1 / 3, 1 / 6]], rtol=1e-6)
 
 
-def test_without_a_past_night_the_sources_rank():
+def test_without_a_past_night_the_sources_rank() -> None:
     known = context(("a", "y", 1, 1.0, 1.0), ("a", "x", 2, 1.0, 1.0), ("a", "x", 1, 1.0, 1.0))
     model = TwoStage(label_days=30).fit(known)
     lists = model.recommend(np.array([0], np.int32), 2, new_only=False)
@@ -206,10 +206,10 @@ def test_without_a_past_night_the_sources_rank():
     assert model.importance("all").empty
 
 
-def test_what_is_taken_after_the_night_is_learnt_and_nothing_later():
+def test_what_is_taken_after_the_night_is_learnt_and_nothing_later() -> None:
     model = TwoStage(label_days=20, nights=2, rounds=20)
     events = shop.interactions()
-    later = replace(events, item=np.where(events.day >= events.day.max() - 25, 1, events.item))
+    later = replace(events, item=np.where(events.day >= np.max(events.day) - 25, 1, events.item))
     as_of = shop.AS_OF - timedelta(days=10)
     one = model.fit(Context.build(events, as_of=as_of, item_features=shop.item_features()))
     other = TwoStage(label_days=20, nights=2, rounds=20).fit(
@@ -222,7 +222,7 @@ def test_what_is_taken_after_the_night_is_learnt_and_nothing_later():
     )
 
 
-def test_only_new_items_are_offered_to_the_ranker_of_new_ones():
+def test_only_new_items_are_offered_to_the_ranker_of_new_ones() -> None:
     night = context(
         ("a", "x", NEW_ITEM_DAYS + 1, 1.0, 1.0),
         ("a", "x", 1, 1.0, 1.0),
@@ -233,7 +233,7 @@ def test_only_new_items_are_offered_to_the_ranker_of_new_ones():
         assert offered(task, night).sellable.tolist() == [True, True, False]
 
 
-def test_the_list_of_items_new_to_the_user_ends_with_those_new_to_everybody():
+def test_the_list_of_items_new_to_the_user_ends_with_those_new_to_everybody() -> None:
     first = sparse.csr_array([[3.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [0.0, -2.0, 0.0, 0.0]])
     then = sparse.csr_array([[0.0, 5.0, 6.0, 4.0], [7.0, 0.0, 8.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
     lists = two_stage._followed_by(first, then)
@@ -247,7 +247,7 @@ def test_the_list_of_items_new_to_the_user_ends_with_those_new_to_everybody():
     np.testing.assert_array_equal(ranked.score[0, :2], [3, 1])
 
 
-def test_a_new_item_reaches_those_whose_taste_it_meets():
+def test_a_new_item_reaches_those_whose_taste_it_meets() -> None:
     """Items i36 (even) and i37 (odd) come up three weeks before the night, sold alike."""
     events = shop.events()
     night = pd.Timestamp(shop.AS_OF)
@@ -275,7 +275,7 @@ def test_a_new_item_reaches_those_whose_taste_it_meets():
     assert (lists.source == 0).all()
 
 
-def test_a_further_source_is_one_more_opinion_of_each_item():
+def test_a_further_source_is_one_more_opinion_of_each_item() -> None:
     model = TwoStage(label_days=20, nights=2, rounds=20, further_sources=("lightfm",))
     model.fit(shop.context())
     assert {"lightfm_score", "lightfm_relative"} <= set(model.importance("discover").index)
@@ -283,7 +283,7 @@ def test_a_further_source_is_one_more_opinion_of_each_item():
         TwoStage(further_sources=("tarot",))
 
 
-def test_importance_is_a_share_of_both_boosters_gain():
+def test_importance_is_a_share_of_both_boosters_gain() -> None:
     model = TwoStage(label_days=20, nights=2, rounds=20).fit(shop.context())
     for task in ("all", "discover"):
         gains = model.importance(task)
@@ -291,12 +291,14 @@ def test_importance_is_a_share_of_both_boosters_gain():
         assert gains.is_monotonic_decreasing
 
 
-def test_a_night_is_described_once_as_the_present_and_as_the_past(monkeypatch):
+def test_a_night_is_described_once_as_the_present_and_as_the_past(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(two_stage, "_memory", two_stage._Memory())
-    described = []
+    described: list[date] = []
     of = NightFeatures.of
 
-    def spy(known, **rest):
+    def spy(known: Context, **rest: int) -> NightFeatures:
         described.append(known.as_of)
         return of(known, **rest)
 
@@ -308,7 +310,7 @@ def test_a_night_is_described_once_as_the_present_and_as_the_past(monkeypatch):
     assert sorted(described) == nights
 
 
-def test_excluded_items_are_no_candidates():
+def test_excluded_items_are_no_candidates() -> None:
     known = Context.build(
         shop.interactions(),
         as_of=shop.AS_OF,
@@ -326,7 +328,7 @@ def test_excluded_items_are_no_candidates():
         assert set(own % 2) == {0}
 
 
-def test_only_candidates_are_kept_and_popularity_fills_up():
+def test_only_candidates_are_kept_and_popularity_fills_up() -> None:
     model = TwoStage(label_days=20, nights=2, rounds=20, keep=3).fit(shop.context())
     lists = model.recommend(np.array([4], np.int32), 6, new_only=False)
     assert lists.source_names == ("two_stage", "popularity")
@@ -334,7 +336,7 @@ def test_only_candidates_are_kept_and_popularity_fills_up():
     assert (lists.item != UNKNOWN).all()
 
 
-def test_the_number_of_threads_changes_nothing():
+def test_the_number_of_threads_changes_nothing() -> None:
     one, two = (
         TwoStage(label_days=20, nights=2, rounds=20, threads=threads).fit(shop.context())
         for threads in (1, 2)
@@ -346,7 +348,7 @@ def test_the_number_of_threads_changes_nothing():
     )
 
 
-def test_describing_users_in_other_blocks_changes_nothing(monkeypatch):
+def test_describing_users_in_other_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = (fitted_in_blocks(monkeypatch, users_at_once) for users_at_once in (1, shop.USERS))
     shuffled = [model.shuffled(shop.context(), "user", seed=1) for model in (one, other)]
     everyone = np.arange(shop.USERS, dtype=np.int32)
@@ -359,12 +361,12 @@ def test_describing_users_in_other_blocks_changes_nothing(monkeypatch):
             np.testing.assert_array_equal(lists.score, others.score)
 
 
-def fitted_in_blocks(monkeypatch, users: int) -> TwoStage:
+def fitted_in_blocks(monkeypatch: pytest.MonkeyPatch, users: int) -> TwoStage:
     monkeypatch.setattr(two_stage, "BLOCK_USERS", users)
     return TwoStage(label_days=20, nights=2, rounds=20).fit(shop.context())
 
 
-def test_who_has_taken_everything_gets_nothing_new():
+def test_who_has_taken_everything_gets_nothing_new() -> None:
     known = context(("a", "x", 1, 1.0, 1.0), ("a", "y", 2, 1.0, 1.0), ("a", "z", 1, 1.0, 1.0))
     model = TwoStage(label_days=30).fit(known)
     lists = model.recommend(np.array([0], np.int32), 2, new_only=True)

@@ -1,5 +1,7 @@
 import re
 from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,7 @@ from models.recommenders.lightfm_state import PARTS, LightFMState, newest
 from models.recommenders.popularity import Popularity
 from tests import shop
 
-HYBRID = {
+HYBRID: dict[str, Any] = {
     "components": 8,
     "loss": "warp",
     "max_epochs": 10,
@@ -27,18 +29,18 @@ HYBRID = {
     "item_columns": ["department", "category", "tags"],
     "user_columns": ["club"],
 }
-PLAIN = {"components": 4, "minimum_buyers": 1, "prior_weight": 0}
+PLAIN: dict[str, Any] = {"components": 4, "minimum_buyers": 1, "prior_weight": 0}
 GOLDEN = [[4, 2, 6, 8, 10], [1, 3, 5, 9, 7], [4, 2, 6, 8, 10], [1, 3, 5, 9, 7]]
 GOLDEN_SCORES = [2.7072, 2.318, 2.0558, 1.9757, 1.8608]
 COLD_USER = np.array([shop.COLD_USER], np.int32)
 
 
-def window():
+def window() -> Interactions:
     events = shop.interactions()
     return events.select(~np.isin(events.day, events.before(shop.AS_OF).day))
 
 
-def test_one_thread_gives_these_very_lists():
+def test_one_thread_gives_these_very_lists() -> None:
     model = HybridLightFM(**HYBRID).fit(shop.context())
     users = np.array([0, 1, 30, 31], np.int32)
     lists = model.recommend(users, 5, new_only=False)
@@ -46,7 +48,7 @@ def test_one_thread_gives_these_very_lists():
     np.testing.assert_allclose(lists.score[0], GOLDEN_SCORES, atol=1e-4)
 
 
-def test_another_seed_gives_other_numbers():
+def test_another_seed_gives_other_numbers() -> None:
     context = shop.context()
     users = np.arange(10, dtype=np.int32)
     one = HybridLightFM(**HYBRID).fit(context).recommend(users, 5, new_only=False)
@@ -54,7 +56,7 @@ def test_another_seed_gives_other_numbers():
     assert not np.array_equal(one.score, other.score)
 
 
-def test_scores_are_those_of_the_library():
+def test_scores_are_those_of_the_library() -> None:
     context = shop.context()
     model = HybridLightFM(**HYBRID, bias_shrinkage=0).fit(context)
     data = model._training(context)
@@ -75,7 +77,7 @@ def test_scores_are_those_of_the_library():
     np.testing.assert_allclose(lists.score[0], expected - biases, rtol=1e-5, atol=1e-6)
 
 
-def test_attributes_and_identity_of_each_row_sum_to_1():
+def test_attributes_and_identity_of_each_row_sum_to_1() -> None:
     data = HybridLightFM(**HYBRID)._training(shop.context())
     for side in (data.users, data.items):
         assert side.train.shape == (len(side.trained), side.everyone.shape[1])
@@ -83,13 +85,15 @@ def test_attributes_and_identity_of_each_row_sum_to_1():
         assert (side.train[:, : len(side.trained)].diagonal() >= 0.8 - 1e-6).all()
 
 
-def test_sample_weights_halve_with_age_and_never_exceed_1():
+def test_sample_weights_halve_with_age_and_never_exceed_1() -> None:
     model = HybridLightFM(weight_half_life_days=10)
-    assert model._sample_weights(np.array([11, 1, 21])).tolist() == [0.5, 1, 0.25]
+    weights = model._sample_weights(np.array([11, 1, 21]))
+    assert weights is not None
+    assert weights.tolist() == [0.5, 1, 0.25]
     assert HybridLightFM(weight_half_life_days=None)._sample_weights(np.array([3])) is None
 
 
-def test_weights_with_k_os_are_refused():
+def test_weights_with_k_os_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="'warp-kos' ignores sample weights"):
         HybridLightFM(loss="warp-kos")
     lists = (
@@ -101,7 +105,7 @@ def test_weights_with_k_os_are_refused():
 
 
 @pytest.mark.parametrize("loss", ["bpr", "logistic"])
-def test_the_other_losses_learn_tastes(loss):
+def test_the_other_losses_learn_tastes(loss: str) -> None:
     model = HybridLightFM(loss=loss, components=8, max_epochs=40, prior_weight=0).fit(
         shop.context()
     )
@@ -117,18 +121,19 @@ def test_the_other_losses_learn_tastes(loss):
         ({"feature_share": 1.0}, "feature_share must lie in"),
     ],
 )
-def test_a_wrong_parameter_is_named(parameters, message):
+def test_a_wrong_parameter_is_named(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         HybridLightFM(**parameters)
 
 
-def test_a_run_away_learning_rate_is_an_error():
+def test_a_run_away_learning_rate_is_an_error() -> None:
     with pytest.raises(DataError, match=r"LightFM diverged .*: lower learning_rate"):
         HybridLightFM(learning_rate=1e30, components=4, max_epochs=20).fit(shop.context())
 
 
-def test_the_best_pass_on_the_validation_window_is_kept():
-    context, told = shop.context(), []
+def test_the_best_pass_on_the_validation_window_is_kept() -> None:
+    context = shop.context()
+    told: list[tuple[int, dict[str, float]]] = []
     model = HybridLightFM(**{**HYBRID, "max_epochs": 30, "patience": 3})
     model.fit_with_validation(context, window(), lambda *args: told.append(args))
     curve = [point["ndcg@10"] for point in model.curve]
@@ -146,7 +151,7 @@ def test_the_best_pass_on_the_validation_window_is_kept():
     )
 
 
-def test_a_user_without_events_is_served_by_attributes():
+def test_a_user_without_events_is_served_by_attributes() -> None:
     context = shop.context()
     hybrid = HybridLightFM(**HYBRID).fit(context).recommend(COLD_USER, 5, new_only=False)
     pure = HybridLightFM(components=8).fit(context).recommend(COLD_USER, 5, new_only=False)
@@ -154,7 +159,7 @@ def test_a_user_without_events_is_served_by_attributes():
     assert pure.source_names[pure.source[0, 0]] == "popularity"
 
 
-def test_an_item_never_sold_is_ranked_by_attributes_and_does_not_sink():
+def test_an_item_never_sold_is_ranked_by_attributes_and_does_not_sink() -> None:
     context = shop.context()
     users = np.arange(1, shop.COLD_USER, 2, dtype=np.int32)
     lists = HybridLightFM(**HYBRID).fit(context).recommend(users, shop.ITEMS, new_only=False)
@@ -166,7 +171,7 @@ def test_an_item_never_sold_is_ranked_by_attributes_and_does_not_sink():
     assert not (pure.item == shop.UNSOLD_ITEM).any()
 
 
-def test_the_biases_of_rare_items_are_drawn_to_the_mean():
+def test_the_biases_of_rare_items_are_drawn_to_the_mean() -> None:
     context = shop.context()
     free = HybridLightFM(**PLAIN, bias_shrinkage=0).fit(context)
     drawn = HybridLightFM(**PLAIN, bias_shrinkage=10).fit(context)
@@ -177,7 +182,7 @@ def test_the_biases_of_rare_items_are_drawn_to_the_mean():
     np.testing.assert_allclose(after, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_recent_popularity_is_added_to_the_biases():
+def test_recent_popularity_is_added_to_the_biases() -> None:
     context = shop.context()
     events = context.interactions
     without = HybridLightFM(**PLAIN).fit(context)
@@ -187,25 +192,30 @@ def test_recent_popularity_is_added_to_the_biases():
         for item in range(shop.ITEMS):
             days = events.day[(events.user == user) & (events.item == item)]
             if len(days):
-                recent[item] += 0.5 ** ((day_number(shop.AS_OF) - days.max()) / 10)
+                recent[item] += 0.5 ** ((day_number(shop.AS_OF) - np.max(days)) / 10)
     difference = added._item_vectors - without._item_vectors
     sold = np.arange(shop.ITEMS) != shop.UNSOLD_ITEM
     assert not difference[:, :-1].any()
     np.testing.assert_allclose(difference[sold, -1], 2 * np.log1p(recent)[sold], rtol=1e-5)
 
 
-def test_items_of_few_buyers_have_no_identity():
+def test_items_of_few_buyers_have_no_identity() -> None:
     context = shop.context()
     buyers = np.bincount(context.interactions.matrix().indices, minlength=shop.ITEMS)
     few = int(np.median(buyers))
     data = HybridLightFM(**{**HYBRID, "minimum_buyers": few})._training(context)
     assert data.items.trained.tolist() == np.flatnonzero(buyers >= few).tolist()
     impossible = HybridLightFM(minimum_buyers=shop.USERS)._training(context)
-    assert impossible.items.trained.tolist() == np.flatnonzero(buyers == buyers.max()).tolist()
+    assert impossible.items.trained.tolist() == np.flatnonzero(buyers == np.max(buyers)).tolist()
 
 
 LATER = date(2024, 1, 9)
-WARM = {"components": 3, "minimum_buyers": 1, "minimum_rows": 1, "item_columns": ["brand"]}
+WARM: dict[str, Any] = {
+    "components": 3,
+    "minimum_buyers": 1,
+    "minimum_rows": 1,
+    "item_columns": ["brand"],
+}
 
 
 def small_night(as_of: date, pairs: str, brands: dict[str, str]) -> Context:
@@ -222,6 +232,11 @@ def last_night() -> Context:
     return small_night(date(2024, 1, 8), "bx by cy cz dx dz", {"x": "P", "y": "N", "z": "Q"})
 
 
+def state_of(model: HybridLightFM) -> LightFMState:
+    assert model.state is not None
+    return model.state
+
+
 def rows(state: LightFMState, side: str) -> dict[str, list[float]]:
     """Everything that is kept of each name, as one row."""
     parts = [state.arrays[f"{side}_{part}"] for part in PARTS]
@@ -229,13 +244,13 @@ def rows(state: LightFMState, side: str) -> dict[str, list[float]]:
     return dict(zip(state.names[side], kept.tolist(), strict=True))
 
 
-def test_rows_are_carried_over_by_name():
-    old = HybridLightFM(**WARM).fit(last_night()).state
+def test_rows_are_carried_over_by_name() -> None:
+    old = state_of(HybridLightFM(**WARM).fit(last_night()))
     # User b and item x left, a and e, w and y's new brand came: every place has changed.
     tonight = small_night(LATER, "ay aw cw cz dz ey", {"w": "P", "y": "Q", "z": "O"})
     unpassed = {**WARM, "max_epochs": 0}
-    new = HybridLightFM(**unpassed).fit(tonight, start=old).state
-    drawn = HybridLightFM(**unpassed).fit(tonight).state
+    new = state_of(HybridLightFM(**unpassed).fit(tonight, start=old))
+    drawn = state_of(HybridLightFM(**unpassed).fit(tonight))
     for side, carried, fresh in (
         ("user", {"=c", "=d"}, {"=a", "=e"}),
         ("item", {"=y", "=z", "brand=P", "brand=Q"}, {"=w", "brand=O"}),
@@ -249,7 +264,7 @@ def test_rows_are_carried_over_by_name():
             assert after[name][3:] == [1, 1, 1, 0, 1], "gradient sums, bias and its sum"
 
 
-def test_a_fit_that_goes_on_without_a_pass_gives_the_same_lists():
+def test_a_fit_that_goes_on_without_a_pass_gives_the_same_lists() -> None:
     context = shop.context()
     old = HybridLightFM(**HYBRID).fit(context)
     new = HybridLightFM(**{**HYBRID, "max_epochs": 0}).fit(context, start=old.state)
@@ -260,7 +275,7 @@ def test_a_fit_that_goes_on_without_a_pass_gives_the_same_lists():
     assert (old.started_from, new.started_from) == (None, shop.AS_OF)
 
 
-def test_who_goes_on_may_keep_what_was_known():
+def test_who_goes_on_may_keep_what_was_known() -> None:
     context, learnt = shop.context(), {**HYBRID, "max_epochs": 30}
     old = HybridLightFM(**learnt).fit_with_validation(context, window())
     new = HybridLightFM(**learnt).fit_with_validation(context, window(), start=old.state)
@@ -271,7 +286,7 @@ def test_who_goes_on_may_keep_what_was_known():
     assert evaluate(new, task("discover", context, window())).metrics["ndcg@10"] >= kept
 
 
-def test_a_fit_may_not_start_from_one_that_knows_more():
+def test_a_fit_may_not_start_from_one_that_knows_more() -> None:
     state = HybridLightFM(**PLAIN).fit(shop.context()).state
     day = shop.AS_OF - timedelta(days=1)
     earlier, events = shop.context().earlier(day), shop.interactions().between(day, shop.AS_OF)
@@ -282,7 +297,7 @@ def test_a_fit_may_not_start_from_one_that_knows_more():
         HybridLightFM(**PLAIN).fit_with_validation(earlier, events, start=state)
 
 
-def test_the_newest_state_of_those_allowed_is_chosen():
+def test_the_newest_state_of_those_allowed_is_chosen() -> None:
     days = [shop.AS_OF - timedelta(days=back) for back in (30, 60, 0)]
     states = [LightFMState(day, {}, {}, {}) for day in days]
     for back, chosen in ((61, None), (60, days[1]), (31, days[1]), (30, days[0]), (0, days[2])):
@@ -298,7 +313,9 @@ def test_the_newest_state_of_those_allowed_is_chosen():
         ({"item_columns": []}, r"item_columns is \[\], was \['brand'\]"),
     ],
 )
-def test_another_recipe_starts_cold_and_says_why(changed, reason, caplog):
+def test_another_recipe_starts_cold_and_says_why(
+    changed: dict[str, Any], reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
     state = HybridLightFM(**WARM).fit(last_night()).state
     model = HybridLightFM(**{**WARM, **changed}).fit(last_night(), start=state)
     cold = HybridLightFM(**{**WARM, **changed}).fit(last_night())
@@ -308,8 +325,8 @@ def test_another_recipe_starts_cold_and_says_why(changed, reason, caplog):
     assert re.search(f"lightfm starts cold: {reason}", message)
 
 
-def test_a_saved_state_is_the_same_start(tmp_path):
-    state = HybridLightFM(**HYBRID).fit(shop.context()).state
+def test_a_saved_state_is_the_same_start(tmp_path: Path) -> None:
+    state = state_of(HybridLightFM(**HYBRID).fit(shop.context()))
     state.save(tmp_path)
     loaded = LightFMState.load(tmp_path)
     assert (loaded.as_of, loaded.recipe) == (state.as_of, state.recipe)
@@ -319,10 +336,11 @@ def test_a_saved_state_is_the_same_start(tmp_path):
         HybridLightFM(**HYBRID).fit(shop.context(), start=start) for start in (state, loaded)
     ]
     assert [model.started_from for model in from_both] == [shop.AS_OF] * 2
-    np.testing.assert_array_equal(*(model._item_vectors for model in from_both))
+    one, other = (model._item_vectors for model in from_both)
+    np.testing.assert_array_equal(one, other)
 
 
-def test_another_model_is_no_state(tmp_path):
+def test_another_model_is_no_state(tmp_path: Path) -> None:
     Popularity().fit(shop.context()).save(tmp_path)
     with pytest.raises(DataError, match="a model of kind 'popularity', not 'lightfm_state'"):
         LightFMState.load(tmp_path)

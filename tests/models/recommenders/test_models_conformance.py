@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -44,12 +45,14 @@ class Conformance:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def model(cls, context) -> BaseRecommender:
+    def model(cls, context: Context) -> BaseRecommender:
         return cls.build().fit(context)
 
     @pytest.mark.parametrize("new_only", [False, True])
     @pytest.mark.parametrize("n", [1, 10, 60])
-    def test_lists_are_well_formed(self, model, context, n, new_only):
+    def test_lists_are_well_formed(
+        self, model: BaseRecommender, context: Context, n: int, new_only: bool
+    ) -> None:
         lists = model.recommend(ALL_USERS, n, new_only=new_only)
         seen = context.interactions.matrix().toarray() > 0
         for part in PARTS:
@@ -59,7 +62,7 @@ class Conformance:
         assert lists.source.dtype == np.int8
         assert np.isfinite(lists.score).all()
         assert ((lists.item == UNKNOWN) == (lists.source == UNKNOWN)).all()
-        assert lists.source.max() < len(lists.source_names)
+        assert np.max(lists.source) < len(lists.source_names)
         for user in ALL_USERS:
             items = lists.item[user][lists.item[user] != UNKNOWN]
             assert (lists.item[user][: len(items)] == items).all(), "gaps stand at the end"
@@ -73,52 +76,58 @@ class Conformance:
             assert len(items) >= min(n, available.sum())
 
     @pytest.mark.parametrize("new_only", [False, True])
-    def test_scores_fall_within_a_source(self, model, new_only):
+    def test_scores_fall_within_a_source(self, model: BaseRecommender, new_only: bool) -> None:
         lists = model.recommend(ALL_USERS, 10, new_only=new_only)
         together = lists.source[:, 1:] == lists.source[:, :-1]
         rises = (np.diff(lists.score, axis=1) > 0) & together
         assert not rises.any()
 
-    def test_a_short_list_is_the_start_of_a_long_one(self, model):
+    def test_a_short_list_is_the_start_of_a_long_one(self, model: BaseRecommender) -> None:
         long = model.recommend(ALL_USERS, 20, new_only=False)
         assert_equal_lists(model.recommend(ALL_USERS, 5, new_only=False), long.head(5))
 
-    def test_a_users_list_does_not_depend_on_who_else_asks(self, model):
+    def test_a_users_list_does_not_depend_on_who_else_asks(self, model: BaseRecommender) -> None:
         everyone = model.recommend(ALL_USERS, 10, new_only=True)
         chosen = np.array([17, 3, 17], dtype=np.int32)
         alone = model.recommend(chosen, 10, new_only=True)
         np.testing.assert_array_equal(alone.item, everyone.item[chosen])
 
-    def test_among_takes_the_place_of_sellable(self, model):
+    def test_among_takes_the_place_of_sellable(self, model: BaseRecommender) -> None:
         among = np.zeros(shop.ITEMS, dtype=bool)
         among[[shop.UNSELLABLE_ITEM, 4, 7]] = True
         lists = model.recommend(ALL_USERS, 10, new_only=False, among=among)
         assert set(np.unique(lists.item)) == {UNKNOWN, shop.UNSELLABLE_ITEM, 4, 7}
 
-    def test_unknown_users_get_what_is_popular(self, model, context):
+    def test_unknown_users_get_what_is_popular(
+        self, model: BaseRecommender, context: Context
+    ) -> None:
         unknown = model.recommend(np.array([UNKNOWN], np.int32), 10, new_only=False)
         expected = Popularity().fit(context).recommend(np.array([0], np.int32), 10, new_only=False)
         np.testing.assert_array_equal(unknown.item, expected.item)
         assert [unknown.source_names[code] for code in unknown.source[0]] == ["popularity"] * 10
 
-    def test_a_user_outside_the_vocabulary_is_an_error(self, model):
+    def test_a_user_outside_the_vocabulary_is_an_error(self, model: BaseRecommender) -> None:
         with pytest.raises(IndexError, match="user indices must lie in"):
             model.recommend(np.array([shop.USERS], np.int32), 3, new_only=False)
 
-    def test_no_users_get_no_lists(self, model):
+    def test_no_users_get_no_lists(self, model: BaseRecommender) -> None:
         lists = model.recommend(np.array([], np.int32), 3, new_only=True)
         assert lists.item.shape == (0, 3)
 
-    def test_fitting_again_gives_the_same_model(self, model, context):
+    def test_fitting_again_gives_the_same_model(
+        self, model: BaseRecommender, context: Context
+    ) -> None:
         again = self.build().fit(context)
         assert_equal_lists(
             again.recommend(ALL_USERS, 10, new_only=False),
             model.recommend(ALL_USERS, 10, new_only=False),
         )
 
-    def test_the_future_changes_nothing(self, model, context):
+    def test_the_future_changes_nothing(self, model: BaseRecommender, context: Context) -> None:
         events = shop.interactions()
-        future = replace(events, item=np.where(events.day >= events.day.max() - 20, 1, events.item))
+        future = replace(
+            events, item=np.where(events.day >= np.max(events.day) - 20, 1, events.item)
+        )
         cut = Context.build(
             future,
             as_of=shop.AS_OF,
@@ -130,7 +139,7 @@ class Conformance:
             model.recommend(ALL_USERS, 10, new_only=False),
         )
 
-    def test_saving_and_loading_keeps_all(self, model, tmp_path):
+    def test_saving_and_loading_keeps_all(self, model: BaseRecommender, tmp_path: Path) -> None:
         model.save(tmp_path / "model")
         loaded = methods.load(tmp_path / "model")
         assert type(loaded) is type(model)
@@ -144,13 +153,13 @@ class Conformance:
                 model.recommend(ALL_USERS, 10, new_only=new_only),
             )
 
-    def test_equal_models_are_equal_bytes(self, model, tmp_path):
+    def test_equal_models_are_equal_bytes(self, model: BaseRecommender, tmp_path: Path) -> None:
         model.save(tmp_path / "one")
         methods.load(tmp_path / "one").save(tmp_path / "two")
         for name in ("arrays.npz", "model.json"):
             assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
-    def test_a_damaged_file_is_an_error(self, model, tmp_path):
+    def test_a_damaged_file_is_an_error(self, model: BaseRecommender, tmp_path: Path) -> None:
         model.save(tmp_path)
         content = bytearray((tmp_path / "arrays.npz").read_bytes())
         content[len(content) // 2] ^= 1
@@ -158,22 +167,22 @@ class Conformance:
         with pytest.raises(DataError, match="the file was damaged"):
             methods.load(tmp_path)
 
-    def test_learnt_numbers_are_finite(self, model):
+    def test_learnt_numbers_are_finite(self, model: BaseRecommender) -> None:
         assert model.is_finite()
 
-    def test_nothing_to_learn_from_is_an_error(self, context):
+    def test_nothing_to_learn_from_is_an_error(self, context: Context) -> None:
         empty = Context.build(shop.interactions(), as_of=shop.FIRST_DAY)
         with pytest.raises(DataError, match="no events before 2024-01-01"):
             self.build().fit(empty)
 
-    def test_a_single_event_is_enough(self):
+    def test_a_single_event_is_enough(self) -> None:
         frame = shop.events().head(1)
         day = frame["event_date"].iloc[0].date() + timedelta(days=1)
         context = Context.build(Interactions.from_frame(frame), as_of=day)
         lists = self.build().fit(context).recommend(np.array([0, -1], np.int32), 2, new_only=False)
         assert lists.item.tolist() == [[0, UNKNOWN], [0, UNKNOWN]]
 
-    def test_ids_may_hold_any_text(self, tmp_path):
+    def test_ids_may_hold_any_text(self, tmp_path: Path) -> None:
         names = {"u00": "a\x00b", "u01": "\N{CAT}", "u02": "", "i00": "'; DROP", "i02": "é" * 5000}
         frame = shop.events()
         frame = frame.assign(
@@ -189,7 +198,7 @@ class Conformance:
 class PersonalConformance(Conformance):
     """Of methods that find new items by the user's taste."""
 
-    def test_tastes_are_told_apart(self, model):
+    def test_tastes_are_told_apart(self, model: BaseRecommender) -> None:
         """In the shop even users take even items only; the new ones for them are even too."""
         lists = model.recommend(ALL_USERS[: shop.COLD_USER], 3, new_only=True)
         own = lists.source == 0
@@ -201,7 +210,7 @@ class PersonalConformance(Conformance):
 class FactorsConformance(PersonalConformance):
     """Of methods that know people by a vector; who has none is not ranked by an arbitrary order."""
 
-    def test_somebody_of_whom_nothing_is_known_gets_what_is_popular(self, context):
+    def test_somebody_of_whom_nothing_is_known_gets_what_is_popular(self, context: Context) -> None:
         nameless = replace(context, user_attributes=context.user_attributes[[]])
         cold = np.array([shop.COLD_USER], np.int32)
         for new_only in (False, True):
@@ -269,7 +278,7 @@ def small(*rows: tuple[str, str, str]) -> Context:
     return Context.build(Interactions.from_frame(frame), as_of=last + timedelta(days=1))
 
 
-def test_popularity_decays():
+def test_popularity_decays() -> None:
     context = small(("a", "x", "01"), ("b", "x", "01"), ("a", "y", "21"))
     users = np.array([0], np.int32)
     for half_life, first in ((1000.0, "x"), (5.0, "y")):
@@ -278,7 +287,7 @@ def test_popularity_decays():
         assert model.item_ids[item] == first
 
 
-def test_decayed_counts_are_the_users_own_and_popularity_fills_up():
+def test_decayed_counts_are_the_users_own_and_popularity_fills_up() -> None:
     context = small(
         ("a", "x", "01"), ("a", "x", "02"), ("a", "y", "31"), ("b", "z", "31"), ("b", "v", "30")
     )
@@ -294,7 +303,7 @@ def test_decayed_counts_are_the_users_own_and_popularity_fills_up():
     assert lists.source_names == ("decayed_counts", "popularity")
 
 
-def test_nothing_is_new_to_decayed_counts():
+def test_nothing_is_new_to_decayed_counts() -> None:
     context = small(("a", "x", "01"), ("b", "y", "02"))
     lists = DecayedCounts().fit(context).recommend(np.array([0], np.int32), 2, new_only=True)
     assert lists.item.tolist() == [[1, UNKNOWN]]
@@ -308,17 +317,19 @@ def test_nothing_is_new_to_decayed_counts():
         ("popularity", {"half_live": 3}, "method popularity: .*half_live"),
     ],
 )
-def test_an_unknown_method_or_parameter_is_named(kind, parameters, message):
+def test_an_unknown_method_or_parameter_is_named(
+    kind: str, parameters: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ConfigurationError, match=message):
         methods.build(kind, parameters)
 
 
-def test_a_method_that_has_not_been_fitted_says_so():
+def test_a_method_that_has_not_been_fitted_says_so() -> None:
     with pytest.raises(RuntimeError, match="popularity has not been fitted"):
         Popularity().recommend(ALL_USERS, 1, new_only=False)
 
 
-def test_a_model_of_another_format_is_refused(tmp_path):
+def test_a_model_of_another_format_is_refused(tmp_path: Path) -> None:
     Popularity().fit(shop.context()).save(tmp_path)
     description = (tmp_path / "model.json").read_text()
     (tmp_path / "model.json").write_text(description.replace('"format": 1', '"format": 0'))
@@ -326,19 +337,19 @@ def test_a_model_of_another_format_is_refused(tmp_path):
         methods.load(tmp_path)
 
 
-def test_a_missing_model_is_an_error(tmp_path):
+def test_a_missing_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no readable model in"):
         methods.load(tmp_path / "nowhere")
 
 
-def test_a_model_with_a_number_that_is_none_is_not_finite():
+def test_a_model_with_a_number_that_is_none_is_not_finite() -> None:
     model = DecayedCounts().fit(shop.context())
     assert model.is_finite()
     model._scores[0] = np.nan
     assert not model.is_finite()
 
 
-METHODS_THAT_COMPLETE = {
+METHODS_THAT_COMPLETE: dict[str, dict[str, Any]] = {
     "user_knn": {},
     "item_knn": {"minimum_buyers": 1, "weighting": "log"},
     "ease": {"regularisation": 1.0},
@@ -348,7 +359,7 @@ METHODS_THAT_COMPLETE = {
 
 
 @pytest.mark.parametrize("kind", METHODS_THAT_COMPLETE)
-def test_a_checkerboard_is_completed(kind):
+def test_a_checkerboard_is_completed(kind: str) -> None:
     """As in `implicit`'s tests: user u takes every other item but one, which must come first."""
     size = 50
     user, item = np.nonzero((np.arange(size)[:, None] + np.arange(size)) % 2 == 0)
@@ -368,7 +379,7 @@ def test_a_checkerboard_is_completed(kind):
     assert model.recommend(users, 1, new_only=True).item.ravel().tolist() == users.tolist()
 
 
-def test_content_reaches_an_item_that_was_never_sold():
+def test_content_reaches_an_item_that_was_never_sold() -> None:
     context = shop.context()
     model = methods.build("content_based", {"dimensions": 8}).fit(context)
     users = np.array([shop.UNSOLD_ITEM - 2], np.int32)

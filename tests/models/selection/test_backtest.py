@@ -8,7 +8,7 @@ import pytest
 
 from models.core.context import Context
 from models.core.interactions import Interactions
-from models.evaluation.protocol import PROTOCOLS, Evaluation
+from models.evaluation.protocol import PROTOCOLS, Evaluation, Task
 from models.evaluation.segments import activity, favourite
 from models.selection.backtest import backtest, published
 from models.selection.origin import Cut, Origin
@@ -47,18 +47,18 @@ def origin(events: Interactions) -> Origin:
 
 
 @pytest.mark.parametrize("days", [(2, 1, 3), (1, 1, 2), (1, 3, 3)])
-def test_windows_follow_each_other(days):
+def test_windows_follow_each_other(days: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="windows out of order"):
         Cut(*(date(2024, 1, day) for day in days))
 
 
-def test_an_origin_knows_the_days_before_and_asks_for_those_after():
+def test_an_origin_knows_the_days_before_and_asks_for_those_after() -> None:
     events = shop()
     built = origin(events)
     assert built.nights.validation.as_of == CUT.validation_start
     assert built.nights.test.as_of == CUT.start
 
-    def pairs(task):
+    def pairs(task: Task) -> set[tuple[str, str]]:
         found = task.relevant.tocoo()
         return {
             (events.user_ids[task.users[row]], events.item_ids[item])
@@ -78,7 +78,7 @@ def test_an_origin_knows_the_days_before_and_asks_for_those_after():
     }
 
 
-def test_a_method_that_competes_is_judged_on_both_windows():
+def test_a_method_that_competes_is_judged_on_both_windows() -> None:
     events = shop()
     outcome = backtest(Recipe("popularity", {}), origin(events), competes=True)
     # January: x and z once each, told apart by nothing; before March x leads, then y, then z.
@@ -91,13 +91,13 @@ def test_a_method_that_competes_is_judged_on_both_windows():
     assert outcome.test["all"].metrics["map@10"] == pytest.approx((1 + 2 / 3) / 2)
 
 
-def test_other_methods_are_judged_on_the_test_window_only():
+def test_other_methods_are_judged_on_the_test_window_only() -> None:
     outcome = backtest(Recipe("decayed_counts", {}), origin(shop()), competes=False)
     assert (outcome.validation, outcome.sane) == ({}, {})
     assert set(outcome.test) == set(PROTOCOLS)
 
 
-def test_what_nobody_asks_before_the_validation_window_is_not_learnt():
+def test_what_nobody_asks_before_the_validation_window_is_not_learnt() -> None:
     nights = origin(shop()).nights
     recipe = Recipe("decayed_counts", {})
     assert try_out(recipe, Origin.of(nights)).tuned.known.popularity.any()
@@ -108,9 +108,9 @@ def test_what_nobody_asks_before_the_validation_window_is_not_learnt():
     assert alone.outcome.test["all"].metrics == judge(recipe, nights, "all").metrics
 
 
-def test_what_comes_after_the_cut_changes_no_list():
+def test_what_comes_after_the_cut_changes_no_list() -> None:
     events = shop()
-    later = events.day >= events.day.max() - 10
+    later = events.day >= np.max(events.day) - 10
     changed = interactions(
         [
             (events.user_ids[user], "w" if late else events.item_ids[item], str(day))
@@ -144,7 +144,7 @@ def outcome(number: int, *, all_: float, discover: float, sane: bool = True) -> 
     )
 
 
-def test_each_list_is_filled_by_the_best_sane_method_on_the_window_before():
+def test_each_list_is_filled_by_the_best_sane_method_on_the_window_before() -> None:
     outcomes = {
         "popularity": outcome(1, all_=0.1, discover=0.2),
         "decayed_counts": outcome(2, all_=0.3, discover=0.1),
@@ -160,7 +160,7 @@ def test_each_list_is_filled_by_the_best_sane_method_on_the_window_before():
     }
 
 
-def test_cold_protocols_are_served_from_the_list_that_they_concern():
+def test_cold_protocols_are_served_from_the_list_that_they_concern() -> None:
     outcomes = {
         "popularity": outcome(1, all_=0.1, discover=0.2),
         "decayed_counts": outcome(2, all_=0.3, discover=0.1),
@@ -175,7 +175,7 @@ def test_cold_protocols_are_served_from_the_list_that_they_concern():
     assert served.validation["discover"].metrics["ndcg@10"] == 0.2
 
 
-def test_users_are_quartered_by_their_active_days():
+def test_users_are_quartered_by_their_active_days() -> None:
     days = {"a": 1, "b": 1, "c": 2, "d": 3, "e": 4, "f": 6, "g": 9, "h": 9}
     events = interactions(
         [
@@ -199,7 +199,7 @@ def test_users_are_quartered_by_their_active_days():
     ]
 
 
-def test_a_favourite_is_the_class_of_most_events_and_the_alphabet_decides():
+def test_a_favourite_is_the_class_of_most_events_and_the_alphabet_decides() -> None:
     events = interactions(
         [
             ("a", "x", "2024-01-01"),

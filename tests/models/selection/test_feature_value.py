@@ -2,6 +2,7 @@
 
 import io
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -63,7 +64,7 @@ def values() -> pd.DataFrame:
     return feature_value(method, context, tasks, seed=1)
 
 
-def test_each_list_has_a_row_per_group_the_most_valuable_first(values) -> None:
+def test_each_list_has_a_row_per_group_the_most_valuable_first(values: pd.DataFrame) -> None:
     for _, rows in values.groupby("list"):
         assert sorted(rows["group"]) == sorted(GROUPS)
         assert rows["gain_share"].sum() == pytest.approx(1)
@@ -72,13 +73,13 @@ def test_each_list_has_a_row_per_group_the_most_valuable_first(values) -> None:
         assert (rows["shuffled"] <= rows["shuffled_high"]).all()
 
 
-def test_a_group_that_no_tree_uses_loses_nothing_when_shuffled(values) -> None:
+def test_a_group_that_no_tree_uses_loses_nothing_when_shuffled(values: pd.DataFrame) -> None:
     unused = values[values["gain_share"] == 0]
     assert len(unused)
     assert (unused["shuffled"] == 0).all()
 
 
-def test_the_command_prints_a_row_per_group_and_keeps_table_and_plot(tmp_path) -> None:
+def test_the_command_prints_a_row_per_group_and_keeps_table_and_plot(tmp_path: Path) -> None:
     settings = settings_in(tmp_path, train={"ranker_rounds": 3})
     write_lake(settings, *small_shop())
     printed = Console(width=150, file=io.StringIO(), record=True)
@@ -87,6 +88,7 @@ def test_the_command_prints_a_row_per_group_and_keeps_table_and_plot(tmp_path) -
     assert all(group in text for group in GROUPS)
     registry = open_experiment(settings, job.EXPERIMENT)
     experiment = registry.client.get_experiment_by_name("nightly_feature_value")
+    assert experiment is not None
     (run,) = registry.client.search_runs([experiment.experiment_id])
     assert run.info.run_name == f"feature-value {NIGHT}"
     assert {file.path for file in registry.client.list_artifacts(run.info.run_id)} == {
