@@ -242,12 +242,14 @@ def plant(
     versions = newest_versions(settings.paths.lake)
     context = read_nights(settings, versions, run_date=night).today
     models = {name: recipe.build().fit(context) for name, recipe in recipes.items()}
-    for model in models.values() if damage else ():
-        damage(model)
+    if damage is not None:
+        for model in models.values():
+            damage(model)
     by_kind = {recipe.kind: recipe for recipe in recipes.values()}
+    known = DEFAULT_RECIPES | by_kind
     said = dict(ndcg or {}) | {kind: 0.5 for kind in by_kind if kind not in (ndcg or {})}
     evidence = Evidence(
-        recipes={kind: by_kind.get(kind, DEFAULT_RECIPES.get(kind)) for kind in said},
+        recipes={kind: known[kind] for kind in said},
         choice={name: recipe.kind for name, recipe in recipes.items()},
         ndcg={
             name: {

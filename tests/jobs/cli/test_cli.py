@@ -6,6 +6,7 @@ import subprocess
 import sys
 from datetime import date
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from typer.testing import CliRunner
@@ -54,26 +55,31 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
+class Outcome(ModuleType):
+    """A step's module, whose ``result`` is returned or raised."""
+
+    result: JobReport | Exception
+
+    def __init__(self) -> None:
+        super().__init__("outcome")
+
+    def run(self, _settings: object, *, run_date: date) -> JobReport:
+        assert run_date == date(2024, 1, 2)
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
+
+
 @pytest.fixture
-def step(monkeypatch: pytest.MonkeyPatch) -> type:
+def step(monkeypatch: pytest.MonkeyPatch) -> Outcome:
     """What ``jobs.steps.train`` and ``jobs.steps.gate`` return or raise, as the test sets it."""
-
-    class Outcome:
-        result: JobReport | Exception
-
-        @staticmethod
-        def run(_settings: object, *, run_date: date) -> JobReport:
-            assert run_date == date(2024, 1, 2)
-            if isinstance(Outcome.result, Exception):
-                raise Outcome.result
-            return Outcome.result
-
+    outcome = Outcome()
     for module in ("jobs.steps.train", "jobs.steps.gate"):
-        monkeypatch.setitem(sys.modules, module, Outcome)  # type: ignore[arg-type]
-    return Outcome
+        monkeypatch.setitem(sys.modules, module, outcome)
+    return outcome
 
 
-def test_a_step_says_its_rows_and_writes_its_report(config: Path, step: type) -> None:
+def test_a_step_says_its_rows_and_writes_its_report(config: Path, step: Outcome) -> None:
     step.result = JobReport(
         "train", date(2024, 1, 2), rows={"events": 12345, "x": 1}, warnings=("too few",)
     )
@@ -98,7 +104,7 @@ def test_a_step_says_its_rows_and_writes_its_report(config: Path, step: type) ->
     ],
 )
 def test_a_foreseen_error_gives_its_exit_code_and_one_line(
-    config: Path, step: type, error: Exception, code: int
+    config: Path, step: Outcome, error: Exception, code: int
 ) -> None:
     step.result = error
     done = runner.invoke(app, ["train", *NIGHT, "--config", str(config)])
@@ -110,7 +116,7 @@ def test_a_foreseen_error_gives_its_exit_code_and_one_line(
     assert read_report(runs, night, "train") is None
 
 
-def test_what_the_system_refuses_is_an_infrastructure_failure(config: Path, step: type) -> None:
+def test_what_the_system_refuses_is_an_infrastructure_failure(config: Path, step: Outcome) -> None:
     step.result = OSError(errno.ENOSPC, "No space left on device", "/lake/gold/x.parquet")
     done = runner.invoke(app, ["train", *NIGHT, "--config", str(config)])
     assert done.exit_code == 4
@@ -122,13 +128,13 @@ def test_what_the_system_refuses_is_an_infrastructure_failure(config: Path, step
     assert failure.exit_code == 4
 
 
-def test_one_detail_joins_the_last_line(config: Path, step: type) -> None:
+def test_one_detail_joins_the_last_line(config: Path, step: Outcome) -> None:
     step.result = DataError("silver.x breaks 1 rule:\n  column y is null")
     done = runner.invoke(app, ["train", *NIGHT, "--config", str(config)])
     assert done.stderr == "topshelf train: silver.x breaks 1 rule: column y is null\n"
 
 
-def test_many_details_stand_above_the_last_line(config: Path, step: type) -> None:
+def test_many_details_stand_above_the_last_line(config: Path, step: Outcome) -> None:
     step.result = DataError("silver.x breaks 2 rules:\n  column y is null\n  column z is not")
     done = runner.invoke(app, ["train", *NIGHT, "--config", str(config)])
     assert done.stderr == (
@@ -138,7 +144,7 @@ def test_many_details_stand_above_the_last_line(config: Path, step: type) -> Non
     )
 
 
-def test_an_unforeseen_error_keeps_its_traceback(config: Path, step: type) -> None:
+def test_an_unforeseen_error_keeps_its_traceback(config: Path, step: Outcome) -> None:
     step.result = KeyError("a bug")
     done = runner.invoke(app, ["train", *NIGHT, "--config", str(config)])
     assert done.exit_code == 1
@@ -150,7 +156,7 @@ def test_an_unforeseen_error_keeps_its_traceback(config: Path, step: type) -> No
     assert "a bug" not in repr(failure)
 
 
-def test_a_step_that_succeeds_at_last_takes_its_failure_back(config: Path, step: type) -> None:
+def test_a_step_that_succeeds_at_last_takes_its_failure_back(config: Path, step: Outcome) -> None:
     call = ["train", *NIGHT, "--config", str(config)]
     step.result = DataError("wrong data")
     runner.invoke(app, call)
@@ -159,7 +165,7 @@ def test_a_step_that_succeeds_at_last_takes_its_failure_back(config: Path, step:
     assert read_failures(config.parent / "runs", date(2024, 1, 2)) == {}
 
 
-def test_a_failure_that_cannot_be_recorded_hides_nothing(config: Path, step: type) -> None:
+def test_a_failure_that_cannot_be_recorded_hides_nothing(config: Path, step: Outcome) -> None:
     (config.parent / "runs").mkdir()
     (config.parent / "runs" / "2024-01-02").write_text("a file where the folder should be")
     step.result = DataError("wrong data")
@@ -170,7 +176,7 @@ def test_a_failure_that_cannot_be_recorded_hides_nothing(config: Path, step: typ
 
 @pytest.mark.parametrize(("accepted", "code"), [(True, 0), (False, 99)])
 def test_the_gate_s_refusal_has_a_code_of_its_own_and_is_reported(
-    config: Path, step: type, accepted: bool, code: int
+    config: Path, step: Outcome, accepted: bool, code: int
 ) -> None:
     step.result = JobReport("gate", date(2024, 1, 2), facts={"accepted": accepted})
     done = runner.invoke(app, ["gate", *NIGHT, "--config", str(config)])
@@ -225,7 +231,7 @@ def test_a_run_date_after_today_is_refused(
 
 @pytest.mark.parametrize(("today", "more"), [(2, []), (1, ["--future"])])
 def test_today_s_night_runs_and_with_future_a_later_one(
-    config: Path, step: type, monkeypatch: pytest.MonkeyPatch, today: int, more: list[str]
+    config: Path, step: Outcome, monkeypatch: pytest.MonkeyPatch, today: int, more: list[str]
 ) -> None:
     monkeypatch.setattr("jobs.cli.app._today", lambda: date(2024, 1, today))
     step.result = JobReport("train", date(2024, 1, 2))
@@ -251,7 +257,7 @@ def test_a_missing_configuration_exits_with_2(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("part", ["lake", "runs", "data_quality", "store"])
-def test_another_shop_s_state_is_refused(config: Path, step: type, part: str) -> None:
+def test_another_shop_s_state_is_refused(config: Path, step: Outcome, part: str) -> None:
     """Two configurations of one checkout must not mix, whatever folders they name."""
     step.result = JobReport("train", date(2024, 1, 2))
     folder = config.parent / part
@@ -266,7 +272,7 @@ def test_another_shop_s_state_is_refused(config: Path, step: type, part: str) ->
     )
 
 
-def test_a_step_makes_the_folders_it_writes_the_shop_s(config: Path, step: type) -> None:
+def test_a_step_makes_the_folders_it_writes_the_shop_s(config: Path, step: Outcome) -> None:
     step.result = JobReport("train", date(2024, 1, 2))
     assert runner.invoke(app, ["train", *NIGHT, "--config", str(config)]).exit_code == 0
     for part in ("lake", "runs", "data_quality"):

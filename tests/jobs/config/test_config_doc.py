@@ -16,10 +16,11 @@ def test_each_field_has_a_row_with_an_example_that_loads() -> None:
     for section, model in Settings.model_fields.items():
         if section != "sources":
             at = lines.index(f"## `[{section}]`")
-            _check(model.annotation, lines[at:], [{}])  # type: ignore[arg-type]
+            assert isinstance(model.annotation, type)
+            _check(model.annotation, lines[at:], [{}])
     orders = EVENTS | {"columns": EVENTS["columns"] | {"order_id": "order"}}
     _check(SourceMapping, lines[lines.index("## `[[sources]]`") :], [EVENTS, orders, ITEMS, USERS])
-    required = {"name": "x", "column": "user_id", "pattern": "x"}
+    required: dict[str, object] = {"name": "x", "column": "user_id", "pattern": "x"}
     _check(RejectRule, lines[lines.index("### `reject`") :], [required])
     del required["name"]
     _check(Replacement, lines[lines.index("### `replacements`") :], [required])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.config.settings import Settings, load
+from jobs.config.settings import MethodName, Settings, load
 from jobs.night.recipes import METHOD_NAMES, chosen_methods, recipe, recipes
 from lakehouse.errors import ConfigurationError
 from models.lists.catalogue import ELSEWHERE, METHODS
@@ -19,7 +19,7 @@ def settings() -> Settings:
 
 
 @pytest.mark.parametrize("name", METHOD_NAMES)
-def test_a_model_has_its_recipe_s_name(settings: Settings, name: str) -> None:
+def test_a_model_has_its_recipe_s_name(settings: Settings, name: MethodName) -> None:
     assert recipe(name, settings).build().name == name
 
 

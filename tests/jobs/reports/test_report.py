@@ -12,7 +12,14 @@ import pytest
 from matplotlib.figure import Figure
 
 from jobs.config.settings import Settings, load
-from jobs.night.job_report import JobReport, StepFailure, report_path, write_failure, write_report
+from jobs.night.job_report import (
+    JobReport,
+    JsonValue,
+    StepFailure,
+    report_path,
+    write_failure,
+    write_report,
+)
 from jobs.operate.demo import DagRun, progress, summarise
 from jobs.reports import charts
 from jobs.reports.differences import Change, Differences, ListChange
@@ -22,6 +29,7 @@ from jobs.reports.overview import (
     Overview,
     Serving,
     Shelf,
+    State,
     Suggestion,
     Validation,
     collect,
@@ -39,11 +47,11 @@ STEP_NAMES = [step.name for step in STEPS if step.name != "report"]
 MEASURES = dict.fromkeys(SHOWN_METRICS, 0.5) | {"ndcg@10": 0.25}
 
 
-def report(step: str, seconds: float, **facts: object) -> JobReport:
-    return JobReport(step, NIGHT, facts=facts, seconds=seconds)  # type: ignore[arg-type]
+def report(step: str, seconds: float, **facts: JsonValue) -> JobReport:
+    return JobReport(step, NIGHT, facts=facts, seconds=seconds)
 
 
-CHECK = {
+CHECK: dict[str, JsonValue] = {
     "list": "all",
     "rule": "ndcg@10 over popular",
     "challenger": 0.25,
@@ -225,15 +233,15 @@ def test_tables_have_the_order_of_the_chart(html: str) -> None:
 
 
 def test_a_refused_night_has_a_page_too(night: Overview) -> None:
+    done: list[State] = ["done"] * 4
+    missing: list[State] = ["not reached"] * 2
     refused = replace(
         night,
         steps={
             "train": replace(night.steps["train"], facts={}),
             "gate": replace(report("gate", 0.5, accepted=False), warnings=("all: worse",)),
         },
-        progress=dict(
-            zip(STEP_NAMES, [*["done"] * 4, "refused", *["not reached"] * 2], strict=True)
-        ),
+        progress=dict(zip(STEP_NAMES, [*done, "refused", *missing], strict=True)),
         serving=Serving("2024-01-01-ffffffff"),
         accounting=(),
         validations=(),
@@ -277,10 +285,10 @@ constants = {{ event_type = "purchase" }}
     return load(config)
 
 
-def made(settings: Settings, *steps: str, at: date = NIGHT, **facts: object) -> None:
+def made(settings: Settings, *steps: str, at: date = NIGHT, **facts: JsonValue) -> None:
     for step in steps:
         write_report(
-            JobReport(step, at, rows={step: 1}, facts=facts, seconds=1.0),  # type: ignore[arg-type]
+            JobReport(step, at, rows={step: 1}, facts=facts, seconds=1.0),
             settings.paths.runs,
         )
 

@@ -14,7 +14,7 @@ import pytrec_eval
 from typer.testing import CliRunner
 
 from jobs.cli.main import app
-from jobs.config.settings import Settings, load
+from jobs.config.settings import MethodName, Settings, load
 from jobs.night.resources import Cost
 from jobs.research import quality
 from jobs.research.quality import list_rows
@@ -315,7 +315,7 @@ def test_the_shop_is_read_as_delivered(settings: Settings, delivered: Path) -> N
 def test_quality_from_end_to_end(settings: Settings, delivered: Path, tmp_path: Path) -> None:
     start = shop.AS_OF
     cut = Cut(start - timedelta(days=20), start, start + timedelta(days=20))
-    methods = ("ease", "lightfm")
+    methods: tuple[MethodName, ...] = ("ease", "lightfm")
     results = quality.run(
         settings,
         data=delivered,

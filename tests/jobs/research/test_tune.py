@@ -3,6 +3,7 @@
 import tomllib
 from datetime import date, timedelta
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -15,27 +16,31 @@ from jobs.night.job_report import read_report
 from jobs.night.recipes import METHOD_NAMES, recipe
 from jobs.research import tune
 from jobs.research.experiments import open_experiment
-from jobs.research.tune import RANGES, Proposal, proposal_path
+from jobs.research.tune import RANGES, Proposal, Tunable, proposal_path
 from lakehouse.errors import DataError
 from models.core.context import Context
 from models.core.interactions import day_number
 from models.evaluation.protocol import Evaluation
 from models.selection.origin import Nights
-from models.selection.tuning import Found, Range, relative, search, windows
+from models.selection.tuning import Found, Parameters, Range, Report, relative, search, windows
 from tests import shop as made_up
 from tests.nights import NIGHT, settings_in, shop, write_lake
 
 SPACE = {"depth": Range(1, 9), "rate": Range(0.01, 1.0, log=True)}
 NOW = {"depth": 5, "rate": 0.1}
 
+# The number of a trial, and what it tried.
+Seen: TypeAlias = tuple[int, Parameters]
 
-def worth(parameters) -> float:
+
+def worth(parameters: Parameters) -> float:
     """Best, 1.5, at depth 7 and rate 0.1; the present parameters are worth 1."""
-    return 1.5 - 0.25 * abs(parameters["depth"] - 7) - abs(np.log10(parameters["rate"]) + 1)
+    distance = abs(np.log10(parameters["rate"]) + 1)
+    return 1.5 - 0.25 * abs(parameters["depth"] - 7) - float(distance)
 
 
-def look(journal: Path, trials: int, seen: list, *, stop_after: int | None = None) -> Found:
-    def trial(number, parameters, give_up):
+def look(journal: Path, trials: int, seen: list[Seen], *, stop_after: int | None = None) -> Found:
+    def trial(number: int, parameters: Parameters, give_up: Report) -> float:
         if stop_after is not None and len(seen) == stop_after:
             raise KeyboardInterrupt
         seen.append((number, dict(parameters)))
@@ -45,7 +50,8 @@ def look(journal: Path, trials: int, seen: list, *, stop_after: int | None = Non
 
 
 def test_a_search_finds_better_parameters_and_repeats_with_its_seed(tmp_path: Path) -> None:
-    first, again = [], []
+    first: list[Seen] = []
+    again: list[Seen] = []
     found = look(tmp_path / "one", 25, first)
     assert found == look(tmp_path / "two", 25, again)
     assert first == again
@@ -57,7 +63,7 @@ def test_a_search_finds_better_parameters_and_repeats_with_its_seed(tmp_path: Pa
 
 
 def test_a_search_that_was_stopped_goes_on(tmp_path: Path) -> None:
-    seen = []
+    seen: list[Seen] = []
     with pytest.raises(KeyboardInterrupt):
         look(tmp_path / "journal", 8, seen, stop_after=5)
     found = look(tmp_path / "journal", 8, seen)
@@ -70,7 +76,7 @@ def test_a_search_that_was_stopped_goes_on(tmp_path: Path) -> None:
 
 
 def test_without_a_better_trial_the_present_parameters_stay(tmp_path: Path) -> None:
-    def trial(number, parameters, give_up):
+    def trial(number: int, parameters: Parameters, give_up: Report) -> float:
         return 0.9
 
     found = search("study", tmp_path / "journal", SPACE, NOW, trial, trials=3, seed=3)
@@ -80,7 +86,7 @@ def test_without_a_better_trial_the_present_parameters_stay(tmp_path: Path) -> N
 def test_a_trial_below_the_median_is_given_up(tmp_path: Path) -> None:
     given_up = []
 
-    def trial(number, parameters, give_up):
+    def trial(number: int, parameters: Parameters, give_up: Report) -> float | None:
         value = 0.5 if number > 6 else 1 + number / 10
         if give_up(0, value):
             given_up.append(number)
@@ -140,8 +146,8 @@ def test_windows_lie_before_the_test_window_and_know_nothing_later() -> None:
         first = start - timedelta(days=20 * (place + 1))
         assert origin.nights.validation.as_of == first
         assert origin.nights.test.as_of == first + timedelta(days=20)
-        assert origin.nights.validation.interactions.day.max() < day_number(first)
-        assert origin.nights.interactions.day.max() < day_number(first + timedelta(days=20))
+        assert np.max(origin.nights.validation.interactions.day) < day_number(first)
+        assert np.max(origin.nights.interactions.day) < day_number(first + timedelta(days=20))
         assert set(origin.validation) == {"all", "discover"}
         assert origin.test == {}
     newest, older, _ = (origin.nights.validation for origin in found)
@@ -217,7 +223,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.mark.parametrize("method", RANGES)
 def test_every_range_is_of_a_setting_that_reaches_the_method(
-    settings: Settings, method: str
+    settings: Settings, method: Tunable
 ) -> None:
     assert method in METHOD_NAMES
     now = recipe(method, settings).parameters
@@ -248,6 +254,7 @@ def test_a_night_is_tuned_from_end_to_end(settings: Settings) -> None:
 
     registry = open_experiment(settings, "tuning")
     experiment = registry.client.get_experiment_by_name("nightly_tuning")
+    assert experiment is not None
     runs = {
         run.info.run_name: run for run in registry.client.search_runs([experiment.experiment_id])
     }

@@ -49,7 +49,7 @@ def take_in(
     lake: Lakehouse, night: date, *events: tuple[str, str, str], batch: str = "b", **values: str
 ) -> None:
     """Put (user, item, quantity) purchases of the day before the night into bronze."""
-    partition = {"ingest_date": night, "ingest_batch": f"{night}-{batch}"}
+    partition: dict[str, date | str] = {"ingest_date": night, "ingest_batch": f"{night}-{batch}"}
     rows = [
         partition
         | {
@@ -76,7 +76,7 @@ def take_in_catalogue(lake: Lakehouse) -> None:
         for n, (item, title) in enumerate([("i1", "Old"), ("i1", "New"), ("i2", "Pear")], start=1)
     ]
     users = [lineage | {"source": "customers", "user_id": "u1", "attributes": {"age": "35"}}]
-    partition = {"ingest_date": FIRST, "ingest_batch": f"{FIRST}-b"}
+    partition: dict[str, date | str] = {"ingest_date": FIRST, "ingest_batch": f"{FIRST}-b"}
     lake.replace(BRONZE_ITEMS, frame(lake.spark, BRONZE_ITEMS, items), partition)
     lake.replace(BRONZE_USERS, frame(lake.spark, BRONZE_USERS, users), partition)
 
@@ -120,9 +120,9 @@ def test_nights_are_cleaned_and_accounted_for(lake: Lakehouse, settings: Setting
 
     # The same event delivered again the next night is a duplicate of the first night's.
     take_in(lake, SECOND, ("u2", "i2", "1"))
-    repeated = lake.read(BRONZE_EVENTS).where("ingest_date = '2024-01-02' AND row_number = 1")
-    again = repeated.selectExpr(
-        *[c for c in repeated.columns if not c.startswith("ingest")],
+    delivered = lake.read(BRONZE_EVENTS).where("ingest_date = '2024-01-02' AND row_number = 1")
+    again = delivered.selectExpr(
+        *[c for c in delivered.columns if not c.startswith("ingest")],
         f"'{SECOND}-c' AS ingest_batch",
         f"DATE'{SECOND}' AS ingest_date",
     )

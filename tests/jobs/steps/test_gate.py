@@ -20,6 +20,7 @@ from jobs.steps import gate
 from lakehouse.errors import DataError
 from models.core.base import BaseRecommender, Lists
 from models.evaluation.bootstrap import Difference
+from models.recommenders.decayed_counts import DecayedCounts
 from models.selection.gate import (
     Limits,
     ListFigures,
@@ -312,7 +313,7 @@ def test_lists_that_collapse_to_the_popular_are_refused(settings: Settings) -> N
 
 def _popular_only(model: BaseRecommender) -> None:
     """Without scores of its own, a list is filled up with popular items."""
-    if model.kind == "decayed_counts":
+    if isinstance(model, DecayedCounts):
         model._scores[:] = math.nan
 
 
@@ -378,12 +379,12 @@ def test_cold_users_and_churn_are_judged_against_the_champion(tmp_path: Path) ->
 
 
 def _no_number(model: BaseRecommender) -> None:
-    if model.kind == "decayed_counts":
+    if isinstance(model, DecayedCounts):
         model._scores[0] = math.nan
 
 
 def _constant(model: BaseRecommender) -> None:
-    if model.kind == "decayed_counts":
+    if isinstance(model, DecayedCounts):
         model._scores[:] = 1.0
 
 

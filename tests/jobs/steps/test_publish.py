@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from jobs.config.settings import Serving, Settings, load
-from jobs.night.job_report import JobReport, write_report
+from jobs.night.job_report import JobReport, JsonValue, write_report
 from jobs.steps import publish
 from lakehouse.errors import ConfigurationError, DataError, InfrastructureError
 from lakehouse.io import arrow
@@ -57,7 +58,7 @@ def recommend(
     *,
     digest: str = "aaaaaaaa",
     lists: tuple[tuple[str, str], ...] = (("all", "u1"), ("discover", "u1"), ("fallback", "")),
-    facts: dict[str, Any] | None = None,
+    facts: Mapping[str, JsonValue] | None = None,
 ) -> None:
     """What the recommend step leaves behind: two items a list, written in the wrong order."""
     release = release_of(night, digest)
@@ -81,7 +82,7 @@ def recommend(
     ]
     table = pa.Table.from_pylist(rows, schema=arrow.arrow_schema(RECOMMENDATIONS))
     arrow.replace(settings.paths.lake, RECOMMENDATIONS, table, {"run_date": night})
-    told = {
+    told: Mapping[str, JsonValue] = {
         "release": release,
         "model_version": "topshelf/7",
         "table_versions": {"gold.user_features": 3},

@@ -1,9 +1,11 @@
 """Lists, reasons and release of a small night, to the row."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +31,7 @@ EVENTS = [
     Event("bob", "wine", 1),
     Event("bob", "wine", 3),
 ]
-ITEMS = {
+ITEMS: dict[str, dict[str, Any]] = {
     "milk": {"sellable": True, "title": "Milk, 1 l", "category": "DAIRY"},
     "bread": {"sellable": True},
     "eggs": {"sellable": True, "title": "Eggs", "category": "DAIRY"},
@@ -179,10 +181,11 @@ def test_new_items_get_their_share_of_what_is_new_to_the_user(tmp_path: Path) ->
         ["a", "popularity", "Popular right now"],
         ["c", "exploration", "New in the range"],
     ]
-    assert report.facts["sources"]["discover"] == {"popularity": 0.6667, "exploration": 0.3333}
+    facts: Mapping[str, Any] = report.facts
+    assert facts["sources"]["discover"] == {"popularity": 0.6667, "exploration": 0.3333}
 
 
-def test_strangers_have_a_list_by_context(tmp_path: Path, monkeypatch) -> None:
+def test_strangers_have_a_list_by_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(context_popularity, "MINIMUM_USERS", 1)
     settings = changed(settings_in(tmp_path, size=2), contexts=("store_id",))
     events = [
@@ -250,5 +253,5 @@ def test_a_release_is_named_after_all_it_depends_on() -> None:
     assert len(name) == len("2024-03-01-") + 8
     others = (date(2024, 3, 2), "topshelf/2", {"a": 1, "b": 3}, "other", 43)
     for place, other in enumerate(others):
-        changed = (*inputs[:place], other, *inputs[place + 1 :])
+        changed: tuple[Any, ...] = (*inputs[:place], other, *inputs[place + 1 :])
         assert release_id(*changed) != name

@@ -43,7 +43,9 @@ def land_rows(path: Path, source: SourceMapping, *rows: dict[str, str]) -> None:
     pq.write_table(pa.Table.from_pylist([columns | row for row in rows]), path)
 
 
-def test_a_new_catalogue_arrives_under_a_new_name(lake, tmp_path, monkeypatch):
+def test_a_new_catalogue_arrives_under_a_new_name(
+    lake: Lakehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = settings_for("complete_journey", tmp_path, monkeypatch)
     landing = settings.paths.landing
     transactions, products, demographics = settings.sources
@@ -68,7 +70,9 @@ def test_a_new_catalogue_arrives_under_a_new_name(lake, tmp_path, monkeypatch):
     ]
 
 
-def test_movielens_with_headers(lake, tmp_path, monkeypatch):
+def test_movielens_with_headers(
+    lake: Lakehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = settings_for("movielens", tmp_path, monkeypatch)
     landing = settings.paths.landing
     (landing / "ratings.csv").write_text(
@@ -97,7 +101,7 @@ def test_movielens_with_headers(lake, tmp_path, monkeypatch):
     ]
 
 
-def test_movielens_100k(lake, tmp_path, monkeypatch):
+def test_movielens_100k(lake: Lakehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = settings_for("movielens_100k", tmp_path, monkeypatch)
     landing = settings.paths.landing
     (landing / "u.data").write_text("1\t10\t4\t881250949\n")
@@ -119,7 +123,9 @@ def test_movielens_100k(lake, tmp_path, monkeypatch):
 @pytest.mark.skipif(
     not ONLINE_RETAIL.is_dir(), reason=f"no daily order files at {os.path.relpath(ONLINE_RETAIL)}"
 )
-def test_daily_orders_night_after_night(lake, tmp_path, monkeypatch):
+def test_daily_orders_night_after_night(
+    lake: Lakehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = settings_for("online_retail", tmp_path, monkeypatch)
     days = [date(2011, 2, 6), date(2011, 2, 7), date(2011, 2, 8)]
     seen = []

@@ -1,8 +1,10 @@
 """Training a small night for real: choice, figures, what MLflow shows, and what stops it."""
 
 import hashlib
+from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,7 +50,7 @@ def digests(registry: Registry, version: ModelVersion) -> dict[str, str]:
 
 
 def test_the_best_usable_method_on_the_validation_window_fills_each_list(report: JobReport) -> None:
-    facts = report.facts
+    facts: Mapping[str, Any] = report.facts
     assert facts["model_version"] == "topshelf/1"
     assert facts["table_versions"] == {
         "silver.interactions": 1,
@@ -72,14 +74,15 @@ def test_the_best_usable_method_on_the_validation_window_fills_each_list(report:
 
 def test_mlflow_shows_the_run(settings: Settings, report: JobReport) -> None:
     registry = open_registry(settings)
-    run = registry.client.get_run(report.facts["run_id"])
+    facts: Mapping[str, Any] = report.facts
+    run = registry.client.get_run(facts["run_id"])
     assert (run.info.run_name, run.info.status) == ("nightly 2024-03-01", "FINISHED")
     assert run.data.params["components"] == "4"
     assert run.data.tags["published.all"] == "decayed_counts"
     assert run.data.tags["seed"] == "42"
     assert "environment.lightfm-next" in run.data.tags
     lines = run.data.tags["mlflow.note.content"].splitlines()
-    best = report.facts["metrics"]["all"]["decayed_counts"]
+    best = facts["metrics"]["all"]["decayed_counts"]
     assert lines[:3] == ["## Methods on the test window", "", "List `all`, test window:"]
     assert (
         f"| **decayed_counts** (published) | {best['ndcg@10']:.4f} | {best['coverage@10']:.4f} |"
@@ -87,17 +90,18 @@ def test_mlflow_shows_the_run(settings: Settings, report: JobReport) -> None:
     )
     metrics = run.data.metrics
     for name in ("all", "discover"):
-        measures = report.facts["metrics"][name]
+        measures = facts["metrics"][name]
         for method in METHODS:
             for measure in ("ndcg@10", "coverage@10"):
                 key = f"test_{name}/{measure.replace('@', '_at_')}.{method}"
                 assert metrics[key] == measures[method][measure]
-        chosen = report.facts["methods"][name]
+        chosen = facts["methods"][name]
         assert metrics[f"{name}/ndcg_at_10"] == measures[chosen]["ndcg@10"]
     curve = registry.client.get_metric_history(run.info.run_id, "epoch/ndcg_at_10")
     assert [(point.step, point.value) for point in curve] == [
-        (entry["epoch"], entry["ndcg@10"]) for entry in report.facts["curve"]
+        (entry["epoch"], entry["ndcg@10"]) for entry in facts["curve"]
     ]
+    assert run.inputs is not None
     inputs = {(i.dataset.name, i.dataset.digest) for i in run.inputs.dataset_inputs}
     assert ("gold.item_features", "version-1") in inputs
     assert len(inputs) == 4
@@ -108,9 +112,10 @@ def test_mlflow_shows_the_run(settings: Settings, report: JobReport) -> None:
 
 def test_mlflow_keeps_the_figures_behind_the_plots(settings: Settings, report: JobReport) -> None:
     registry = open_registry(settings)
-    run_ids = [report.facts["run_id"]]
+    facts: Mapping[str, Any] = report.facts
+    run_ids = [facts["run_id"]]
     segments = registry.client.load_table("1", "segments.json", run_ids=run_ids)
-    test = report.facts["metrics"]
+    test = facts["metrics"]
     # The only segment holds all users, as all have equally many days with an event.
     assert segments["segment"].nunique() == 1
     for row in segments.to_dict("records"):
@@ -146,14 +151,14 @@ def test_a_list_that_popularity_fills_has_no_reliability(tmp_path: Path) -> None
     write_lake(settings, *shop())
     report = train.run(settings, run_date=NIGHT)
     assert report.facts["methods"] == {"all": "hybrid_lightfm", "discover": "hybrid_lightfm"}
-    run_ids = [report.facts["run_id"]]
+    run_ids = [str(report.facts["run_id"])]
     tenths = open_registry(settings).client.load_table("1", "reliability.json", run_ids=run_ids)
     assert set(tenths["list"]) == {"all"}
 
 
 def test_runs_that_never_ended_are_marked(settings: Settings, report: JobReport) -> None:
     registry = open_registry(settings)
-    experiment = registry.client.get_run(report.facts["run_id"]).info.experiment_id
+    experiment = registry.client.get_run(str(report.facts["run_id"])).info.experiment_id
     killed = registry.client.create_run(experiment).info.run_id
     train.run(settings, run_date=NIGHT)
     run = registry.client.get_run(killed)
