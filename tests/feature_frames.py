@@ -16,7 +16,8 @@ def events_frame(spark: SparkSession, *rows: dict[str, Any]) -> DataFrame:
 
 def decayed(half_life: int, *ages: int) -> float:
     """The decayed count of events of these ages in days, each weight a multiple of 2^-32."""
-    return sum(round(0.5 ** (age / half_life) * 2**32) for age in ages) / 2**32
+    parts: list[int] = [round(0.5 ** (age / half_life) * 2**32) for age in ages]
+    return sum(parts) / 2**32
 
 
 def rounded(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -16,9 +16,9 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from serving.format.records import Record
 from serving.format.releases import Manifest, Pointer
@@ -51,7 +51,7 @@ class Dying(list[Record]):
 
 def shorten_lease() -> None:
     """Let others publish a second after a Redis publisher was killed, not fifteen."""
-    import_module("serving.stores.redis_store").LEASE_SECONDS = 1.0
+    mock.patch("serving.stores.redis_store.LEASE_SECONDS", 1.0).start()
 
 
 def start(action: str, *arguments: str) -> subprocess.Popen[str]:

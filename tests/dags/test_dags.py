@@ -8,7 +8,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import pytest
 
@@ -89,7 +89,15 @@ print(json.dumps({
 CONFIG = "/shops/any.toml"
 
 
-def parse(home: Path, config: str) -> dict[str, Any]:
+class Parsed(TypedDict):
+    """What ``PARSE`` prints."""
+
+    errors: dict[str, str]
+    heavy: list[str]
+    dags: dict[str, dict[str, Any]]
+
+
+def parse(home: Path, config: str) -> Parsed:
     """What Airflow finds in the folder of DAGs for a ``TOPSHELF_CONFIG``."""
     done = subprocess.run(
         [sys.executable, "-c", PARSE, str(DAGS)],
@@ -105,22 +113,23 @@ def parse(home: Path, config: str) -> dict[str, Any]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return cast(Parsed, json.loads(done.stdout.splitlines()[-1]))
 
 
 @pytest.fixture(scope="module")
-def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> Parsed:
     return parse(tmp_path_factory.mktemp("airflow"), CONFIG)
 
 
 @pytest.fixture(scope="module")
-def nightly(parsed: dict[str, Any]) -> dict[str, Any]:
+def nightly(parsed: Parsed) -> dict[str, Any]:
     return parsed["dags"]["nightly_recommendations"]
 
 
 @pytest.fixture(scope="module")
 def steps(nightly: dict[str, Any]) -> list[dict[str, Any]]:
-    turn, *steps = nightly["tasks"]
+    tasks: list[dict[str, Any]] = nightly["tasks"]
+    turn, *steps = tasks
     assert (turn["step"], turn["group"], turn["upstream"]) == ("await_turn", None, [])
     return steps
 
@@ -130,7 +139,7 @@ def tasks(steps: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {task["step"]: task for task in steps}
 
 
-def test_every_file_is_imported_without_error(parsed: dict[str, Any]) -> None:
+def test_every_file_is_imported_without_error(parsed: Parsed) -> None:
     assert parsed["errors"] == {}
     files = {path.stem for path in DAGS.glob("*.py")}
     assert set(parsed["dags"]) == files - SHARED
@@ -244,11 +253,11 @@ def test_no_configuration_is_said(
 
 
 @pytest.fixture(scope="module")
-def weekly(parsed: dict[str, Any]) -> dict[str, Any]:
+def weekly(parsed: Parsed) -> dict[str, Any]:
     return parsed["dags"]["weekly_tuning"]
 
 
-def test_parsing_loads_nothing_heavy(parsed: dict[str, Any]) -> None:
+def test_parsing_loads_nothing_heavy(parsed: Parsed) -> None:
     assert parsed["heavy"] == []
 
 

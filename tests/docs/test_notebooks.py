@@ -26,7 +26,9 @@ def write(lake: Path, table: Table, rows: list[dict[str, object]]) -> None:
 @pytest.mark.parametrize(
     "notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem
 )
-def test_notebook_runs_on_any_lake(notebook, tmp_path, monkeypatch):
+def test_notebook_runs_on_any_lake(
+    notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lake = tmp_path / "lake"
     write(
         lake,
@@ -49,9 +51,9 @@ def test_notebook_runs_on_any_lake(notebook, tmp_path, monkeypatch):
     monkeypatch.setenv("TOPSHELF_CONFIG", str(ROOT / "infra/config/complete_journey.toml"))
     monkeypatch.setenv("TOPSHELF__PATHS__LAKE", str(lake))
 
-    executed = NotebookClient(
-        nbformat.read(notebook, as_version=4), timeout=120, kernel_name="python3"
-    ).execute()
+    # nbformat leaves it untyped.
+    cells = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
+    executed = NotebookClient(cells, timeout=120, kernel_name="python3").execute()
 
     texts = [
         output["data"]["text/plain"]

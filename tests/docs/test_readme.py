@@ -56,7 +56,7 @@ def value_of_last_line(snippet: str) -> Any:
 
 def by_source(answer: Any) -> dict[str, int]:
     if isinstance(answer, pd.Series):
-        return answer.to_dict()
+        return {str(name): count for name, count in answer.items()}
     pairs = answer.rows() if hasattr(answer, "rows") else answer.to_numpy().tolist()
     return dict(pairs)
 

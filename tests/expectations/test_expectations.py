@@ -33,7 +33,8 @@ MakeFrame = Callable[[Table, Sequence[dict[str, Any]]], Any]
 
 def pandas_frame(table: Table, rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     full = [row(table, **values) for values in rows]
-    return pa.Table.from_pylist(full, schema=arrow_schema(table)).to_pandas()
+    built: pd.DataFrame = pa.Table.from_pylist(full, schema=arrow_schema(table)).to_pandas()
+    return built
 
 
 @pytest.fixture(params=["pandas", "spark"])
@@ -54,7 +55,7 @@ def broken(frame: Any, table: Table, results: Path, *extra: checks.Check) -> lis
 
 class TestStructure:
     def test_a_frame_as_declared_passes(self, make: MakeFrame, tmp_path: Path) -> None:
-        rows = [{"event_id": "a", "value": 0.5}, {"event_id": "b"}]
+        rows: list[dict[str, Any]] = [{"event_id": "a", "value": 0.5}, {"event_id": "b"}]
 
         verdict = validate(
             make(SILVER_INTERACTIONS, rows), SILVER_INTERACTIONS, run_date=NIGHT, results=tmp_path
@@ -299,7 +300,7 @@ class TestChecks:
                 Column("part", "long", "d", nullable=True),
             ),
         )
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"id": "a", "rank": None, "total": None, "part": None},
             {"id": "b", "rank": 1, "total": 1, "part": 1},
         ]

@@ -48,7 +48,7 @@ def test_types_of_pandas_columns() -> None:
             "double": [0.5, None],
             "boolean": [True, False],
             "date": [pd.Timestamp("2024-01-02").date(), None],
-            "timestamp": pd.to_datetime(["2024-01-02", None], utc=True),
+            "timestamp": pd.to_datetime(pd.Series(["2024-01-02", None]), utc=True),
             "array<string>": [["x"], []],
             "null": [None, None],
             "mixed": ["x", 1],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from expectations import checks
 from expectations.gate import build_data_docs, validate
@@ -169,6 +169,7 @@ def test_nothing_personal_is_kept_or_said(
         ),
     )
     rows = [{"name": name, "phone": phone, "weight": -float(phone)}] * 3
+    bad: DataFrame | pd.DataFrame
     if engine == "spark":
         spark: SparkSession = request.getfixturevalue("spark")
         bad = frame(spark, table, rows)

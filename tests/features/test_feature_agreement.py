@@ -4,6 +4,7 @@ from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
+from pyspark.sql import SparkSession
 
 from features.user_item_features import user_item_features
 from lakehouse.tables import SILVER_INTERACTIONS
@@ -24,7 +25,7 @@ SHARED = {
 }
 
 
-def test_spark_and_memory_agree_on_recency_and_frequency(spark):
+def test_spark_and_memory_agree_on_recency_and_frequency(spark: SparkSession) -> None:
     random = np.random.default_rng(3)
     picked = random.choice(4 * 3 * 200, size=300, replace=False)
     user, item, age = picked % 4, picked // 4 % 3, picked // 12 + 1

@@ -35,20 +35,22 @@ def executable(path: Path, script: str) -> Path:
     return path
 
 
-def test_no_python_is_named_with_the_remedy(setup):
+def test_no_python_is_named_with_the_remedy(setup: ModuleType) -> None:
     with pytest.raises(
         setup.SetupError, match=r"^no Python 3\.13, 3\.12 or 3\.11 with venv on PATH, .*apt-get"
     ):
         setup.find_python()
 
 
-def test_the_newest_python_wins_wherever_it_is(setup, tmp_path):
+def test_the_newest_python_wins_wherever_it_is(setup: ModuleType, tmp_path: Path) -> None:
     executable(tmp_path / "bin" / "python3", "echo 3.12")
     newest = executable(tmp_path / "pyenv" / "versions" / "3.13.1" / "bin" / "python", "echo 3.13")
     assert setup.find_python() == (str(newest), "3.13")
 
 
-def test_python_3_11_without_a_compiler_or_its_headers_is_refused(setup, tmp_path):
+def test_python_3_11_without_a_compiler_or_its_headers_is_refused(
+    setup: ModuleType, tmp_path: Path
+) -> None:
     python = executable(tmp_path / "bin" / "python3", "echo 3.11")
     with pytest.raises(setup.SetupError, match=r"needs a C compiler .*install gcc"):
         setup.find_python()
@@ -61,25 +63,31 @@ def test_python_3_11_without_a_compiler_or_its_headers_is_refused(setup, tmp_pat
     assert setup.find_python() == (str(python), "3.11")
 
 
-def test_a_python_that_cannot_make_environments_is_passed_over(setup, tmp_path):
+def test_a_python_that_cannot_make_environments_is_passed_over(
+    setup: ModuleType, tmp_path: Path
+) -> None:
     no_venv = 'case "$2" in *ensurepip*) exit 1 ;; *) echo 3.13 ;; esac'
     executable(tmp_path / "bin" / "python3", no_venv)
     with pytest.raises(setup.SetupError, match="with venv"):
         setup.find_python()
 
 
-def test_an_interpreter_that_does_not_start_is_passed_over(setup, tmp_path):
+def test_an_interpreter_that_does_not_start_is_passed_over(
+    setup: ModuleType, tmp_path: Path
+) -> None:
     executable(tmp_path / "bin" / "python3.13", "exit 127")
     good = executable(tmp_path / "bin" / "python3.12", "echo 3.12")
     assert setup.find_python() == (str(good), "3.12")
 
 
-def test_no_java_is_named_with_the_remedy(setup):
+def test_no_java_is_named_with_the_remedy(setup: ModuleType) -> None:
     with pytest.raises(setup.SetupError, match=r"needs Java 17 or 21, found no Java: .*apt-get"):
         setup.find_java()
 
 
-def test_a_wrong_java_is_named_and_a_right_one_found_beside_it(setup, tmp_path):
+def test_a_wrong_java_is_named_and_a_right_one_found_beside_it(
+    setup: ModuleType, tmp_path: Path
+) -> None:
     executable(tmp_path / "jvm" / "old" / "bin" / "java", "echo 'openjdk version \"11.0.2\"' >&2")
     with pytest.raises(setup.SetupError, match="found Java 11: install one"):
         setup.find_java()
@@ -88,7 +96,9 @@ def test_a_wrong_java_is_named_and_a_right_one_found_beside_it(setup, tmp_path):
     assert setup.find_java() == str(right)
 
 
-def test_a_jar_must_have_the_locked_checksum(setup, tmp_path, monkeypatch):
+def test_a_jar_must_have_the_locked_checksum(
+    setup: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lock = tmp_path / "jars.lock"
     lock.write_text(f"{hashlib.sha256(b'right').hexdigest()}  delta.jar\n")
     monkeypatch.setattr(setup, "JARS_LOCK", lock)
@@ -101,7 +111,9 @@ def test_a_jar_must_have_the_locked_checksum(setup, tmp_path, monkeypatch):
     setup.check_jars(tmp_path)
 
 
-def test_what_is_missing_is_a_line_each_and_exit_code_1(setup, capsys, monkeypatch):
+def test_what_is_missing_is_a_line_each_and_exit_code_1(
+    setup: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sys.argv", ["setup.py", "redis"])
     assert setup.main() == 1
     java, python, redis = capsys.readouterr().err.splitlines()
@@ -112,7 +124,7 @@ def test_what_is_missing_is_a_line_each_and_exit_code_1(setup, capsys, monkeypat
 
 # What a small system has of the commands that are called; apt-get is made below.
 TOOLS = ("sh", "bash", "make", "dirname", "tr", "sort", "cat", "chmod", "cp")
-RELEASES = {
+RELEASES: dict[str, tuple[set[str], str]] = {
     "Debian 13": (
         {"python3", "python3.13", "openjdk-21-jre-headless"},
         "openjdk-21-jre-headless python3 python3.13 python3.13-venv redis-server",
@@ -170,7 +182,7 @@ esac""",
 
 
 @pytest.mark.parametrize("release", RELEASES)
-def test_a_bare_machine_gets_what_it_lacks_after_a_word(tmp_path, release):
+def test_a_bare_machine_gets_what_it_lacks_after_a_word(tmp_path: Path, release: str) -> None:
     known, packages = RELEASES[release]
     machine = Machine(tmp_path, known)
     done = machine.make("test")
@@ -184,7 +196,7 @@ def test_a_bare_machine_gets_what_it_lacks_after_a_word(tmp_path, release):
     ]
 
 
-def test_the_demo_needs_no_redis(tmp_path):
+def test_the_demo_needs_no_redis(tmp_path: Path) -> None:
     machine = Machine(tmp_path, RELEASES["Debian 13"][0])
     machine.make("demo")
     assert machine.calls[1] == (
@@ -201,8 +213,8 @@ def test_the_demo_needs_no_redis(tmp_path):
     ],
 )
 def test_where_nothing_may_be_installed_one_line_says_what_would(
-    tmp_path, user, environment, reason, sudo
-):
+    tmp_path: Path, user: str, environment: dict[str, str], reason: str, sudo: str
+) -> None:
     known, packages = RELEASES["Debian 13"]
     machine = Machine(tmp_path, known, user)
     done = machine.make("test", **environment)
@@ -214,7 +226,7 @@ def test_where_nothing_may_be_installed_one_line_says_what_would(
     )
 
 
-def test_a_mirror_that_cannot_be_reached_is_named(tmp_path):
+def test_a_mirror_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
     machine = Machine(tmp_path, set())
     (tmp_path / "offline").touch()
     done = machine.make("setup")
@@ -224,8 +236,11 @@ def test_a_mirror_that_cannot_be_reached_is_named(tmp_path):
 
 
 def test_set_up_lets_the_system_s_packages_bring_only_what_is_missing(
-    setup, tmp_path, monkeypatch, capfd
-):
+    setup: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.setattr("sys.argv", ["setup.py", "redis"])
     executable(tmp_path / "bin" / "python3", "echo 3.12")
     executable(tmp_path / "bin" / "redis-server", "exit 0")
@@ -237,7 +252,7 @@ def test_set_up_lets_the_system_s_packages_bring_only_what_is_missing(
     assert captured.err == "setup: nothing was set up (reason above).\n"
 
 
-def test_every_command_writes_for_its_owner_alone_and_closes_what_was_open(tmp_path):
+def test_every_command_writes_for_its_owner_alone_and_closes_what_was_open(tmp_path: Path) -> None:
     for name in ("run", "env.sh"):
         (tmp_path / "infra").mkdir(exist_ok=True)
         shutil.copy(ROOT / "infra" / name, tmp_path / "infra" / name)

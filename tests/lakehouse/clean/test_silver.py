@@ -316,7 +316,7 @@ def test_an_event_is_the_same_however_it_is_written(judged: Judge) -> None:
 
 
 def test_items_are_trimmed_and_their_tags_sorted(spark: SparkSession) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "item_id": " 1",
             "title": " A ",

@@ -113,5 +113,7 @@ def test_an_interrupted_batch_has_no_partition() -> None:
 def test_an_interrupted_batch_of_an_unknown_source_is_refused() -> None:
     with pytest.raises(DataError, match="source orders has files in"):
         interrupted([registered("a")], {}, {"bronze.events": {}}, until=FIRST)
-    written = {"bronze.events": {("2024-01-02", "2024-01-02-batch"): 5}}
+    written: dict[str, dict[tuple[str, ...], int]] = {
+        "bronze.events": {("2024-01-02", "2024-01-02-batch"): 5}
+    }
     assert interrupted([registered("a")], {}, written, until=FIRST) == []

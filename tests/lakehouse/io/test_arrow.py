@@ -94,7 +94,7 @@ def test_a_flipped_bit_is_harmless_or_named(tmp_path: Path, is_checkpointed: boo
         kept = path.read_bytes()
         for place in random.integers(len(kept), size=20):
             damaged = bytearray(kept)
-            damaged[place] ^= 1 << random.integers(8)
+            damaged[place] ^= 1 << int(random.integers(8))
             path.write_bytes(damaged)
             try:
                 assert content() == whole

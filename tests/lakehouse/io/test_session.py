@@ -20,7 +20,7 @@ except InfrastructureError as error:
 """
 
 
-def test_a_jvm_that_is_killed_is_an_infrastructure_failure():
+def test_a_jvm_that_is_killed_is_an_infrastructure_failure() -> None:
     done = subprocess.run(
         [sys.executable, "-c", DYING],
         cwd=ROOT,

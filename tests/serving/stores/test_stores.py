@@ -158,7 +158,8 @@ class StoreConformance:
             records += [record for record in one if record[0] != key("fallback", "")]
         _, fallback = make_release(NEW, [])
         records = sorted(records + fallback)
-        manifest = replace(manifest, **_summary_fields(records))
+        summary = summarise(records)
+        manifest = replace(manifest, records=summary.records, checksum=summary.checksum)
         publish(store, manifest, records, keep=2)
 
         for user in users:
@@ -353,11 +354,6 @@ def flipped(content: bytes) -> Iterator[bytes]:
     """The content with one bit wrong, once for every byte."""
     for place, byte in enumerate(content):
         yield content[:place] + bytes([byte ^ 1 << place % 8]) + content[place + 1 :]
-
-
-def _summary_fields(records: list[tuple[bytes, bytes]]) -> dict[str, object]:
-    summary = summarise(records)
-    return {"records": summary.records, "checksum": summary.checksum}
 
 
 class TestLmdb(StoreConformance):
