@@ -43,7 +43,7 @@ bench: setup ## Run the benchmarks and print their tables
 	@for file in benchmarks/*.py; do $(RUN) python $$file || exit 1; done
 
 quality: setup ## Measure every method on four dates of the demo's data (docs/quality.md; 10 minutes)
-	@$(RUN) topshelf quality
+	@$(RUN) python -m benchmarks.quality
 
 notebook: setup ## Execute the notebooks in place (after `make demo`)
 	@$(RUN) jupyter execute --inplace notebooks/*.ipynb

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Column, Table
 
+from benchmarks.quality.complete_journey import ShopData, read_shop
 from jobs.config.settings import Settings, load
 from jobs.night.recipes import recipe
-from jobs.research.shop_data import ShopData, read_shop
 from jobs.steps.demo_data import data_folder
 from models.evaluation.bootstrap import paired_bootstrap
 from models.evaluation.protocol import evaluate, task

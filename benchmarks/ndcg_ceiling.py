@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.table import Column, Table
 from sklearn.isotonic import IsotonicRegression
 
+from benchmarks.quality.complete_journey import read_shop
+from benchmarks.quality.measure import cuts
 from jobs.config.settings import load
-from jobs.research.quality import cuts
-from jobs.research.shop_data import read_shop
 from jobs.steps.demo_data import data_folder
 from models.evaluation import metrics
 from models.evaluation.protocol import task

@@ -92,35 +92,32 @@ def tune(
 
 
 @app.command()
-def quality(
+def backtest(
+    run_date: RunDate,
     config: ConfigFile,
-    out: Annotated[Path, typer.Option(help="Folder of quality.json and quality.md.")] = Path(
-        "docs"
-    ),
-    lists: Annotated[Path, typer.Option(help="Folder of the lists, as Parquet.")] = Path(
-        ".topshelf/quality"
-    ),
-    cut: Annotated[
-        list[str] | None, typer.Option(metavar="YYYY-MM-DD", help="Only this cut (repeatable).")
-    ] = None,
+    cuts: Annotated[
+        str, typer.Option(metavar="DAY,DAY,...", help="First days of the test windows.")
+    ],
     methods: Methods = None,
+    *,
+    future: Future = False,
 ) -> None:
-    """Measure all methods on four dates of Complete Journey.
+    """Judge methods on several past dates.
 
-    What a night would publish is measured too. Writes quality.json, quality.md and every list.
+    At each date methods learn from what was before, are chosen as a night chooses, and judged by
+    the days after it. Tracked in an MLflow experiment apart from the nights'; changes no release.
     """
     from jobs.night import recipes
-    from jobs.research import quality as job
-    from jobs.steps import demo_data
+    from jobs.research import backtest as job
 
-    with explaining("quality"):
-        settings = load_settings(config)
-        job.run(
-            settings,
-            data=demo_data.data_folder(),
-            out=out,
-            lists=lists,
-            at=job.cuts(settings, [parse_date(text, "--cut") for text in cut or ()]),
-            methods=recipes.chosen_methods(methods),
+    with explaining("backtest"):
+        settings, last = load_settings(config), night(run_date, future=future)
+        starts = [parse_date(text.strip(), "--cuts") for text in cuts.split(",")]
+        print_content(
+            job.run(
+                settings,
+                run_date=last,
+                cuts=job.cuts_of(settings, last, starts),
+                methods=recipes.chosen_methods(methods),
+            )
         )
-        print(f"topshelf quality: {out / 'quality.md'}, {out / 'quality.json'}, lists in {lists}")

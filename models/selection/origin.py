@@ -67,16 +67,21 @@ class Origin:
 
     @classmethod
     def at(
-        cls, cut: Cut, interactions: Interactions, context: Callable[[date], Context]
+        cls,
+        cut: Cut,
+        interactions: Interactions,
+        context: Callable[[date], Context],
+        protocols: Sequence[Protocol] = PROTOCOLS,
     ) -> "Origin":
-        """The origin of a cut, on all protocols; ``context`` gives what was known on a day."""
+        """The origin of a cut; ``context`` gives what was known on a day."""
         return cls.of(
             Nights(
                 interactions=interactions,
                 validation=context(cut.validation_start),
                 test=context(cut.start),
                 today=context(cut.end),
-            )
+            ),
+            protocols,
         )
 
 

@@ -197,8 +197,8 @@ def test_the_gate_s_refusal_has_a_code_of_its_own_and_is_reported(
             "topshelf train: --run-date 0001-01-01 is not between 1970-01-01 and 2200-12-31.",
         ),
         (
-            ["quality", "--cut", "2201-01-01"],
-            "topshelf quality: --cut 2201-01-01 is not between 1970-01-01 and 2200-12-31.",
+            ["backtest", *NIGHT, "--cuts", "2023-01-01,2201-01-01"],
+            "topshelf backtest: --cuts 2201-01-01 is not between 1970-01-01 and 2200-12-31.",
         ),
         (["train"], "Error: Missing option '--run-date'"),
         (["recommend"], "topshelf recommend: give either --run-date, or --history or --history-f"),

@@ -1,4 +1,4 @@
-"""The figures of ``topshelf quality``: what was judged, and the differences that matter."""
+"""The figures of ``make quality``: what was judged, and the differences that matter."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

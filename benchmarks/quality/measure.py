@@ -17,12 +17,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.quality.complete_journey import ShopData, read_shop
+from benchmarks.quality.page import page
+from benchmarks.quality.results import PUBLISHED, CutResult, Run, as_json
 from jobs.config.settings import MethodName, Settings
 from jobs.night.recipes import METHOD_NAMES, ON_ONE_MACHINE, recipe
 from jobs.night.resources import Cost, measured
-from jobs.research.quality_page import page
-from jobs.research.quality_results import PUBLISHED, CutResult, Run, as_json
-from jobs.research.shop_data import ShopData, read_shop
 from lakehouse.atomic import write_text
 from lakehouse.errors import ConfigurationError
 from models.core.interactions import UNKNOWN, Ids, Indices

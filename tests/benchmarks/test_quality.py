@@ -13,14 +13,14 @@ import pytest
 import pytrec_eval
 from typer.testing import CliRunner
 
-from jobs.cli.main import app
+from benchmarks.quality import measure
+from benchmarks.quality.__main__ import app
+from benchmarks.quality.complete_journey import read_shop
+from benchmarks.quality.measure import list_rows
+from benchmarks.quality.page import page
+from benchmarks.quality.results import CutResult, Run, as_json, overall, overall_gain
 from jobs.config.settings import MethodName, Settings, load
 from jobs.night.resources import Cost
-from jobs.research import quality
-from jobs.research.quality import list_rows
-from jobs.research.quality_page import page
-from jobs.research.quality_results import CutResult, Run, as_json, overall, overall_gain
-from jobs.research.shop_data import read_shop
 from lakehouse.errors import ConfigurationError
 from models.evaluation.protocol import PROTOCOLS, Evaluation
 from models.selection.backtest import best_simple, ranking
@@ -213,16 +213,16 @@ def test_a_missed_target_is_said_plainly(result: CutResult, ndcg: float, said: s
 
 
 def test_the_cuts_are_four_months_each_with_the_night_s_validation_window() -> None:
-    cuts = quality.cuts(load(CONFIG))
+    cuts = measure.cuts(load(CONFIG))
     assert [(cut.validation_start, cut.start, cut.end) for cut in cuts] == [
         (date(2017, 8, 4), date(2017, 9, 1), date(2017, 10, 1)),
         (date(2017, 9, 3), date(2017, 10, 1), date(2017, 11, 1)),
         (date(2017, 10, 4), date(2017, 11, 1), date(2017, 12, 1)),
         (date(2017, 11, 3), date(2017, 12, 1), date(2018, 1, 2)),
     ]
-    assert quality.cuts(load(CONFIG), [date(2017, 11, 1)]) == (cuts[2],)
+    assert measure.cuts(load(CONFIG), [date(2017, 11, 1)]) == (cuts[2],)
     with pytest.raises(ConfigurationError, match="no cut at 2017-11-02; there are 2017-09-01,"):
-        quality.cuts(load(CONFIG), [date(2017, 11, 2)])
+        measure.cuts(load(CONFIG), [date(2017, 11, 2)])
 
 
 def test_lists_are_rows_from_rank_1_without_empty_places() -> None:
@@ -316,7 +316,7 @@ def test_quality_from_end_to_end(settings: Settings, delivered: Path, tmp_path: 
     start = shop.AS_OF
     cut = Cut(start - timedelta(days=20), start, start + timedelta(days=20))
     methods: tuple[MethodName, ...] = ("ease", "lightfm")
-    results = quality.run(
+    results = measure.run(
         settings,
         data=delivered,
         out=tmp_path,
@@ -370,6 +370,6 @@ def test_a_wrong_call_of_quality_is_one_line() -> None:
         (["--cut", "2017-09-02"], "no cut at 2017-09-02; there are 2017-09-01, 2017-10-01,"),
         (["--methods", "nearest"], "no method 'nearest'; there are popularity,"),
     ):
-        done = CliRunner().invoke(app, ["quality", "--config", str(CONFIG), *arguments])
+        done = CliRunner().invoke(app, ["--config", str(CONFIG), *arguments])
         assert done.exit_code == 2
         assert done.stderr.startswith(f"topshelf quality: {said}")

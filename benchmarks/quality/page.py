@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from jobs.research.quality_results import PUBLISHED, CutResult, Run, overall, overall_gain
+from benchmarks.quality.results import PUBLISHED, CutResult, Run, overall, overall_gain
 from models.evaluation.bootstrap import Difference
 from models.evaluation.protocol import COLD_ITEM_DAYS, COLD_USER_DAYS, PROTOCOLS, Protocol
 from models.selection.backtest import best_simple, ranking

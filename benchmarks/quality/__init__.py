@@ -1,0 +1,1 @@
+"""How good the lists are, on four dates of Complete Journey: `docs/quality.md`."""
