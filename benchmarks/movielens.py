@@ -154,11 +154,12 @@ def recipes() -> Iterator[Recipe]:
         yield Recipe("implicit_als", {"factors": factors})
     attributes = {
         "user_columns": ["age", "gender", "occupation"],
+        "user_bands": [],
         "item_columns": ["tags", "category"],
     }
     for epochs in (5, 20):
         lightfm = {"components": 32, "max_epochs": epochs}
-        yield Recipe("hybrid_lightfm", lightfm)
+        yield Recipe("lightfm", lightfm)
         yield Recipe("hybrid_lightfm", lightfm | attributes)
     for days, nights in ((7, 8), (14, 6), (28, 3)):
         yield Recipe("two_stage", {"label_days": days, "nights": nights, "popularity_penalty": 0.0})

@@ -43,7 +43,10 @@ class Step:
 
     ``reads`` and ``writes`` are tables of the lake; a step that writes any waits for its turn with
     it. ``always_runs`` is for a step that runs whatever became of those before it, and has no say
-    in whether the night succeeded. A step outside of the nights has no group.
+    in whether the night succeeded. ``checks_models`` is for a step before which the methods and
+    their parameters in the configuration are checked, which takes seconds: those that work with
+    models, and the first, so that a mistake costs no hour. A step outside of the nights has no
+    group.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Step:
     reads: tuple[Table, ...] = ()
     writes: tuple[Table, ...] = ()
     always_runs: bool = False
+    checks_models: bool = False
 
     @property
     def module(self) -> str:
@@ -67,6 +71,7 @@ STEPS: Final = (
         group="bronze",
         needs_spark=True,
         writes=(BRONZE_FILES, BRONZE_EVENTS, BRONZE_ITEMS, BRONZE_USERS),
+        checks_models=True,
     ),
     Step(
         "clean",
@@ -96,12 +101,14 @@ STEPS: Final = (
         "Train, evaluate and register the models.",
         group="model",
         reads=MODEL_INPUTS,
+        checks_models=True,
     ),
     Step(
         "gate",
         "Let the challenger pass, or refuse it (exit code 99).",
         group="model",
         reads=MODEL_INPUTS,
+        checks_models=True,
     ),
     Step(
         "recommend",
@@ -109,6 +116,7 @@ STEPS: Final = (
         group="serving",
         reads=MODEL_INPUTS,
         writes=(RECOMMENDATIONS,),
+        checks_models=True,
     ),
     Step(
         "publish",

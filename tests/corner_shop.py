@@ -48,6 +48,8 @@ excluded_departments = ["FUEL"]
 [train]
 test_days = 7
 validation_days = 7
+
+[models.hybrid_lightfm]
 components = 4
 max_epochs = 2
 

@@ -37,8 +37,9 @@ from models.tracking.registry import ModelVersion, Provenance
 from tests.rows import row
 
 NIGHT = date(2024, 3, 1)
-TRAIN = {"test_days": 7, "validation_days": 7, "components": 4, "max_epochs": 2, "patience": 1}
-
+TRAIN = {"test_days": 7, "validation_days": 7}
+SMALL = {"components": 4, "max_epochs": 2, "patience": 1}
+MODELS = {"lightfm": SMALL, "hybrid_lightfm": SMALL}
 
 POPULARITY = Recipe("popularity", {"popularity_half_life_days": 30.0})
 COUNTS = Recipe("decayed_counts", {"popularity_half_life_days": 30.0, "half_life_days": 120.0})
@@ -58,6 +59,7 @@ def settings_in(
     folder: Path,
     *,
     train: Mapping[str, Any] | None = None,
+    models: Mapping[str, Mapping[str, Any]] | None = None,
     gate: Mapping[str, Any] | None = None,
     size: int = 3,
 ) -> Settings:
@@ -65,7 +67,11 @@ def settings_in(
     database = folder / "mlflow.db"
     if not database.exists():
         database.write_bytes(_empty_database())
-    sections = {"train": TRAIN | dict(train or {}), "gate": gate or {}}
+    sections = {
+        "train": TRAIN | dict(train or {}),
+        "gate": gate or {},
+        **{f"models.{name}": fields for name, fields in (MODELS | dict(models or {})).items()},
+    }
     lines = [
         line
         for section, fields in sections.items()

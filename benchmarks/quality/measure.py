@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 
 from benchmarks.quality.complete_journey import ShopData, read_shop
 from benchmarks.quality.page import page
-from benchmarks.quality.results import PUBLISHED, CutResult, Run, as_json
-from jobs.config.settings import MethodName, Settings
-from jobs.night.recipes import METHOD_NAMES, ON_ONE_MACHINE, recipe
+from benchmarks.quality.results import CutResult, Run, as_json
+from jobs.config.settings import Settings
+from jobs.night.recipes import in_order, recipe
 from jobs.night.resources import Cost, measured
 from lakehouse.atomic import write_text
 from lakehouse.errors import ConfigurationError
@@ -29,7 +29,7 @@ from models.core.interactions import UNKNOWN, Ids, Indices
 from models.evaluation import segments
 from models.evaluation.protocol import PROTOCOLS, by_segment
 from models.lists.published import PERSONAL_LISTS
-from models.selection.backtest import backtest, published
+from models.selection.backtest import PUBLISHED, backtest, published
 from models.selection.choice import PRIMARY_METRIC
 from models.selection.origin import Cut, Origin
 from models.selection.trial import Outcome, choices
@@ -70,7 +70,7 @@ def run(
     out: Path,
     lists: Path,
     at: Sequence[Cut],
-    methods: Sequence[MethodName] = ON_ONE_MACHINE,
+    methods: Sequence[str],
 ) -> list[CutResult]:
     """Judge ``methods`` and what a night would publish ``at`` each cut.
 
@@ -79,7 +79,7 @@ def run(
     compete for publication, and are judged even if ``methods`` lacks them. Raises ``DataError``
     where a window has nobody to be judged by.
     """
-    names = [name for name in METHOD_NAMES if name in {*settings.train.methods, *methods}]
+    names = in_order([*settings.train.methods, *methods])
     with measured() as reading:
         shop = read_shop(settings, data)
     logger.info("%d lines read (%.0f s)", len(shop.interactions), reading.seconds)
@@ -100,7 +100,7 @@ def run(
 
 
 def _judge_cut(
-    settings: Settings, shop: ShopData, cut: Cut, names: Sequence[MethodName], lists: Path
+    settings: Settings, shop: ShopData, cut: Cut, names: Sequence[str], lists: Path
 ) -> CutResult:
     origin = Origin.at(cut, shop.interactions, shop.context)
     outcomes: dict[str, Outcome] = {}

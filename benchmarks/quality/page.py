@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from benchmarks.quality.results import PUBLISHED, CutResult, Run, overall, overall_gain
+from benchmarks.quality.results import CutResult, Run, overall, overall_gain
 from models.evaluation.bootstrap import Difference
 from models.evaluation.protocol import COLD_ITEM_DAYS, COLD_USER_DAYS, PROTOCOLS, Protocol
-from models.selection.backtest import best_simple, ranking
+from models.selection.backtest import PUBLISHED, best_simple, ranking
 from models.selection.choice import PRIMARY_METRIC
 
 COLUMNS: Final = ("map@10", "recall@10", "coverage@10", "novelty@10")

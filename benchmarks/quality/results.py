@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -11,13 +10,11 @@ import pandas as pd
 from jobs.night.resources import Cost
 from models.evaluation.bootstrap import Difference, paired_bootstrap
 from models.evaluation.protocol import PROTOCOLS, Protocol
-from models.selection.backtest import LIST_OF, gain, ranking
+from models.selection.backtest import LIST_OF, PUBLISHED, gain, ranking
 from models.selection.choice import PRIMARY_METRIC
 from models.selection.origin import Cut
 from models.selection.recipe import Recipe
 from models.selection.trial import Outcome
-
-PUBLISHED: Final = "published"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

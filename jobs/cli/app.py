@@ -113,11 +113,14 @@ def _today() -> date:
     return datetime.now(UTC).date()
 
 
-def load_settings(config: Path) -> "Settings":
-    """The configuration; refuses state that belongs to another shop."""
+def load_settings(config: Path, *, with_models: bool = True) -> "Settings":
+    """The configuration; refuses state that belongs to another shop.
+
+    Who needs no model spares the seconds of loading them: ``[models.*]`` is not looked at then.
+    """
     from jobs.config.settings import load
 
-    settings = load(config)
+    settings = load(config, with_models=with_models)
     for folder in settings.state_folders:
         check_owner(folder, settings.shop.name)
     return settings

@@ -27,7 +27,8 @@ EXIT_REFUSED = 99
 
 
 def _run(step: Step, config: Path, run_date: date) -> "JobReport":
-    report = run_step(step, load_settings(config), run_date)
+    settings = load_settings(config, with_models=step.checks_models)
+    report = run_step(step, settings, run_date)
     show(step.name, report)
     return report
 
@@ -87,6 +88,6 @@ def undo_night(run_date: RunDate, config: ConfigFile) -> None:
 
     with explaining("undo-night"):
         night = parse_date(run_date)
-        removed = job.undo_night(load_settings(config), night)
+        removed = job.undo_night(load_settings(config, with_models=False), night)
         rows = ", ".join(f"{name} {count:,}" for name, count in removed.items())
         print(f"topshelf undo-night: rows removed: {rows}")

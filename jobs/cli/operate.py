@@ -26,7 +26,8 @@ def demo_data(config: ConfigFile) -> None:
     from jobs.operate import demo
 
     with explaining("demo-data"):
-        show("demo-data", run_step(demo.DEMO_DATA, load_settings(config), demo.RUN_DATE))
+        settings = load_settings(config, with_models=False)
+        show("demo-data", run_step(demo.DEMO_DATA, settings, demo.RUN_DATE))
 
 
 @app.command()
@@ -57,7 +58,7 @@ def lookup(
     from jobs.operate import lookup as job
 
     with explaining("lookup"):
-        settings = load_settings(config)
+        settings = load_settings(config, with_models=False)
         print_content(job.lookup(settings, user, list_name.value, context))
 
 
@@ -67,7 +68,7 @@ def releases(config: ConfigFile) -> None:
     from jobs.operate import lookup as job
 
     with explaining("releases"):
-        print_content(job.releases(load_settings(config)))
+        print_content(job.releases(load_settings(config, with_models=False)))
 
 
 @app.command()
@@ -81,7 +82,8 @@ def rollback(
     from jobs.operate import lookup as job
 
     with explaining("rollback"):
-        print(f"topshelf rollback: {job.rollback(load_settings(config), to)}")
+        settings = load_settings(config, with_models=False)
+        print(f"topshelf rollback: {job.rollback(settings, to)}")
 
 
 @app.command()
@@ -95,7 +97,8 @@ def promote(
     from jobs.operate import promote as job
 
     with explaining("promote"):
-        done = job.promote(load_settings(config), version, who=who, why=why)
+        settings = load_settings(config, with_models=False)
+        done = job.promote(settings, version, who=who, why=why)
         print(f"topshelf promote: {done}")
 
 
@@ -113,7 +116,8 @@ def demote(
     from jobs.operate import promote as job
 
     with explaining("demote"):
-        done = job.demote(load_settings(config), who=who, why=why, to=to)
+        settings = load_settings(config, with_models=False)
+        done = job.demote(settings, who=who, why=why, to=to)
         print(f"topshelf demote: {done}")
 
 
@@ -123,7 +127,7 @@ def models(config: ConfigFile) -> None:
     from jobs.operate import promote as job
 
     with explaining("models"):
-        print_content(job.models(load_settings(config)))
+        print_content(job.models(load_settings(config, with_models=False)))
 
 
 @app.command()
@@ -135,7 +139,7 @@ def mlflow(
     from jobs.operate import mlflow_page as job
 
     with explaining("mlflow"):
-        job.serve(load_settings(config), port)
+        job.serve(load_settings(config, with_models=False), port)
 
 
 @app.command()

@@ -77,9 +77,9 @@ def tune(
     from jobs.research import tune as job
 
     with explaining("tune"):
-        if method not in job.TUNABLE:
+        if method not in (tunable := job.tunable()):
             raise ConfigurationError(
-                f"--method {method!r} cannot be tuned; give one of {', '.join(job.TUNABLE)}."
+                f"--method {method!r} cannot be tuned; give one of {', '.join(tunable)}."
             )
         report = job.run(
             load_settings(config),

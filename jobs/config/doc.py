@@ -1,9 +1,9 @@
 """The settings' declarations as Markdown, for people who write a configuration."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import NoneType
+from types import MappingProxyType, NoneType
 from typing import Any, Final, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
@@ -11,6 +11,8 @@ from pydantic import BaseModel, StringConstraints
 from pydantic.fields import FieldInfo
 
 from jobs.config.environment import OTHER_NAMES, sections_of, variable
+from jobs.config.methods import all_methods, knowing_methods
+from jobs.config.moved import setting
 from jobs.config.settings import Settings
 from lakehouse.ingest.sources import (
     REQUIRED_COLUMNS,
@@ -21,12 +23,18 @@ from lakehouse.ingest.sources import (
     SourceMapping,
     mappable_columns,
 )
+from models.core.parameters import shared_names
 
-# What to show of fields whose default is empty or absent.
+# What to show of methods' fields whose default is empty.
+METHOD_EXAMPLES: Final[dict[str, object]] = {
+    "further_sources": ["content"],
+    "user_columns": ["age", "income"],
+    "without": ["promotions"],
+}
+# What to show of other fields whose default is empty or absent.
 EXAMPLES: Final[dict[type[BaseModel], dict[str, object]]] = {
     sections_of(Settings)["shop"]: {"name": "my_shop"},
     sections_of(Settings)["features"]: {"excluded_departments": ["FUEL", "GIFT CARDS"]},
-    sections_of(Settings)["train"]: {"ranker_further_sources": ["content"]},
     sections_of(Settings)["recommend"]: {"contexts": ["store_id", "age"]},
     SourceMapping: {
         "name": "orders",
@@ -88,6 +96,13 @@ Any other name that begins with `TOPSHELF` is a mistake, except these:
 |---|---|
 """
 
+MODELS: Final = """
+## `[models.NAME]`
+
+One table for each method that is to be other than it is by itself; `[train] methods` says which of
+them a night tries. Variables: `TOPSHELF__MODELS__NAME__FIELD`.
+"""
+
 SOURCES: Final = """
 ## `[[sources]]`
 
@@ -99,7 +114,10 @@ events (somebody took something), items (the catalogue) or users (who they are).
 def config_doc() -> str:
     """The content of ``docs/configuration.md``: every setting with type, default and example."""
     parts = [HEAD]
-    for name, model in sections_of(Settings).items():
+    for name, model in sections_of(knowing_methods(Settings)).items():
+        if name == "models":
+            parts += _models()
+            continue
         parts.append(f"\n## `[{name}]`\n\n{_first_paragraph(model)}\n\n")
         parts.append(f"Variables: `{variable(name, 'FIELD')}`.\n\n")
         parts += _table(model)
@@ -115,9 +133,17 @@ def config_doc() -> str:
     return "".join(parts)
 
 
+def _models() -> Iterator[str]:
+    yield MODELS
+    for name, method in all_methods().items():
+        yield f"\n### `[models.{name}]`\n\n{_first_paragraph(method.Configuration)}\n\n"
+        yield from _table(method.Configuration, shared_names(method.Configuration))
+
+
 def example(model: type[BaseModel], name: str) -> object:
     """A value that the field takes: one chosen for the documentation, else its default."""
-    return EXAMPLES.get(model, {}).get(name, _default(model.model_fields[name]))
+    chosen = EXAMPLES.get(model, METHOD_EXAMPLES)
+    return chosen.get(name, _default(model.model_fields[name]))
 
 
 def toml(value: object) -> str:
@@ -131,11 +157,15 @@ def toml(value: object) -> str:
     return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
 
 
-def _table(model: type[BaseModel]) -> Iterator[str]:
+def _table(
+    model: type[BaseModel], shared: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[str]:
     yield "| field | type | default | meaning | example |\n|---|---|---|---|---|\n"
     for name, field in model.model_fields.items():
         default = _default(field)
         usual = "none" if default in (None, (), {}) else f"`{toml(default)}`"
+        if name in shared:
+            usual = _shared(shared[name])
         cells = (
             f"`{name}`",
             ", ".join([_type(field.annotation), *_bounds(field)]),
@@ -144,6 +174,13 @@ def _table(model: type[BaseModel]) -> Iterator[str]:
             f"`{name} = {toml(example(model, name))}`",
         )
         yield f"| {' | '.join(_escaped(cell) for cell in cells)} |\n"
+
+
+def _shared(name: str) -> str:
+    """Where a value comes from that all methods of a night share."""
+    if name == "user_attributes":
+        return "the sources' `attributes`"
+    return f"that of `{setting(('train', name))}`"
 
 
 def _default(field: FieldInfo) -> Any:  # noqa: ANN401 (a setting may be anything)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from jobs.config.environment import variable
+from jobs.config.moved import MOVED, setting
 from lakehouse.nearest import instead_of, nearest
 
 SHOWN_LENGTH: Final = 80
@@ -45,11 +46,11 @@ def told(
     error: ValidationError,
     settings: type[BaseModel],
     given: Mapping[str, Any],
-    from_environment: Mapping[str, Collection[str]],
+    from_environment: Collection[tuple[str, ...]],
 ) -> list[str]:
     """A line per mistake, ``place: rule``, with the value where it stands in the file.
 
-    ``from_environment`` names the fields, by section, whose values came from variables.
+    ``from_environment`` holds the places whose values came from variables.
     """
     found = error.errors(include_url=False)
     meant = {
@@ -66,9 +67,8 @@ def told(
             continue  # The mistyped name is told.
         if mistake["type"] == "too_short" and any(_within(other["loc"], place) for other in found):
             continue  # A wrong value of the list is told.
-        variables = from_environment.get(str(place[0]), ()) if place else ()
-        secret = len(place) > 1 and place[1] in variables
-        label = variable(str(place[0]), str(place[1])) if secret else _label(place, given)
+        secret = next((name for name in from_environment if place[: len(name)] == name), None)
+        label = variable(*secret) if secret else _label(place, given)
         value = "" if secret else _value(mistake, settings)
         lines += [f"{label}: {rule}{value}" for rule in _rule(mistake, settings).splitlines()]
     return lines
@@ -80,6 +80,8 @@ def _within(place: Place, outer: Place) -> bool:
 
 def _rule(mistake: ErrorDetails, settings: type[BaseModel]) -> str:
     kind, place, context = mistake["type"], mistake["loc"], mistake.get("ctx", {})
+    if kind == "extra_forbidden" and (new := MOVED.get(tuple(map(str, place)))):
+        return f"is {' or '.join(map(setting, new))} now"
     if kind == "extra_forbidden":
         return f"no such setting; {instead_of(str(place[-1]), _names(settings, place[:-1]))}"
     if kind == "missing":

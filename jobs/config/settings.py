@@ -17,22 +17,33 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    Strict,
     StringConstraints,
     ValidationError,
     ValidationInfo,
+    field_serializer,
     field_validator,
     model_validator,
 )
 
-from jobs.config.environment import read_environment
+from jobs.config.environment import merged, read_environment
 from jobs.config.mistakes import told
 from lakehouse.errors import ConfigurationError
 from lakehouse.ingest.sources import Name, SourceMapping
 from lakehouse.ownership import LONGEST_NAME
+from models.core.parameters import (
+    MAX_DAYS,
+    CountsHalfLife,
+    Parameters,
+    PopularityHalfLife,
+    Real,
+    Seed,
+    Switch,
+    TestDays,
+    Threads,
+    Whole,
+)
 from serving.stores.opening import public_address
 
-MAX_DAYS: Final = 36_525  # A hundred years.
 # MLflow takes 250; the experiments of commands add a word.
 MAX_NAME: Final = 200
 TRACKING_ADDRESS: Final = re.compile(
@@ -41,34 +52,10 @@ TRACKING_ADDRESS: Final = re.compile(
     r"|(postgresql|mysql|mssql)(\+\w+)?://\S+"
 )
 
-MethodName: TypeAlias = Literal[
-    "popularity",
-    "decayed_counts",
-    "category_popularity",
-    "user_knn",
-    "item_knn",
-    "ease",
-    "implicit_als",
-    "spark_als",
-    "content_based",
-    "lightfm",
-    "hybrid_lightfm",
-    "two_stage",
-]
 EventType: TypeAlias = Literal["purchase", "rating", "view", "click", "cart"]
 
-Whole: TypeAlias = Annotated[int, Strict()]
-Real: TypeAlias = Annotated[float, Strict()]
-Switch: TypeAlias = Annotated[bool, Strict()]
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True
-    )
-
-
-class Shop(_Section):
+class Shop(Parameters):
     """Whose data these are."""
 
     name: Annotated[Name, StringConstraints(max_length=LONGEST_NAME)] = Field(
@@ -78,7 +65,7 @@ class Shop(_Section):
     )
 
 
-class Paths(_Section):
+class Paths(Parameters):
     """Where things lie; relative paths start at the current folder."""
 
     lake: Path = Field(
@@ -97,7 +84,7 @@ class Paths(_Section):
     )
 
 
-class Quality(_Section):
+class Quality(Parameters):
     """Bounds of the gates; shares are between 0 and 1."""
 
     volume_warn_ratio: Real = Field(
@@ -132,7 +119,7 @@ class Quality(_Section):
     )
 
 
-class Features(_Section):
+class Features(Parameters):
     """What counts as a sign of interest, and what may be recommended."""
 
     event_types: tuple[EventType, ...] = Field(
@@ -151,72 +138,41 @@ class Features(_Section):
     )
 
 
-class Train(_Section):
-    """Windows and hyper-parameters of the nightly training."""
+class Train(Parameters):
+    """Windows of the nightly training, the methods tried, and what all of them share."""
 
-    methods: tuple[MethodName, ...] = Field(
+    methods: tuple[str, ...] = Field(
         default=("popularity", "decayed_counts", "two_stage", "hybrid_lightfm"),
         min_length=1,
         description="Methods that a night tries for each list; the first of equals is published.",
     )
-    seed: Whole = Field(default=42, ge=0, le=2**32 - 1, description="Seed of everything random.")
-    threads: Whole = Field(
-        default=1, ge=1, le=1024, description="LightFM threads; more than one is not deterministic."
-    )
-    test_days: Whole = Field(default=28, ge=1, le=3650, description="Length of the test window.")
+    seed: Seed = 42
+    threads: Threads = 1
+    test_days: TestDays = 28
     validation_days: Whole = Field(
         default=28, ge=1, le=3650, description="Length of the validation window."
     )
-    popularity_half_life_days: Real = Field(
-        default=30.0, gt=0, le=MAX_DAYS, description="Popularity's memory."
-    )
-    counts_half_life_days: Real = Field(
-        default=120.0, gt=0, le=MAX_DAYS, description="A user's counts' memory."
-    )
-    components: Whole = Field(default=64, ge=1, le=4096, description="LightFM dimensions.")
-    max_epochs: Whole = Field(
-        default=15, ge=1, le=10_000, description="LightFM passes over the data at most."
-    )
-    patience: Whole = Field(
-        default=2, ge=1, le=10_000, description="Stop after so many epochs without a gain."
-    )
-    learning_rate: Real = Field(
-        default=0.1, gt=0, le=10, description="LightFM (Adagrad) learning rate."
-    )
+    popularity_half_life_days: PopularityHalfLife = 30.0
+    counts_half_life_days: CountsHalfLife = 120.0
     warm_start: Switch = Field(
         default=False, description="LightFM goes on from the last night trained with this."
-    )
-    ranker_nights: Whole = Field(
-        default=3,
-        ge=1,
-        le=100,
-        description="Past nights, `test_days` apart, that the ranker learns from.",
-    )
-    ranker_rounds: Whole = Field(
-        default=100, ge=1, le=100_000, description="Trees of each of its boosters."
-    )
-    ranker_learning_rate: Real = Field(default=0.08, gt=0, le=1, description="Their step.")
-    ranker_leaves: Whole = Field(default=31, ge=2, le=131_072, description="Leaves of a tree.")
-    ranker_popularity_penalty: Real = Field(
-        default=0.1,
-        ge=0,
-        le=100,
-        description="Taken off a score for each factor e of an item's buyers.",
-    )
-
-    ranker_further_sources: tuple[Literal["lightfm", "content"], ...] = Field(
-        default=(), description="Methods that propose new items besides the usual ones."
     )
 
     @field_validator("methods")
     @classmethod
-    def _each_once(cls, methods: tuple[MethodName, ...]) -> tuple[MethodName, ...]:
+    def _each_once(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(methods)) < len(methods):
             raise ValueError("must name each method once")
         return methods
 
 
-class Gate(_Section):
+class Models(BaseModel):
+    """Parameters of methods, a table for each, not looked at (see ``jobs.config.methods``)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class Gate(Parameters):
     """What a challenger may do; lists are looked at up to their tenth place."""
 
     tolerance: Real = Field(
@@ -269,7 +225,7 @@ class Gate(_Section):
     )
 
 
-class Recommend(_Section):
+class Recommend(Parameters):
     """The lists that are served."""
 
     size: Whole = Field(default=20, ge=1, le=1000, description="Items per user and list.")
@@ -288,7 +244,7 @@ class Recommend(_Section):
     )
 
 
-class Serving(_Section):
+class Serving(Parameters):
     """Where releases go."""
 
     store: str = Field(
@@ -311,7 +267,7 @@ class Serving(_Section):
         return address
 
 
-class MLflow(_Section):
+class MLflow(Parameters):
     """Tracking and registry."""
 
     tracking_uri: str = Field(
@@ -353,10 +309,14 @@ class MLflow(_Section):
         return name
 
 
-NAMED_AFTER_SHOP: dict[str, type[_Section]] = {"paths": Paths, "serving": Serving, "mlflow": MLflow}
+NAMED_AFTER_SHOP: dict[str, type[Parameters]] = {
+    "paths": Paths,
+    "serving": Serving,
+    "mlflow": MLflow,
+}
 
 
-def _defaults_of_shop(section: type[_Section], shop: str) -> dict[str, object]:
+def _defaults_of_shop(section: type[Parameters], shop: str) -> dict[str, object]:
     """The section's defaults that hold ``{shop}``, with the name in its place."""
     defaults = {name: field.default for name, field in section.model_fields.items()}
     return {
@@ -366,7 +326,7 @@ def _defaults_of_shop(section: type[_Section], shop: str) -> dict[str, object]:
     }
 
 
-class Settings(_Section):
+class Settings(Parameters):
     """Everything a run depends on besides its run date and the data."""
 
     shop: Shop
@@ -375,6 +335,7 @@ class Settings(_Section):
     quality: Quality = Field(default_factory=Quality)
     features: Features = Field(default_factory=Features)
     train: Train = Field(default_factory=Train)
+    models: Models = Field(default_factory=Models)
     gate: Gate = Field(default_factory=Gate)
     recommend: Recommend = Field(default_factory=Recommend)
     serving: Serving = Field(default_factory=Serving)
@@ -402,6 +363,16 @@ class Settings(_Section):
             raise ValueError('sources: none has target = "events", so there is nothing to learn')
         return self
 
+    @field_serializer("models")
+    def _as_said(self, models: BaseModel) -> dict[str, Any]:
+        """Only what is said, whether or not the defaults are known."""
+        return models.model_dump(mode="json", exclude_unset=True)
+
+    def parameters(self, method: str) -> dict[str, Any]:
+        """What ``[models.METHOD]`` says, in JSON's types."""
+        said: dict[str, Any] = self._as_said(self.models).get(method, {})
+        return said
+
     @property
     def state_folders(self) -> tuple[Path, ...]:
         """The folders that hold one shop's state alone."""
@@ -424,23 +395,26 @@ class Settings(_Section):
         return hashlib.sha256(shaping.encode()).hexdigest()
 
 
-def load(path: Path) -> Settings:
+def load(path: Path, *, with_models: bool = True) -> Settings:
     """Read and check a configuration file and the environment's variables, which go before it.
 
-    Raises ``ConfigurationError`` naming every wrong field, the rule, and the value where it stands
-    in the file.
+    Without ``with_models`` the names of methods and ``[models.*]`` are not looked at, as knowing
+    them takes seconds. Raises ``ConfigurationError`` naming every wrong field, the rule, and the
+    value where it stands in the file.
     """
+    known = Settings
+    if with_models:
+        from jobs.config.methods import knowing_methods  # noqa: PLC0415 (it loads all methods)
+
+        known = knowing_methods(Settings)
     content = _read(path)
-    overrides = read_environment(os.environ, Settings)
-    given = dict(content)
-    for section, values in overrides.values.items():
-        before = content.get(section, {})
-        given[section] = before | values if isinstance(before, dict) else before
+    overrides = read_environment(os.environ, known)
+    given = merged(content, overrides.values)
     mistakes = []
     try:
-        settings = Settings.model_validate(given)
+        settings = known.model_validate(given)
     except ValidationError as error:
-        mistakes = told(error, Settings, given, overrides.values)
+        mistakes = told(error, known, given, overrides.places)
     if mistakes := [*mistakes, *overrides.mistakes]:
         lines = "".join(f"\n  {mistake}" for mistake in mistakes)
         raise ConfigurationError(f"{path} has {len(mistakes)} mistake(s):{lines}") from None

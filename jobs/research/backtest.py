@@ -13,7 +13,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from jobs.config.settings import MethodName, Settings
+from jobs.config.settings import Settings
 from jobs.night.inputs import read_night
 from jobs.night.recipes import recipe
 from jobs.night.resources import Cost, measured
@@ -50,7 +50,7 @@ def cuts_of(settings: Settings, run_date: date, starts: Sequence[date]) -> tuple
 
 
 def run(
-    settings: Settings, *, run_date: date, cuts: Sequence[Cut], methods: Sequence[MethodName]
+    settings: Settings, *, run_date: date, cuts: Sequence[Cut], methods: Sequence[str]
 ) -> Group:
     """Judge ``methods`` at each cut; a table per list.
 

@@ -8,7 +8,7 @@ from datetime import date
 import pandas as pd
 from rich.table import Table
 
-from jobs.config.settings import MethodName, Settings
+from jobs.config.settings import Settings
 from jobs.night.inputs import read_nights
 from jobs.night.recipes import recipe
 from jobs.night.resources import Cost, measured
@@ -31,7 +31,7 @@ COMMAND = "topshelf compare"
 UNKNOWN_GAIN = Difference(math.nan, math.nan, math.nan)
 
 
-def run(settings: Settings, *, run_date: date, methods: Sequence[MethodName]) -> Table:
+def run(settings: Settings, *, run_date: date, methods: Sequence[str]) -> Table:
     """Train ``methods`` as ``topshelf train`` does; the table of how they did on the test window.
 
     Each is a run of its own below the run ``compare RUN_DATE``, in an experiment apart from the

@@ -29,7 +29,7 @@ def run(settings: Settings, *, run_date: date) -> Table:
         nights = read_nights(settings, run.source.table_versions, run_date=run_date)
         window = nights.interactions.between(nights.test.as_of, nights.today.as_of)
         tasks = {name: task(name, nights.test, window) for name in PERSONAL_LISTS}
-        method = TwoStage(**recipe("two_stage", settings).parameters)
+        method = TwoStage(**recipe(TwoStage.kind, settings).parameters)
         values = feature_value(method, nights.test, tasks, seed=settings.train.seed)
         run.log.table("feature_value.json", values)
         run.log.figure("feature_value.png", feature_values(values, f"Night of {run_date}"))

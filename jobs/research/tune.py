@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final
 
+from jobs.config.methods import all_methods
 from jobs.config.settings import Settings
 from jobs.night.inputs import read_nights
 from jobs.night.job_report import JobReport, write_report
@@ -14,6 +15,7 @@ from jobs.night.recipes import recipe
 from jobs.night.resources import measured
 from jobs.research.experiments import experiment
 from lakehouse.atomic import write_text
+from models.core.parameters import Range, ranges
 from models.evaluation.bootstrap import Difference, paired_bootstrap
 from models.evaluation.protocol import Evaluation
 from models.lists.published import PERSONAL_LISTS
@@ -25,7 +27,6 @@ from models.selection.tuning import (
     Evaluations,
     Found,
     Parameters,
-    Range,
     Report,
     judge,
     relative,
@@ -43,29 +44,18 @@ COMMAND: Final = "topshelf tune"
 WINDOWS: Final = 2
 GAIN_PARTS: Final = {"": "mean", "_low": "low", "_high": "high"}
 
-Tunable: TypeAlias = Literal["two_stage", "hybrid_lightfm", "decayed_counts"]
-TUNABLE: Final[tuple[Tunable, ...]] = get_args(Tunable)
-# Fields of `[train]`.
-RANGES: Final[Mapping[Tunable, Mapping[str, Range]]] = {
-    "two_stage": {
-        "ranker_rounds": Range(40, 300, log=True),
-        "ranker_learning_rate": Range(0.02, 0.2, log=True),
-        "ranker_leaves": Range(8, 63, log=True),
-        "ranker_popularity_penalty": Range(0.0, 0.4),
-    },
-    "hybrid_lightfm": {
-        "components": Range(16, 96, log=True),
-        "learning_rate": Range(0.02, 0.3, log=True),
-    },
-    "decayed_counts": {"counts_half_life_days": Range(15.0, 365.0, log=True)},
-}
+
+def tunable() -> dict[str, Mapping[str, Range]]:
+    """The methods that say where to look for better parameters (``Range``), with these."""
+    found = {name: ranges(method.Configuration) for name, method in all_methods().items()}
+    return {name: of_method for name, of_method in found.items() if of_method}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Proposal:
     """What was found for a method: both parameters' measures on the newest window."""
 
-    method: Tunable
+    method: str
     run_date: date
     first_day: date
     last_day: date
@@ -106,7 +96,7 @@ class Proposal:
             "# They were chosen on these very days, so that less is to be expected of others.",
             "# Nothing uses this file: copy what you want to try; the gate decides.",
             "",
-            "[train]",
+            f"[models.{self.method}]",
             *(f"{name} = {value}" for name, value in found.best.items()),
         ]
         return "\n".join(lines) + "\n"
@@ -117,7 +107,7 @@ def proposal_path(runs: Path, run_date: date) -> Path:
     return runs / run_date.isoformat() / "proposal.toml"
 
 
-def run(settings: Settings, *, run_date: date, method: Tunable, trials: int) -> JobReport:
+def run(settings: Settings, *, run_date: date, method: str, trials: int) -> JobReport:
     """Make ``trials`` with other parameters of ``method`` and write a proposal.
 
     Only days before the night's test window are looked at. A search that was killed goes on where
@@ -183,7 +173,7 @@ class _Trials:
     settings: Settings
     registry: Registry
     source: Provenance
-    method: Tunable
+    method: str
     origins: Sequence[Origin]
     now: Sequence[Evaluations]
 
@@ -211,18 +201,18 @@ class _Trials:
 
 
 def _search(settings: Settings, source: Provenance, tried: _Trials, *, trials: int) -> Found:
-    ranges = RANGES[tried.method]
+    places, now = tunable()[tried.method], recipe(tried.method, settings).build().parameters
     return search(
         f"{source.run_date} {tried.method} {source.configuration[:8]}",
         settings.paths.runs / source.run_date.isoformat() / "tuning.journal",
-        ranges,
-        {name: getattr(settings.train, name) for name in ranges},
+        places,
+        {name: now[name] for name in places},
         tried,
         trials=trials,
         seed=settings.train.seed,
     )
 
 
-def _with(settings: Settings, method: Tunable, parameters: Parameters) -> Recipe:
-    train = settings.train.model_copy(update=dict(parameters))
-    return recipe(method, settings.model_copy(update={"train": train}))
+def _with(settings: Settings, method: str, parameters: Parameters) -> Recipe:
+    present = recipe(method, settings)
+    return replace(present, parameters={**present.parameters, **parameters})

@@ -24,7 +24,7 @@ from models.core.base import Lists
 from models.core.interactions import UNKNOWN, index_of
 from models.evaluation.bootstrap import Difference, paired_bootstrap
 from models.evaluation.protocol import Protocol
-from models.lists.catalogue import HEURISTICS
+from models.lists.catalogue import heuristics
 from models.lists.published import PERSONAL_LISTS, PUBLISHED_FOLDER, Published
 from models.recommenders.popularity import Popularity
 from models.selection.choice import PRIMARY_METRIC
@@ -199,34 +199,35 @@ def _list_figures(
     """The figures of one list; ``champion_ndcg`` are the users' values of the champion's recipe."""
     evidence, recipe = now.evidence, now.evidence.recipe_of(name)
     ndcg, method = evidence.ndcg[name], evidence.choice[name]
+    simple = heuristics()
     tried = sorted(
-        other for other, r in evidence.recipes.items() if r.kind in HEURISTICS and other != method
+        other for other, r in evidence.recipes.items() if r.kind in simple and other != method
     )
 
     def against(users: NDArray[np.bool_] | slice) -> tuple[Rival | None, list[Rival]]:
         """The champion's recipe and the heuristics on some of the users."""
         own = ndcg[method][users]
-        heuristics = [_rival(other, own, ndcg[other][users], seed) for other in tried]
+        rivals = [_rival(other, own, ndcg[other][users], seed) for other in tried]
         if before is None or champion_ndcg is None:
-            return None, heuristics
-        same = before.evidence.recipe_of(name) == recipe
-        return _rival(CHAMPION, own, champion_ndcg[users], seed, same=same), heuristics
+            return None, rivals
+        same = before.evidence.recipe_of(name).is_same_as(recipe)
+        return _rival(CHAMPION, own, champion_ndcg[users], seed, same=same), rivals
 
-    champion_recipe, heuristics = against(slice(None))
+    champion_recipe, rivals = against(slice(None))
     is_cold = evidence.active_days[name] <= limits.cold_days
-    cold_champion, cold_heuristics = against(is_cold)
-    best = sorted(cold_heuristics, key=lambda rival: -rival.ndcg)[:1]
+    cold_champion, cold_rivals = against(is_cold)
+    best = sorted(cold_rivals, key=lambda rival: -rival.ndcg)[:1]
     return ListFigures(
         list_name=name,
         challenger=now.served(name),
         ndcg=_mean(ndcg[method]),
-        heuristics=tuple(heuristics),
+        heuristics=tuple(rivals),
         cold=Segment(
             users=int(is_cold.sum()),
             ndcg=_mean(ndcg[method][is_cold]),
             rivals=(*best,) if cold_champion is None else (cold_champion, *best),
         ),
-        is_heuristic=recipe.kind in HEURISTICS,
+        is_heuristic=recipe.kind in simple,
         is_popularity=recipe.kind == Popularity.kind,
         champion=None if before is None else before.served(name),
         champion_recipe=champion_recipe,

@@ -97,7 +97,12 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
 
 
 def _log_inputs(log: TrackedRun, settings: Settings, versions: TableVersions) -> None:
-    parameters = {**settings.train.model_dump(), **settings.features.model_dump()}
+    of_methods = {
+        f"{tried.kind}.{name}": value
+        for tried in recipes(settings)
+        for name, value in tried.parameters.items()
+    }
+    parameters = {**settings.train.model_dump(), **of_methods, **settings.features.model_dump()}
     log.parameters({name: str(value) for name, value in parameters.items()})
     for table in ALL_TABLES:
         if table.full_name in versions:

@@ -1,18 +1,20 @@
 """The interface of every recommender, and what all of ours share: masks, fallback, saving."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from scipy import sparse
 
-from lakehouse.errors import DataError
+from lakehouse.errors import ConfigurationError, DataError
 from models.core import storage
 from models.core.context import Context
 from models.core.interactions import UNKNOWN, Ids, Indices
+from models.core.parameters import Parameters, PopularityHalfLife, sentences
 from models.core.topn import Ranked
 
 FALLBACK_SOURCE = "popularity"
@@ -152,22 +154,39 @@ class Known:
         )
 
 
-@dataclass(kw_only=True, eq=False)
 class BaseRecommender(ABC):
-    """A recommender with its parameters as fields; subclasses learn and rank, this does the rest.
+    """A recommender with its ``configuration``; subclasses learn and rank, this does the rest.
 
-    ``popularity_half_life_days`` is the memory of the popularity that fills up short lists and
-    serves users without any. Subclasses mark learnt fields by ``init=False``.
+    A subclass registers itself (``models.core.registration``) and extends ``Configuration``, which
+    declares every parameter with type, bounds, default and meaning.
     """
 
     kind: ClassVar[str]
+    # What anybody would try first: a method that takes more than these has to be surely better.
+    is_heuristic: ClassVar[bool] = False
+    # Whether it takes so much that it doesn't count as simple where gains are told.
+    is_elaborate: ClassVar[bool] = False
+    # Whether commands that try all methods leave it out.
+    only_when_named: ClassVar[bool] = False
 
-    popularity_half_life_days: float = 30.0
-    _known: Known | None = field(init=False, repr=False, default=None)
+    class Configuration(Parameters):
+        """Popularity fills up short lists, and serves users without any."""
+
+        popularity_half_life_days: PopularityHalfLife = 30.0
+
+    configuration: Configuration
+
+    def __init__(self, **parameters: object) -> None:
+        """Raise ``ConfigurationError`` for an unknown or wrong parameter."""
+        try:
+            self.configuration = self.Configuration.model_validate(parameters)
+        except ValidationError as error:
+            raise ConfigurationError(f"method {self.kind}: {sentences(error)}") from None
+        self._known: Known | None = None
 
     @property
     def name(self) -> str:
-        """Name in tables, metrics and lists; the kind, unless a subclass says more."""
+        """Name in tables, metrics and lists."""
         return self.kind
 
     @property
@@ -192,7 +211,16 @@ class BaseRecommender(ABC):
     @property
     def parameters(self) -> dict[str, Any]:
         """The parameters by name, as JSON takes them."""
-        return {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.init}
+        return self.configuration.model_dump(mode="json")
+
+    @property
+    def is_deterministic(self) -> bool:
+        """Whether fitting again gives an equal model."""
+        return True
+
+    def changed(self, **parameters: object) -> Self:
+        """An unfitted recommender with other values of some parameters."""
+        return type(self)(**{**self.parameters, **parameters})
 
     def fit(self, context: Context) -> Self:
         """Learn from ``context``. Raises ``DataError`` where it has no event."""
@@ -207,7 +235,7 @@ class BaseRecommender(ABC):
                 f"{self.name}: no events before {context.as_of} to learn from. Check the run date "
                 "and that the nights before it were loaded."
             )
-        self._known = Known.of(context, self.popularity_half_life_days)
+        self._known = Known.of(context, self.configuration.popularity_half_life_days)
 
     def recommend(
         self,
@@ -265,7 +293,7 @@ class BaseRecommender(ABC):
             raise DataError(f"{folder} holds a model of kind {stored.kind!r}, not {cls.kind!r}")
         try:
             model = cls(**stored.parameters)
-        except TypeError as error:
+        except ConfigurationError as error:
             raise DataError(
                 f"the model in {folder} was saved by another version of this code: {error}. Train "
                 "again."

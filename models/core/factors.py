@@ -1,6 +1,5 @@
 """Methods that learn a vector for each user and item, ranked by our own top-N."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,12 +14,11 @@ from models.core.topn import Ranked, top_n_dense
 Floats = NDArray[np.float32]
 
 
-@dataclass(kw_only=True, eq=False)
 class Factors(BaseRecommender):
     """The score of a pair is the product of its vectors; who has none is not ranked."""
 
-    _user_vectors: Floats = field(init=False, repr=False)
-    _item_vectors: Floats = field(init=False, repr=False)
+    _user_vectors: Floats
+    _item_vectors: Floats
 
     def _rank(
         self,

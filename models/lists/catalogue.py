@@ -1,66 +1,65 @@
-"""Every method by its kind, so that a configuration or a saved model can name it."""
+"""Every method by its name, so that a configuration or a saved model can name it.
 
+Methods register themselves (``models.core.registration``); here the modules that do are loaded,
+once, when a method is asked for that is not known yet, or all are.
+"""
+
+import pkgutil
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 from lakehouse.errors import ConfigurationError
+from models import ranking, recommenders
 from models.core import storage
 from models.core.base import BaseRecommender
-from models.ranking.two_stage import TwoStage
-from models.recommenders.als import ImplicitAls
-from models.recommenders.category_popularity import CategoryPopularity
-from models.recommenders.content_based import ContentBased
-from models.recommenders.decayed_counts import DecayedCounts
-from models.recommenders.ease import Ease
-from models.recommenders.knn import ItemKnn, UserKnn
-from models.recommenders.lightfm_model import HybridLightFM
-from models.recommenders.popularity import Popularity
+from models.core.registration import REGISTERED
 
-METHODS: Mapping[str, type[BaseRecommender]] = {
-    method.kind: method
-    for method in (
-        Popularity,
-        DecayedCounts,
-        UserKnn,
-        ItemKnn,
-        Ease,
-        ImplicitAls,
-        ContentBased,
-        HybridLightFM,
-        CategoryPopularity,
-        TwoStage,
-    )
-}
-
-# Classes outside of this package, which may import what models must not; loaded when asked for.
-ELSEWHERE: Final = {"spark_als": ("jobs.research.spark_als", "SparkAls")}
-
-# What anybody would try first: a method that takes more than these has to be surely better.
-HEURISTICS: Final = frozenset({"popularity", "decayed_counts", "user_knn", "item_knn"})
+_packages: Final = [recommenders, ranking]
+_loaded: Final[set[str]] = set()
 
 
-def build(kind: str, parameters: Mapping[str, Any]) -> BaseRecommender:
-    """An unfitted recommender; raises ``ConfigurationError`` for an unknown kind or parameter."""
-    method = _method(kind)
-    try:
-        return method(**parameters)
-    except TypeError as error:
-        raise ConfigurationError(f"method {kind}: {error}") from error
+def include(package: ModuleType) -> None:
+    """Look for methods in a further package, which may import what ``models`` must not."""
+    if package not in _packages:
+        _packages.append(package)
+
+
+def methods() -> Mapping[str, type[BaseRecommender]]:
+    """All registered methods by name, in alphabetical order."""
+    _discover()
+    return dict(sorted(REGISTERED.items()))
+
+
+def method(name: str) -> type[BaseRecommender]:
+    """The method of that name; raises ``ConfigurationError`` where there is none."""
+    if name not in REGISTERED:
+        _discover()
+    if name not in REGISTERED:
+        raise ConfigurationError(f"no method {name!r}; there are {', '.join(methods())}")
+    return REGISTERED[name]
+
+
+def heuristics() -> frozenset[str]:
+    """What anybody would try first."""
+    return frozenset(name for name, kind in methods().items() if kind.is_heuristic)
+
+
+def build(name: str, parameters: Mapping[str, Any]) -> BaseRecommender:
+    """An unfitted recommender; raises ``ConfigurationError`` for an unknown name or parameter."""
+    return method(name)(**parameters)
 
 
 def load(folder: Path) -> BaseRecommender:
     """Read a saved model of any kind; raises ``DataError`` where it is missing or damaged."""
-    return _method(storage.read(folder).kind).load(folder)
+    return method(storage.read(folder).kind).load(folder)
 
 
-def _method(kind: str) -> type[BaseRecommender]:
-    if kind in ELSEWHERE:
-        module, name = ELSEWHERE[kind]
-        found: type[BaseRecommender] = getattr(import_module(module), name)
-        return found
-    if kind not in METHODS:
-        known = ", ".join(sorted({*METHODS, *ELSEWHERE}))
-        raise ConfigurationError(f"no method {kind!r}; there are {known}")
-    return METHODS[kind]
+def _discover() -> None:
+    for package in _packages:
+        if package.__name__ not in _loaded:
+            for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+                import_module(module.name)
+            _loaded.add(package.__name__)

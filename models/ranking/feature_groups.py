@@ -1,9 +1,9 @@
 """The ranker's features by what they tell of, so that the value of each kind can be measured."""
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Literal, TypeAlias, get_args
 
-GROUPS: Final = (
+Group: TypeAlias = Literal[
     "sources",
     "pair recency and frequency",
     "pair rhythm",
@@ -13,7 +13,8 @@ GROUPS: Final = (
     "category",
     "user",
     "item",
-)
+]
+GROUPS: Final[tuple[Group, ...]] = get_args(Group)
 RHYTHM: Final = frozenset(
     {
         "mean_gap",
@@ -27,7 +28,7 @@ RHYTHM: Final = frozenset(
 )
 AMOUNTS: Final = frozenset({"mean_units", "value_total", "unit_price", "item_unit_price"})
 PROMOTIONS: Final = ("discount_share", "price_change")
-PREFIXES: Final = (
+PREFIXES: Final[tuple[tuple[str, Group], ...]] = (
     ("product_type_", "product type"),
     ("share_of_product_type_", "product type"),
     ("category_", "category"),
@@ -39,7 +40,7 @@ PREFIXES: Final = (
 SOURCE_SUFFIXES: Final = ("_score", "_relative")
 
 
-def group_of(feature: str) -> str:
+def group_of(feature: str) -> Group:
     """The group of a feature by its name, one of ``GROUPS``."""
     if feature in RHYTHM:
         return "pair rhythm"
@@ -53,6 +54,6 @@ def group_of(feature: str) -> str:
     return "sources" if feature.endswith(SOURCE_SUFFIXES) else "pair recency and frequency"
 
 
-def members(group: str, features: Iterable[str]) -> list[str]:
+def members(group: Group, features: Iterable[str]) -> list[str]:
     """Those of ``features`` that belong to ``group``."""
     return [feature for feature in features if group_of(feature) == group]

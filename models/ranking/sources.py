@@ -12,7 +12,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from models.core.context import Context
 from models.ranking.candidates import Source
@@ -21,16 +21,17 @@ from models.recommenders.content_based import ContentBased
 from models.recommenders.decayed_counts import DecayedCounts
 from models.recommenders.ease import Ease
 from models.recommenders.knn import UserKnn
-from models.recommenders.lightfm_model import HybridLightFM
+from models.recommenders.lightfm_model import PureLightFM
 from models.recommenders.popularity import Popularity
 
 # The longest to learn first, so that two threads end at about the same time.
 TASKS: Final = ("discover", "all", "new")
 NEW_ITEM_DAYS: Final = 28
-FURTHER_SOURCES: Final = ("lightfm", "content")
+
+FurtherSource: TypeAlias = Literal["lightfm", "content"]
 
 
-def sources(task: str, further: Collection[str]) -> Mapping[str, Source]:
+def sources(task: str, further: Collection[FurtherSource]) -> Mapping[str, Source]:
     """The first stage of ``task`` by name, unfitted; ``discover`` has those of ``further`` too."""
     if task == "all":
         return {
@@ -46,7 +47,7 @@ def sources(task: str, further: Collection[str]) -> Mapping[str, Source]:
             "content": Source(ContentBased(), candidates=20, depth=100),
         }
     more = {
-        "lightfm": Source(HybridLightFM(components=32, max_epochs=4), candidates=60, depth=200),
+        "lightfm": Source(PureLightFM(components=32, max_epochs=4), candidates=60, depth=200),
         "content": Source(ContentBased(), candidates=40, depth=200),
     }
     return {

@@ -12,30 +12,32 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 from hashlib import sha256
 from itertools import pairwise
 from threading import Lock
-from typing import Any, ClassVar, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy import sparse
 
-from lakehouse.errors import ConfigurationError
 from models.core import storage
 from models.core.base import BaseRecommender
 from models.core.context import CATALOGUE_COLUMNS, Context
 from models.core.interactions import Indices, Interactions, day_number
+from models.core.parameters import Range, Real, Seed, TestDays, Whole
+from models.core.registration import register
 from models.core.topn import Ranked, row_of_each, stored_in, top_n_sparse
 from models.core.totals import distinct, group_starts
 from models.ranking.boosters import Booster, Dataset, binned, learn
 from models.ranking.candidates import RELATIVE, Candidates, candidates
-from models.ranking.feature_groups import GROUPS, group_of, members
+from models.ranking.feature_groups import Group, group_of, members
 from models.ranking.features import NightFeatures
-from models.ranking.sources import FURTHER_SOURCES, TASKS, offered, sources
+from models.ranking.sources import TASKS, FurtherSource, offered, sources
 
 LISTS: Final = ("all", "discover")
 OBJECTIVES: Final = ("binary", "lambdarank")
@@ -58,7 +60,9 @@ class _Night:
     features: NightFeatures
 
     @classmethod
-    def of(cls, context: Context, label_days: int, further: tuple[str, ...], threads: int) -> Self:
+    def of(
+        cls, context: Context, label_days: int, further: tuple[FurtherSource, ...], threads: int
+    ) -> Self:
         """The candidates of everybody with events, by sources with those of ``further``."""
         users = distinct(context.interactions.user).astype(np.int32)
 
@@ -101,7 +105,7 @@ class _Examples:
     group: NDArray[np.int64]
 
 
-@dataclass(kw_only=True, eq=False)
+@register("two_stage")
 class TwoStage(BaseRecommender):
     """Three rankers: of all items, of items new to the user, and of items new to everybody.
 
@@ -120,33 +124,63 @@ class TwoStage(BaseRecommender):
     result.
     """
 
-    kind: ClassVar[str] = "two_stage"
+    is_elaborate: ClassVar[bool] = True
 
-    nights: int = 3
-    label_days: int = 28
-    rounds: int = 100
-    learning_rate: float = 0.08
-    leaves: int = 31
-    negatives: int = 50_000
-    popularity_penalty: float = 0.1
-    keep: int = 100
-    without: tuple[str, ...] = ()
-    further_sources: tuple[str, ...] = ()
-    seed: int = 42
-    threads: int = 2
-    _ranked: dict[str, sparse.csr_array] = field(init=False, repr=False, default_factory=dict)
-    _boosters: dict[str, str] = field(init=False, repr=False, default_factory=dict)
+    class Configuration(BaseRecommender.Configuration):
+        """Candidates from several methods, ranked by gradient-boosted trees."""
 
-    def __post_init__(self) -> None:
-        # JSON gives lists.
-        self.without = tuple(self.without)
-        if unknown := sorted(set(self.without) - set(GROUPS)):
-            raise ConfigurationError(f"two_stage: without names {unknown}; groups are {GROUPS}")
-        self.further_sources = tuple(self.further_sources)
-        if unknown := sorted(set(self.further_sources) - set(FURTHER_SOURCES)):
-            raise ConfigurationError(
-                f"two_stage: further_sources names {unknown}; there are {FURTHER_SOURCES}"
-            )
+        nights: Whole = Field(
+            default=3,
+            ge=1,
+            le=100,
+            description="Past nights, `label_days` apart, that the rankers learn from.",
+        )
+        label_days: TestDays = 28
+        rounds: Annotated[Whole, Range(40, 300, log=True)] = Field(
+            default=100, ge=1, le=100_000, description="Trees of each booster."
+        )
+        learning_rate: Annotated[Real, Range(0.02, 0.2, log=True)] = Field(
+            default=0.08, gt=0, le=1, description="Their step."
+        )
+        leaves: Annotated[Whole, Range(8, 63, log=True)] = Field(
+            default=31, ge=2, le=131_072, description="Leaves of a tree."
+        )
+        negatives: Whole = Field(
+            default=50_000,
+            ge=1,
+            le=1_000_000_000,
+            description="About so many of a night's candidates not taken are learnt from.",
+        )
+        popularity_penalty: Annotated[Real, Range(0.0, 0.4)] = Field(
+            default=0.1,
+            ge=0,
+            le=100,
+            description="Taken off a score for each factor e of an item's buyers.",
+        )
+        keep: Whole = Field(
+            default=100,
+            ge=1,
+            le=100_000,
+            description="First candidates of each user that lists are made of.",
+        )
+        without: tuple[Group, ...] = Field(
+            default=(), description="Groups of features that are not learnt from."
+        )
+        further_sources: tuple[FurtherSource, ...] = Field(
+            default=(), description="Methods that propose new items besides the usual ones."
+        )
+        seed: Seed = 42
+        threads: Whole = Field(
+            default=2, ge=1, le=1024, description="Rankers at work at the same time."
+        )
+
+    configuration: Configuration
+
+    def __init__(self, **parameters: object) -> None:
+        """Raise ``ConfigurationError`` for an unknown or wrong parameter."""
+        super().__init__(**parameters)
+        self._ranked: dict[str, sparse.csr_array] = {}
+        self._boosters: dict[str, str] = {}
 
     def _learn(self, context: Context) -> None:
         past = self._training_nights(context)
@@ -165,7 +199,7 @@ class TwoStage(BaseRecommender):
             )
             return learnt, self._first(found, score)
 
-        with ThreadPoolExecutor(self.threads) as pool:
+        with ThreadPoolExecutor(self.configuration.threads) as pool:
             by_task = dict(zip(TASKS, pool.map(learn_task, TASKS), strict=True))
         self._boosters = {
             f"{task}_{objective}": text
@@ -176,10 +210,10 @@ class TwoStage(BaseRecommender):
 
     def _night(self, context: Context, as_of: date) -> _Night:
         """A night as the later fits see it too; ``_first`` drops what is not sellable now."""
-        known = context.earlier(as_of)
-        return _memory.night(known, self.label_days, self.further_sources, self.threads)
+        known, chosen = context.earlier(as_of), self.configuration
+        return _memory.night(known, chosen.label_days, chosen.further_sources, chosen.threads)
 
-    def shuffled(self, context: Context, group: str, seed: int) -> Self:
+    def shuffled(self, context: Context, group: Group, seed: int) -> Self:
         """The same rankers asked with the features of ``group`` dealt out anew among candidates.
 
         What they lose then is what they owe to the group (permutation importance, Breiman 2001).
@@ -216,7 +250,7 @@ class TwoStage(BaseRecommender):
         for of_booster in raw:
             score += of_booster / (of_booster.std() or 1.0)
         buyers = np.bincount(self.known.seen.indices, minlength=len(self.item_ids))
-        return score - self.popularity_penalty * np.log1p(buyers[found.item])
+        return score - self.configuration.popularity_penalty * np.log1p(buyers[found.item])
 
     def _boosters_of(self, task: str) -> list[Booster]:
         return [
@@ -224,16 +258,16 @@ class TwoStage(BaseRecommender):
         ]
 
     def _training_nights(self, context: Context) -> list[date]:
-        first = int(np.min(context.interactions.day))
+        first, chosen = int(np.min(context.interactions.day)), self.configuration
         nights = (
-            context.as_of - timedelta(days=self.label_days * back)
-            for back in range(1, self.nights + 1)
+            context.as_of - timedelta(days=chosen.label_days * back)
+            for back in range(1, chosen.nights + 1)
         )
         return [night for night in nights if day_number(night) > first]
 
     def _examples(self, task: str, as_of: date, night: _Night, events: Interactions) -> _Examples:
-        found = night.candidates[task]
-        later = events.between(as_of, as_of + timedelta(days=self.label_days))
+        found, own = night.candidates[task], self.configuration
+        later = events.between(as_of, as_of + timedelta(days=own.label_days))
         items = events.items
         taken_later = distinct(later.user.astype(np.int64) * items + later.item)
         key = found.user.astype(np.int64) * items + found.item
@@ -241,9 +275,9 @@ class TwoStage(BaseRecommender):
         is_active = np.zeros(events.users, dtype=np.bool_)
         is_active[later.user] = True
         active = is_active[found.user]
-        random = np.random.default_rng([self.seed, day_number(as_of)])
+        random = np.random.default_rng([own.seed, day_number(as_of)])
         not_taken = np.count_nonzero(active & ~taken)
-        chosen = active & (taken | (random.random(len(key)) * not_taken < self.negatives))
+        chosen = active & (taken | (random.random(len(key)) * not_taken < own.negatives))
         return _Examples(
             night=night,
             chosen=chosen,
@@ -255,7 +289,7 @@ class TwoStage(BaseRecommender):
         """A booster per objective; both share the binned examples, which take long to make."""
         shared = self._binned(task, examples)
         parameters = self._lightgbm_parameters(task)
-        rounds = self._share(task, self.rounds)
+        rounds = self._share(task, self.configuration.rounds)
         return {
             objective: learn(shared, {**parameters, "objective": objective}, rounds)
             for objective in OBJECTIVES
@@ -263,9 +297,8 @@ class TwoStage(BaseRecommender):
 
     def _binned(self, task: str, examples: list[_Examples]) -> Dataset:
         """All nights' examples together; bins take a quarter of the memory of their features."""
-        names = [
-            name for name in examples[0].night.names(task) if group_of(name) not in self.without
-        ]
+        without = self.configuration.without
+        names = [name for name in examples[0].night.names(task) if group_of(name) not in without]
         taken = np.concatenate([part.taken for part in examples])
         features = np.empty((len(taken), len(names)), dtype=np.float32)
         end = 0
@@ -288,14 +321,14 @@ class TwoStage(BaseRecommender):
 
     def _lightgbm_parameters(self, task: str) -> dict[str, Any]:
         return {
-            "learning_rate": self.learning_rate,
-            "num_leaves": self._share(task, self.leaves),
+            "learning_rate": self.configuration.learning_rate,
+            "num_leaves": self._share(task, self.configuration.leaves),
             "min_data_in_leaf": 100,
             "feature_fraction": 0.25,
             "lambda_l2": 10.0,
             "max_bin": 63,
             "lambdarank_truncation_level": 20,
-            "seed": self.seed,
+            "seed": self.configuration.seed,
         }
 
     def _first(self, found: Candidates, score: NDArray[np.float64]) -> sparse.csr_array:
@@ -304,7 +337,7 @@ class TwoStage(BaseRecommender):
         order = order[self.known.sellable[found.item[order]]]
         user = found.user[order]
         rank = np.arange(len(user)) - np.searchsorted(user, user)
-        kept = order[rank < self.keep]
+        kept = order[rank < self.configuration.keep]
         return sparse.csr_array(
             (score[kept], (found.user[kept], found.item[kept])),
             shape=(len(self.user_ids), len(self.item_ids)),
@@ -384,7 +417,7 @@ class _Memory:
         self._lock = Lock()
 
     def night(
-        self, context: Context, label_days: int, further: tuple[str, ...], threads: int
+        self, context: Context, label_days: int, further: tuple[FurtherSource, ...], threads: int
     ) -> _Night:
         """The night of ``context``, from memory if it is there."""
         key = f"{_fingerprint(context)} {label_days} {further}"

@@ -1,23 +1,25 @@
 """What sells lately in the categories that the user takes from."""
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy import sparse
 
 from models.core import storage
 from models.core.base import BaseRecommender
 from models.core.context import Context
 from models.core.interactions import Indices
+from models.core.parameters import MAX_DAYS, CountsHalfLife, Real, Whole
+from models.core.registration import register
 from models.core.topn import Ranked, top_n_sparse
 
 BLOCK_ROWS = 512
 
 
-@dataclass(kw_only=True, eq=False)
+@register("category_popularity")
 class CategoryPopularity(BaseRecommender):
     """The user's decayed events in a category times the item's share of it.
 
@@ -26,20 +28,34 @@ class CategoryPopularity(BaseRecommender):
     take part. Without the column nothing is listed but popularity's.
     """
 
-    kind: ClassVar[str] = "category_popularity"
+    class Configuration(BaseRecommender.Configuration):
+        """What sells lately in the categories that the user takes from."""
 
-    column: str = "product_type"
-    half_life_days: float = 120.0
-    share_half_life_days: float = 30.0
-    items_each: int = 30
-    _taste: sparse.csr_array = field(init=False, repr=False)
-    _share: sparse.csr_array = field(init=False, repr=False)
+        column: str = Field(
+            default="product_type",
+            min_length=1,
+            description="What of the catalogue is the category, such as `category`.",
+        )
+        half_life_days: CountsHalfLife = 120.0
+        share_half_life_days: Real = Field(
+            default=30.0,
+            gt=0,
+            le=MAX_DAYS,
+            description="Days after which an event counts half in its item's share.",
+        )
+        items_each: Whole = Field(
+            default=30, ge=1, le=100_000, description="First items of a category that take part."
+        )
+
+    configuration: Configuration
+    _taste: sparse.csr_array
+    _share: sparse.csr_array
 
     def _learn(self, context: Context) -> None:
-        events, as_of = context.interactions, context.as_of
-        if self.column in context.item_features:
+        events, as_of, chosen = context.interactions, context.as_of, self.configuration
+        if chosen.column in context.item_features:
             codes, found = pd.factorize(
-                context.item_features[self.column].astype(object), sort=True
+                context.item_features[chosen.column].astype(object), sort=True
             )
             of_item, size = codes.astype(np.int64), len(found)
         else:
@@ -49,7 +65,7 @@ class CategoryPopularity(BaseRecommender):
         self._taste = sparse.csr_array(
             sparse.coo_array(
                 (
-                    events.decay(as_of, self.half_life_days)[in_category],
+                    events.decay(as_of, chosen.half_life_days)[in_category],
                     (events.user[in_category], category),
                 ),
                 shape=(events.users, size),
@@ -57,14 +73,14 @@ class CategoryPopularity(BaseRecommender):
         )
         sold = np.bincount(
             events.item,
-            weights=events.decay(as_of, self.share_half_life_days),
+            weights=events.decay(as_of, chosen.share_half_life_days),
             minlength=events.items,
         )
         total = np.bincount(of_item[of_item >= 0], sold[of_item >= 0], minlength=size)
         items = np.flatnonzero((of_item >= 0) & (sold > 0) & context.sellable)
         order = items[np.lexsort((items, -sold[items], of_item[items]))]
         rank = np.arange(len(order)) - np.searchsorted(of_item[order], of_item[order])
-        first = order[rank < self.items_each]
+        first = order[rank < chosen.items_each]
         self._share = sparse.csr_array(
             (sold[first] / total[of_item[first]], (of_item[first], first)),
             shape=(size, events.items),

@@ -1,12 +1,12 @@
 """Items like the user's own by what they are, not by who took them: reaches items never sold."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy import sparse
 from scipy.sparse.linalg import svds
 
@@ -15,6 +15,8 @@ from models.core.base import BaseRecommender
 from models.core.content import one_hot, scale_columns, unit_rows
 from models.core.context import Context
 from models.core.interactions import UNKNOWN, Indices
+from models.core.parameters import CountsHalfLife, Real, Seed, Whole
+from models.core.registration import register
 from models.core.topn import Ranked, top_n_dense
 
 Floats = NDArray[np.float32]
@@ -22,7 +24,7 @@ Floats = NDArray[np.float32]
 NOTHING = 1e-6
 
 
-@dataclass(kw_only=True, eq=False)
+@register("content_based")
 class ContentBased(BaseRecommender):
     """TF-IDF of attributes and the words of ``text_columns``, reduced by SVD.
 
@@ -32,42 +34,42 @@ class ContentBased(BaseRecommender):
     without content and users without such items are not ranked.
     """
 
-    kind: ClassVar[str] = "content_based"
+    class Configuration(BaseRecommender.Configuration):
+        """Items like the user's own by what they are; reaches items never sold."""
 
-    item_columns: tuple[str, ...] = (
-        "department",
-        "category",
-        "product_type",
-        "brand",
-        "manufacturer",
-        "tags",
-    )
-    text_columns: tuple[str, ...] = ("title",)
-    dimensions: int = 64
-    popularity_weight: float = 0.5
-    half_life_days: float = 120.0
-    seed: int = 42
-    _user_vectors: Floats = field(init=False, repr=False)
-    _item_vectors: Floats = field(init=False, repr=False)
+        item_columns: tuple[str, ...] = Field(
+            default=("department", "category", "product_type", "brand", "manufacturer", "tags"),
+            description="Attributes of items that describe them.",
+        )
+        text_columns: tuple[str, ...] = Field(
+            default=("title",), description="Attributes of items whose words describe them."
+        )
+        dimensions: Whole = Field(
+            default=64, ge=1, le=4096, description="Dimensions of an item's vector."
+        )
+        popularity_weight: Real = Field(
+            default=0.5, ge=0, le=1000, description="How much an item's popularity adds."
+        )
+        half_life_days: CountsHalfLife = 120.0
+        seed: Seed = 42
 
-    def __post_init__(self) -> None:
-        # JSON gives lists.
-        self.item_columns = tuple(self.item_columns)
-        self.text_columns = tuple(self.text_columns)
+    configuration: Configuration
+    _user_vectors: Floats
+    _item_vectors: Floats
 
     def _learn(self, context: Context) -> None:
-        events = context.interactions
-        words = split_words(context.item_features, self.text_columns)
+        events, chosen = context.interactions, self.configuration
+        words = split_words(context.item_features, chosen.text_columns)
         table = context.item_features.assign(**words)
-        terms = one_hot(table, [*self.item_columns, *words]).matrix
-        vectors = latent(tf_idf(terms), self.dimensions, self.seed)
+        terms = one_hot(table, [*chosen.item_columns, *words]).matrix
+        vectors = latent(tf_idf(terms), chosen.dimensions, chosen.seed)
         described = vectors.any(axis=1)
-        weights = events.matrix(events.decay(context.as_of, self.half_life_days))
+        weights = events.matrix(events.decay(context.as_of, chosen.half_life_days))
         weights.data = np.log1p(weights.data)
         total = np.asarray(weights @ described.astype(np.float64))
         profiles = (weights @ vectors) / np.maximum(total, NOTHING)[:, None]
         popularity = np.log1p(self.known.popularity)
-        bias = self.popularity_weight * described * popularity / np.max(popularity)
+        bias = chosen.popularity_weight * described * popularity / np.max(popularity)
         self._item_vectors = np.column_stack([vectors, bias]).astype(np.float32)
         self._user_vectors = np.column_stack([profiles, total > 0]).astype(np.float32)
 

@@ -1,7 +1,6 @@
 """What the user took often and lately: the heuristic to beat where people buy again."""
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,25 +10,33 @@ from models.core import storage
 from models.core.base import BaseRecommender
 from models.core.context import Context
 from models.core.interactions import Indices
+from models.core.parameters import CountsHalfLife, Range
+from models.core.registration import register
 from models.core.topn import Ranked, top_n_sparse
 
 
-@dataclass(kw_only=True, eq=False)
+@register("decayed_counts")
 class DecayedCounts(BaseRecommender):
     """The user's own items by ``sum(0.5 ** (age / half_life_days))`` over the pair's events.
 
     Nothing is new in them, so that with ``new_only`` the lists are popularity's.
     """
 
-    kind: ClassVar[str] = "decayed_counts"
+    is_heuristic: ClassVar[bool] = True
 
-    half_life_days: float = 120.0
-    _scores: NDArray[np.float64] = field(init=False, repr=False)
+    class Configuration(BaseRecommender.Configuration):
+        """What the user took often and lately."""
+
+        half_life_days: Annotated[CountsHalfLife, Range(15.0, 365.0, log=True)] = 120.0
+
+    configuration: Configuration
+    _scores: NDArray[np.float64]
 
     def _learn(self, context: Context) -> None:
         events = context.interactions
         # The pairs are those of `known.seen`, in the same order.
-        self._scores = events.matrix(events.decay(context.as_of, self.half_life_days)).data
+        decay = events.decay(context.as_of, self.configuration.half_life_days)
+        self._scores = events.matrix(decay).data
 
     def _rank(
         self,

@@ -1,22 +1,24 @@
 """EASE: a linear model from items to items with a closed form."""
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy import linalg, sparse
 
 from models.core import storage
 from models.core.base import BaseRecommender, Lists
 from models.core.context import Context
 from models.core.interactions import UNKNOWN, Indices
+from models.core.parameters import Real, Whole
+from models.core.registration import register
 from models.core.topn import Ranked, top_n_dense
 
 Floats = NDArray[np.float32]
 
 
-@dataclass(kw_only=True, eq=False)
+@register("ease")
 class Ease(BaseRecommender):
     """Steck 2019: ``B = -P / diag(P)`` with zero diagonal and ``P = (X'X + regularisation I)^-1``.
 
@@ -24,21 +26,31 @@ class Ease(BaseRecommender):
     number (3,000 items: a few seconds), memory with the square. Other items are never listed.
     """
 
-    kind: ClassVar[str] = "ease"
+    class Configuration(BaseRecommender.Configuration):
+        """A linear model from items to items (Steck 2019)."""
 
-    catalogue: int = 3000
-    regularisation: float = 500.0
-    _chosen: Indices = field(init=False, repr=False)
-    _weights: Floats = field(init=False, repr=False)
+        catalogue: Whole = Field(
+            default=3000,
+            ge=1,
+            le=100_000,
+            description="Items of most buyers that take part; time grows with their cube.",
+        )
+        regularisation: Real = Field(
+            default=500.0, gt=0, le=1_000_000_000, description="Draws weights towards 0."
+        )
+
+    configuration: Configuration
+    _chosen: Indices
+    _weights: Floats
 
     def _learn(self, context: Context) -> None:
         del context
         buyers = np.bincount(self.known.seen.indices, minlength=self.known.seen.shape[1])
-        most = np.argsort(-buyers, kind="stable")[: self.catalogue]
+        most = np.argsort(-buyers, kind="stable")[: self.configuration.catalogue]
         self._chosen = np.sort(most[buyers[most] > 0]).astype(np.int32)
         taken = sparse.csr_array(self.known.seen[:, self._chosen], dtype=np.float64)
         gram = (taken.T @ taken).toarray()
-        gram[np.diag_indices_from(gram)] += self.regularisation
+        gram[np.diag_indices_from(gram)] += self.configuration.regularisation
         inverse = linalg.inv(gram, overwrite_a=True, assume_a="pos")
         weights = -inverse / np.diag(inverse)
         np.fill_diagonal(weights, 0)

@@ -1,26 +1,27 @@
 """Neighbourhoods from sparse products: what similar users took, what goes with one's own items."""
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy import sparse
 
-from lakehouse.errors import ConfigurationError
 from models.core import storage
 from models.core.base import BaseRecommender
 from models.core.content import scale_columns, unit_rows
 from models.core.context import Context
 from models.core.interactions import UNKNOWN, Indices
+from models.core.parameters import CountsHalfLife, Whole
+from models.core.registration import register
 from models.core.topn import Ranked, top_n_sparse
 
 BLOCK_ROWS = 512
 BM25_K1, BM25_B = 1.2, 0.75
-WEIGHTINGS = ("binary", "log", "bm25")
+
+Weighting: TypeAlias = Literal["binary", "log", "bm25"]
 
 
-@dataclass(kw_only=True, eq=False)
 class _Neighbours(BaseRecommender):
     """What both kinds share: the weights of pairs, the ``neighbours`` most similar rows, ranking.
 
@@ -29,28 +30,35 @@ class _Neighbours(BaseRecommender):
     Similarity is the cosine of weighted rows.
     """
 
-    neighbours: int = 100
-    weighting: str = "log"
-    half_life_days: float = 120.0
-    _left: sparse.csr_array = field(init=False, repr=False)
-    _right: sparse.csr_array = field(init=False, repr=False)
+    is_heuristic: ClassVar[bool] = True
 
-    def __post_init__(self) -> None:
-        if self.weighting not in WEIGHTINGS:
-            raise ConfigurationError(
-                f"{self.kind}: weighting {self.weighting!r} is none of {WEIGHTINGS}"
-            )
+    class Configuration(BaseRecommender.Configuration):
+        """Neighbourhoods by who took what."""
+
+        neighbours: Whole = Field(
+            default=100, ge=1, le=100_000, description="Most similar ones that count."
+        )
+        weighting: Weighting = Field(
+            default="log",
+            description="What an event adds: the same for all, less with each further one, or "
+            "less also for common items and long histories.",
+        )
+        half_life_days: CountsHalfLife = 120.0
+
+    configuration: Configuration
+    _left: sparse.csr_array
+    _right: sparse.csr_array
 
     def _weights(self, context: Context) -> sparse.csr_array:
         """Users x items."""
-        events = context.interactions
-        if self.weighting == "binary":
+        events, chosen = context.interactions, self.configuration
+        if chosen.weighting == "binary":
             matrix = events.matrix()
             matrix.data[:] = 1
             return matrix
-        matrix = events.matrix(events.decay(context.as_of, self.half_life_days))
+        matrix = events.matrix(events.decay(context.as_of, chosen.half_life_days))
         matrix.data = np.log1p(matrix.data)
-        return bm25(matrix) if self.weighting == "bm25" else matrix
+        return bm25(matrix) if chosen.weighting == "bm25" else matrix
 
     def _rank(
         self,
@@ -83,40 +91,53 @@ class _Neighbours(BaseRecommender):
         self._right = storage.unpack_matrix("right", arrays)
 
 
-@dataclass(kw_only=True, eq=False)
+@register("user_knn")
 class UserKnn(_Neighbours):
     """The items of the most similar other users, weighted by similarity (Resnick et al. 1994).
 
     Similarity is between the sets of items taken; ``weighting`` says what a neighbour's item adds.
     """
 
-    kind: ClassVar[str] = "user_knn"
+    class Configuration(_Neighbours.Configuration):
+        """The items of the most similar other users, weighted by similarity."""
 
-    weighting: str = "binary"
+        weighting: Weighting = Field(
+            default="binary",
+            description="What a neighbour's events add: the same for all, less with each further "
+            "one, or less also for common items and long histories.",
+        )
+
+    configuration: Configuration
 
     def _learn(self, context: Context) -> None:
         taken = sparse.csr_array(self.known.seen, dtype=np.float64)
-        self._left = nearest(taken, self.neighbours)
+        self._left = nearest(taken, self.configuration.neighbours)
         self._right = self._weights(context)
 
 
-@dataclass(kw_only=True, eq=False)
+@register("item_knn")
 class ItemKnn(_Neighbours):
     """The items most similar to the user's own by who took them (Deshpande & Karypis 2004).
 
     Items of fewer than ``minimum_buyers`` users take no part: their similarity is chance.
     """
 
-    kind: ClassVar[str] = "item_knn"
+    class Configuration(_Neighbours.Configuration):
+        """The items most similar to the user's own by who took them."""
 
-    minimum_buyers: int = 5
+        minimum_buyers: Whole = Field(
+            default=5, ge=1, le=1_000_000, description="Users that an item needs to take part."
+        )
+
+    configuration: Configuration
 
     def _learn(self, context: Context) -> None:
         self._left = self._weights(context)
         buyers = np.bincount(self.known.seen.indices, minlength=self.known.seen.shape[1])
-        common = scale_columns(self._left, (buyers >= self.minimum_buyers).astype(np.float64))
+        enough = buyers >= self.configuration.minimum_buyers
+        common = scale_columns(self._left, enough.astype(np.float64))
         common.eliminate_zeros()
-        self._right = nearest(sparse.csr_array(common.T.tocsr()), self.neighbours)
+        self._right = nearest(sparse.csr_array(common.T.tocsr()), self.configuration.neighbours)
 
 
 def nearest(matrix: sparse.csr_array, neighbours: int) -> sparse.csr_array:

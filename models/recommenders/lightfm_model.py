@@ -21,21 +21,24 @@ here:
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 from lightfm import LightFM
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 from scipy import sparse
 
-from lakehouse.errors import ConfigurationError, DataError
+from lakehouse.errors import DataError
 from models.core.content import OneHot, one_hot, quantile_bands, with_identity
 from models.core.context import Context
 from models.core.factors import Factors, Floats
 from models.core.interactions import Ids, Indices, Interactions, day_number
+from models.core.parameters import MAX_DAYS, Range, Real, Seed, Shared, Threads, Whole
+from models.core.registration import register
 from models.evaluation.protocol import Protocol, Task, evaluate, task
 from models.recommenders.lightfm_state import LightFMState
 
@@ -43,11 +46,12 @@ logger = logging.getLogger(__name__)
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 
-LOSSES = ("warp", "bpr", "logistic", "warp-kos")
 USER_BANDS = 5
 METRIC = "ndcg@10"
 # What has to be equal for a row to mean the same in two fits.
-SHARED = ("loss", "components", "user_columns", "user_bands", "item_columns", "feature_share")
+SHARED: Final = frozenset(
+    {"loss", "components", "user_columns", "user_bands", "item_columns", "feature_share"}
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,69 +87,112 @@ class _Training:
         return {"user": self.users.names, "item": self.items.names}
 
 
-@dataclass(kw_only=True, eq=False)
-class HybridLightFM(Factors):
-    """LightFM; without ``user_columns``, ``user_bands`` and ``item_columns`` the pure one.
+class _Attributes(NamedTuple):
+    """What is known of people and items besides who took what; of pure LightFM nothing is.
 
-    ``user_columns`` are attributes of users, ``user_bands`` numeric user features cut into
-    ``USER_BANDS`` bands of equal size, ``item_columns`` attributes of items; those that a context
-    lacks are left out. Attributes of fewer than ``minimum_rows`` users or items are dropped, and
-    the others have ``feature_share`` of a row's weight. Items of fewer than ``minimum_buyers``
-    users have no identity (if any has so many). A pair's sample weight is ``0.5 ** (age of
-    its last event / weight_half_life_days)``, or 1 with None. ``bias_shrinkage`` is the number of
-    buyers at which half of an item's own bias counts; ``prior_weight * log(1 + recent buyers)`` is
-    added to it, a buyer counting ``0.5 ** (age of the pair's last event / prior_half_life_days)``.
-    ``max_epochs`` is the number of passes, unless a validation window (protocol
-    ``validation_protocol``) stops them ``patience`` passes after its best NDCG@10.
+    The fields are those of ``HybridLightFM.Configuration``.
     """
 
-    kind: ClassVar[str] = "hybrid_lightfm"
-
-    loss: str = "bpr"
-    components: int = 64
-    max_epochs: int = 9
-    patience: int = 2
-    learning_rate: float = 0.1
-    max_sampled: int = 10
-    regularisation: float = 0.0
-    weight_half_life_days: float | None = 120.0
     user_columns: tuple[str, ...] = ()
     user_bands: tuple[str, ...] = ()
     item_columns: tuple[str, ...] = ()
     feature_share: float = 0.05
     minimum_rows: int = 2
-    minimum_buyers: int = 10
-    bias_shrinkage: float = 5.0
-    prior_weight: float = 1.5
-    prior_half_life_days: float = 14.0
-    validation_protocol: Protocol = "discover"
-    seed: int = 42
-    threads: int = 1
-    curve: tuple[dict[str, float], ...] = field(init=False, default=())
-    best_epoch: int = field(init=False, default=0)
-    started_from: date | None = field(init=False, default=None)
-    state: LightFMState | None = field(init=False, repr=False, default=None)
 
-    def __post_init__(self) -> None:
-        # JSON gives lists.
-        self.user_columns = tuple(self.user_columns)
-        self.user_bands = tuple(self.user_bands)
-        self.item_columns = tuple(self.item_columns)
-        if self.loss not in LOSSES:
-            raise ConfigurationError(f"LightFM has no loss {self.loss!r}; it has {LOSSES}")
-        if self.loss == "warp-kos" and self.weight_half_life_days is not None:
-            raise ConfigurationError(
-                "LightFM's loss 'warp-kos' ignores sample weights: set weight_half_life_days to "
-                "None, or choose the loss 'warp'"
-            )
-        if not 0 < self.feature_share < 1:
-            raise ConfigurationError(f"feature_share must lie in (0, 1), not {self.feature_share}")
+
+@register("lightfm")
+class PureLightFM(Factors):
+    """LightFM by who took what alone.
+
+    A pair's sample weight is ``0.5 ** (age of its last event / weight_half_life_days)``, an item's
+    own bias is drawn to the mean by ``buyers / (buyers + bias_shrinkage)``, and ``prior_weight *
+    log(1 + recent buyers)`` is added to it, a buyer counting ``0.5 ** (age of the pair's last event
+    / prior_half_life_days)``. A validation window, if there is one, stops the passes.
+    """
+
+    is_elaborate: ClassVar[bool] = True
+
+    class Configuration(Factors.Configuration):
+        """LightFM (Kula 2015) by who took what alone, without attributes."""
+
+        loss: Literal["warp", "bpr", "logistic", "warp-kos"] = Field(
+            default="bpr", description="What passes make smaller."
+        )
+        components: Annotated[Whole, Range(16, 96, log=True)] = Field(
+            default=64, ge=1, le=4096, description="Dimensions of vectors."
+        )
+        max_epochs: Whole = Field(
+            default=15, ge=0, le=10_000, description="Passes over the data at most."
+        )
+        patience: Whole = Field(
+            default=2, ge=1, le=10_000, description="Stop after so many passes without a gain."
+        )
+        learning_rate: Annotated[Real, Range(0.02, 0.3, log=True)] = Field(
+            default=0.1, gt=0, le=10, description="Adagrad's learning rate."
+        )
+        max_sampled: Whole = Field(
+            default=10, ge=1, le=1_000_000, description="WARP's draws for a wrong order at most."
+        )
+        regularisation: Real = Field(
+            default=0.0, ge=0, le=1000, description="Draws vectors towards 0."
+        )
+        weight_half_life_days: Real = Field(
+            default=120.0,
+            ge=0,
+            le=MAX_DAYS,
+            description="Days after which a pair weighs half; with 0 all weigh the same.",
+        )
+        minimum_buyers: Whole = Field(
+            default=10,
+            ge=1,
+            le=1_000_000,
+            description="Users that an item needs for an identity of its own, if any has so many.",
+        )
+        bias_shrinkage: Real = Field(
+            default=5.0, ge=0, le=1_000_000, description="Buyers at which half of a bias counts."
+        )
+        prior_weight: Real = Field(
+            default=1.5, ge=0, le=1000, description="What the log of recent buyers adds to a bias."
+        )
+        prior_half_life_days: Real = Field(
+            default=14.0,
+            gt=0,
+            le=MAX_DAYS,
+            description="Days after which a buyer counts half.",
+        )
+        validation_protocol: Protocol = Field(
+            default="discover", description="Lists by which the number of passes is chosen."
+        )
+        seed: Seed = 42
+        threads: Threads = 1
+
+        @model_validator(mode="after")
+        def _weights_count(self) -> Self:
+            if self.loss == "warp-kos" and self.weight_half_life_days:
+                raise ValueError(
+                    "LightFM's loss 'warp-kos' ignores sample weights: set weight_half_life_days "
+                    "to 0, or choose the loss 'warp'"
+                )
+            return self
+
+    configuration: Configuration
+
+    def __init__(self, **parameters: object) -> None:
+        """Raise ``ConfigurationError`` for an unknown or wrong parameter."""
+        super().__init__(**parameters)
+        self.curve: tuple[dict[str, float], ...] = ()
+        self.best_epoch = 0
+        self.started_from: date | None = None
+        self.state: LightFMState | None = None
 
     @property
-    def name(self) -> str:
-        """``hybrid_lightfm``, or ``lightfm`` without attributes."""
-        hybrid = self.user_columns or self.user_bands or self.item_columns
-        return self.kind if hybrid else "lightfm"
+    def is_deterministic(self) -> bool:
+        """Threads write to the same vectors, in whatever order they come."""
+        return self.configuration.threads == 1
+
+    @property
+    def _attributes(self) -> _Attributes:
+        return _Attributes()
 
     def fit(self, context: Context, *, start: LightFMState | None = None) -> Self:
         """Learn from ``context``, going on from ``start`` if that is given and fits.
@@ -171,7 +218,7 @@ class HybridLightFM(Factors):
         each pass ``on_epoch`` gets its number and its measures; they stay in ``curve``, from pass 0
         on where the fit goes on from ``start``.
         """
-        judged = task(self.validation_protocol, context, validation)
+        judged = task(self.configuration.validation_protocol, context, validation)
         self._begin(context)
         self._train(context, judged=judged, on_epoch=on_epoch, start=start)
         return self
@@ -187,15 +234,15 @@ class HybridLightFM(Factors):
         on_epoch: OnEpoch | None = None,
         start: LightFMState | None = None,
     ) -> None:
-        data = self._training(context)
+        chosen, data = self.configuration, self._training(context)
         model = self._initialised(context, data, start)
         curve: list[dict[str, float]] = []
         best: tuple[Floats, Floats, LightFMState] | None = None
         highest = 0.0
         # Who goes on from a fit may be best off with what that one knew.
-        for epoch in range(0 if self.started_from else 1, self.max_epochs + 1):
+        for epoch in range(0 if self.started_from else 1, chosen.max_epochs + 1):
             started = time.perf_counter()
-            _passes(model, data, self.threads, min(epoch, 1))
+            _passes(model, data, chosen.threads, min(epoch, 1))
             seconds = time.perf_counter() - started
             if judged is None:
                 continue
@@ -207,11 +254,11 @@ class HybridLightFM(Factors):
             if best is None or measures[METRIC] > highest:
                 self.best_epoch, highest = epoch, measures[METRIC]
                 best = self._user_vectors, self._item_vectors, self._state(model, data, context)
-            elif epoch - self.best_epoch >= self.patience:
+            elif epoch - self.best_epoch >= chosen.patience:
                 break
         self.curve = tuple(curve)
         if best is None:
-            self.best_epoch = self.max_epochs
+            self.best_epoch = chosen.max_epochs
             self._set_vectors(model, data)
             self.state = self._state(model, data, context)
         else:
@@ -221,16 +268,17 @@ class HybridLightFM(Factors):
         self, context: Context, data: _Training, start: LightFMState | None
     ) -> LightFM:
         """The library's model before the first pass, its rows those of ``start`` where known."""
+        chosen = self.configuration
         model = LightFM(
-            no_components=self.components,
-            loss=self.loss,
-            learning_rate=self.learning_rate,
-            max_sampled=self.max_sampled,
-            user_alpha=self.regularisation,
-            item_alpha=self.regularisation,
-            random_state=self.seed,
+            no_components=chosen.components,
+            loss=chosen.loss,
+            learning_rate=chosen.learning_rate,
+            max_sampled=chosen.max_sampled,
+            user_alpha=chosen.regularisation,
+            item_alpha=chosen.regularisation,
+            random_state=chosen.seed,
         )
-        _passes(model, data, self.threads, 0)
+        _passes(model, data, chosen.threads, 0)
         self.started_from = None
         if start is not None:
             start.require_not_after(context.as_of)
@@ -243,8 +291,7 @@ class HybridLightFM(Factors):
 
     def _recipe(self) -> dict[str, Any]:
         """The parameters that a fit and the one that it starts from have to share, as in JSON."""
-        values = {name: getattr(self, name) for name in SHARED}
-        return {n: list(v) if isinstance(v, tuple) else v for n, v in values.items()}
+        return {name: value for name, value in self.parameters.items() if name in SHARED}
 
     def _differing(self, start: LightFMState) -> str:
         """What keeps rows of ``start`` from meaning the same here; empty where nothing does."""
@@ -258,7 +305,7 @@ class HybridLightFM(Factors):
         return LightFMState.of(model, context.as_of, self._recipe(), data.names)
 
     def _training(self, context: Context) -> _Training:
-        events = context.interactions
+        events, chosen = context.interactions, self.configuration
         latest = (
             pd.DataFrame({"user": events.user, "item": events.item, "day": events.day})
             .groupby(["user", "item"], sort=True, as_index=False)
@@ -266,10 +313,10 @@ class HybridLightFM(Factors):
         )
         age = day_number(context.as_of) - latest["day"].to_numpy()
         recent = np.bincount(
-            latest["item"], 0.5 ** (age / self.prior_half_life_days), minlength=events.items
+            latest["item"], 0.5 ** (age / chosen.prior_half_life_days), minlength=events.items
         )
         bought_by = np.bincount(latest["item"], minlength=events.items)
-        trained = bought_by >= min(self.minimum_buyers, int(np.max(bought_by)))
+        trained = bought_by >= min(chosen.minimum_buyers, int(np.max(bought_by)))
         latest = latest[trained[latest["item"]]]
         users, user = np.unique(latest["user"].to_numpy(), return_inverse=True)
         items, item = np.unique(latest["item"].to_numpy(), return_inverse=True)
@@ -283,30 +330,32 @@ class HybridLightFM(Factors):
         weights = self._sample_weights(day_number(context.as_of) - latest["day"].to_numpy())
         return _Training(
             users=self._side(self._user_attributes(context), users, events.user_ids),
-            items=self._side(
-                one_hot(context.item_features, self.item_columns), items, events.item_ids
-            ),
+            items=self._side(self._item_attributes(context), items, events.item_ids),
             pairs=pairs,
             weights=None
             if weights is None
             else sparse.coo_matrix((weights, (pairs.row, pairs.col)), shape=pairs.shape),
             buyers=np.bincount(item, minlength=len(items)),
-            prior=self.prior_weight * np.log1p(recent),
+            prior=chosen.prior_weight * np.log1p(recent),
         )
 
     def _user_attributes(self, context: Context) -> OneHot:
-        columns = [name for name in self.user_columns if name in context.user_attributes]
-        bands = [name for name in self.user_bands if name in context.user_features]
+        known = self._attributes
+        columns = [name for name in known.user_columns if name in context.user_attributes]
+        bands = [name for name in known.user_bands if name in context.user_features]
         table = context.user_attributes[columns].assign(
             **{name: quantile_bands(context.user_features[name], USER_BANDS) for name in bands}
         )
         return one_hot(table, [*columns, *bands])
 
+    def _item_attributes(self, context: Context) -> OneHot:
+        return one_hot(context.item_features, self._attributes.item_columns)
+
     def _side(self, attributes: OneHot, trained: Indices, ids: Ids) -> _Side:
         matrix = attributes.matrix
         common = np.bincount(matrix[trained].indices, minlength=matrix.shape[1])
-        kept = np.flatnonzero(common >= self.minimum_rows)
-        features = with_identity(matrix[:, kept], self.feature_share)
+        kept = np.flatnonzero(common >= self._attributes.minimum_rows)
+        features = with_identity(matrix[:, kept], self._attributes.feature_share)
         columns = np.concatenate([trained, np.arange(matrix.shape[0], features.shape[1])])
         everyone = sparse.csr_matrix(features[:, columns], dtype=np.float32)
         train = everyone[trained]
@@ -317,9 +366,10 @@ class HybridLightFM(Factors):
 
     def _sample_weights(self, age: NDArray[np.int64]) -> Floats | None:
         """``age`` in days; the newest pair weighs 1, none more."""
-        if self.weight_half_life_days is None:
+        half_life = self.configuration.weight_half_life_days
+        if not half_life:
             return None
-        weights = 0.5 ** (age / self.weight_half_life_days)
+        weights = 0.5 ** (age / half_life)
         return np.asarray(weights / np.max(weights), dtype=np.float32)
 
     def _set_vectors(self, model: LightFM, data: _Training) -> None:
@@ -327,14 +377,14 @@ class HybridLightFM(Factors):
         users, items = data.users, data.items
         item_biases = model.item_biases.copy()
         own = item_biases[: len(items.trained)]
-        kept = data.buyers / (data.buyers + self.bias_shrinkage)
+        kept = data.buyers / (data.buyers + self.configuration.bias_shrinkage)
         mean = own.mean()
         item_biases[: len(own)] = mean + (own - mean) * kept
         biases = items.everyone @ item_biases
         described = np.diff(items.everyone.indptr) > 0
         # Who has no identity of its own has the average one's bias in its place.
         identity = np.asarray(items.everyone[:, : len(own)].sum(axis=1)).ravel()
-        missing = np.where(described & (identity == 0), 1 - self.feature_share, 0)
+        missing = np.where(described & (identity == 0), 1 - self._attributes.feature_share, 0)
         biases = np.where(described, biases + missing * mean + data.prior, 0)
         self._item_vectors = np.column_stack(
             [items.everyone @ model.item_embeddings, biases]
@@ -342,6 +392,49 @@ class HybridLightFM(Factors):
         self._user_vectors = np.column_stack(
             [users.everyone @ model.user_embeddings, np.diff(users.everyone.indptr) > 0]
         ).astype(np.float32)
+
+
+@register("hybrid_lightfm")
+class HybridLightFM(PureLightFM):
+    """LightFM with attributes; those that a context lacks are left out.
+
+    ``user_bands`` are cut into ``USER_BANDS`` bands of equal size.
+    """
+
+    class Configuration(PureLightFM.Configuration):
+        """LightFM (Kula 2015) with attributes of people and items."""
+
+        user_columns: Annotated[tuple[str, ...], Shared("user_attributes")] = Field(
+            default=(), description="Attributes of users."
+        )
+        user_bands: tuple[str, ...] = Field(
+            default=("events_total", "days_since_last", "items_distinct", "price_band_mean"),
+            description="Columns of gold.user_features, cut into five bands of equal size.",
+        )
+        item_columns: tuple[str, ...] = Field(
+            default=(
+                "department",
+                "category",
+                "product_type",
+                "brand",
+                "manufacturer",
+                "price_band",
+            ),
+            description="Attributes of items.",
+        )
+        feature_share: Real = Field(
+            default=0.05, gt=0, lt=1, description="Weight of attributes beside the identity."
+        )
+        minimum_rows: Whole = Field(
+            default=2, ge=1, le=1_000_000, description="Users or items that an attribute needs."
+        )
+
+    configuration: Configuration
+
+    @property
+    def _attributes(self) -> _Attributes:
+        chosen = self.configuration
+        return _Attributes(*(getattr(chosen, name) for name in _Attributes._fields))
 
 
 def _passes(model: LightFM, data: _Training, threads: int, epochs: int) -> None:

@@ -1,6 +1,5 @@
 """The most popular items, the same for everyone: events decayed by age."""
 
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,22 +10,28 @@ from models.core import storage
 from models.core.base import BaseRecommender
 from models.core.context import Context
 from models.core.interactions import UNKNOWN, Indices
+from models.core.registration import register
 from models.core.topn import Ranked
 
 
-@dataclass(kw_only=True, eq=False)
+@register("popularity")
 class Popularity(BaseRecommender):
     """Items by ``sum(0.5 ** (age / popularity_half_life_days))`` over their events.
 
     This is the fallback of every model, so there is nothing to add to it.
     """
 
-    kind: ClassVar[str] = "popularity"
+    is_heuristic: ClassVar[bool] = True
+
+    class Configuration(BaseRecommender.Configuration):
+        """What sells lately, the same for everyone."""
+
+    configuration: Configuration
 
     @classmethod
     def as_known_by(cls, other: BaseRecommender) -> Self:
         """The popular items of the night that ``other`` was fitted on, without fitting anew."""
-        popular = cls(popularity_half_life_days=other.popularity_half_life_days)
+        popular = cls(popularity_half_life_days=other.configuration.popularity_half_life_days)
         popular._known = other.known
         return popular
 

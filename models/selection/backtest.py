@@ -10,6 +10,7 @@ from typing import Final
 
 from models.evaluation.bootstrap import Difference, paired_bootstrap
 from models.evaluation.protocol import PROTOCOLS, Protocol, compare_methods
+from models.lists.catalogue import methods
 from models.lists.published import PERSONAL_LISTS
 from models.selection.choice import PRIMARY_METRIC
 from models.selection.origin import Origin
@@ -22,8 +23,7 @@ LIST_OF: Final[Mapping[Protocol, Protocol]] = {
     "cold_users": "all",
     "cold_items": "discover",
 }
-# Neither these nor what is published in their name count as simple.
-ELABORATE: Final = frozenset({"lightfm", "hybrid_lightfm", "two_stage", "published"})
+PUBLISHED: Final = "published"
 
 
 def backtest(recipe: Recipe, origin: Origin, *, competes: bool) -> Outcome:
@@ -49,8 +49,10 @@ def ranking(outcomes: Mapping[str, Outcome], protocol: Protocol) -> list[str]:
 
 
 def best_simple(outcomes: Mapping[str, Outcome], protocol: Protocol) -> str | None:
-    """The best method that is neither LightFM nor has two stages; ``None`` without one."""
-    return next((name for name in ranking(outcomes, protocol) if name not in ELABORATE), None)
+    """The best method that is not elaborate, nor what is published; ``None`` without one."""
+    elaborate = {name for name, method in methods().items() if method.is_elaborate}
+    ranked = ranking(outcomes, protocol)
+    return next((name for name in ranked if name not in {PUBLISHED, *elaborate}), None)
 
 
 def gain(one: Outcome, other: Outcome, protocol: Protocol, seed: int) -> Difference:

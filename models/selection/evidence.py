@@ -36,7 +36,8 @@ class Evidence:
 
     def method_with(self, recipe: Recipe) -> str | None:
         """The method tried with this very recipe, if any."""
-        return next((name for name, tried in self.recipes.items() if tried == recipe), None)
+        tried = self.recipes.items()
+        return next((name for name, other in tried if other.is_same_as(recipe)), None)
 
     def save(self, folder: Path) -> None:
         """Write the evidence with its digest (see ``models.core.storage``)."""
@@ -64,9 +65,13 @@ class Evidence:
                 active_days[second] = values
             else:
                 ndcg.setdefault(first, {})[second] = values
-        recipes = stored.parameters["recipes"]
+        recipes = {
+            # In the former release lightfm was hybrid_lightfm with other parameters.
+            name: Recipe.from_json({**content, "kind": name})
+            for name, content in stored.parameters["recipes"].items()
+        }
         return cls(
-            recipes={name: Recipe.from_json(content) for name, content in recipes.items()},
+            recipes=recipes,
             choice=stored.parameters["choice"],
             ndcg=ndcg,
             active_days=active_days,

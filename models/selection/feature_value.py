@@ -1,7 +1,6 @@
 """What each group of the ranker's features is worth, in NDCG@10 on a window it has not seen."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pandas as pd
 
@@ -25,12 +24,12 @@ def feature_value(
     candidates, ``off`` where they are trained without them. The two differ where other groups can
     take the group's place.
     """
-    fitted = replace(method).fit(context)
+    fitted = method.changed().fit(context)
     whole = {name: evaluate(fitted, task) for name, task in tasks.items()}
     rows = []
     for group in GROUPS:
         shuffled = fitted.shuffled(context, group, seed)
-        off = replace(method, without=(*method.without, group)).fit(context)
+        off = method.changed(without=(*method.configuration.without, group)).fit(context)
         for name, task in tasks.items():
             gains = fitted.importance(name)
             of_group = members(group, gains.index)

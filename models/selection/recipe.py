@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from models.core.base import BaseRecommender
-from models.lists import catalogue as methods
+from models.lists import catalogue
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """Two equal recipes fitted on the same night give the same model (with one thread).
 
-    ``parameters`` are those of the configuration, all of JSON's types. What a night learns about
-    them (after how many epochs to stop) is not part of the recipe.
+    ``kind`` is the method's name, ``parameters`` are those that the configuration gives, of JSON's
+    types. What a night learns about them (after how many epochs to stop) is not part of the recipe.
     """
 
     kind: str
@@ -21,7 +21,11 @@ class Recipe:
 
     def build(self) -> BaseRecommender:
         """The unfitted method; raises ``ConfigurationError`` for an unknown kind or parameter."""
-        return methods.build(self.kind, self.parameters)
+        return catalogue.build(self.kind, self.parameters)
+
+    def is_same_as(self, other: Self) -> bool:
+        """Whether both build the same, whichever defaults are spelt out."""
+        return self.kind == other.kind and self.build().parameters == other.build().parameters
 
     def as_json(self) -> dict[str, Any]:
         """The recipe in JSON's types."""

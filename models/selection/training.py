@@ -18,7 +18,7 @@ from models.evaluation.protocol import Evaluation, Protocol, active_days
 from models.evaluation.reliability import Places, places_of
 from models.lists.published import PERSONAL_LISTS, Published
 from models.recommenders.ease import Ease
-from models.recommenders.lightfm_model import HybridLightFM
+from models.recommenders.lightfm_model import PureLightFM
 from models.recommenders.lightfm_state import LightFMState
 from models.selection.choice import PRIMARY_METRIC
 from models.selection.evidence import Evidence
@@ -113,7 +113,7 @@ def train(
         validation=_by_list({name: one.validation for name, one in outcomes.items()}),
         test=_by_list({name: one.test for name, one in outcomes.items()}),
         learnt={model.name: learnt_parameters(model) for model in tuned},
-        curve=next((model.curve for model in tuned if isinstance(model, HybridLightFM)), ()),
+        curve=next((model.curve for model in tuned if isinstance(model, PureLightFM)), ()),
         active_days=active_days(nights.test.interactions),
         places={
             name: places_of(methods[choice[name]].lists[name], origin.test[name].relevant)
@@ -136,7 +136,7 @@ def _states(*fitted: BaseRecommender | None) -> list[LightFMState]:
     return [
         model.state
         for model in fitted
-        if isinstance(model, HybridLightFM) and model.state is not None
+        if isinstance(model, PureLightFM) and model.state is not None
     ]
 
 

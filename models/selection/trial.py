@@ -11,9 +11,9 @@ from models.core.base import BaseRecommender, Lists
 from models.core.context import Context
 from models.core.interactions import Indices
 from models.evaluation.protocol import Evaluation, Protocol, Task, measure
-from models.lists.catalogue import HEURISTICS
+from models.lists.catalogue import heuristics
 from models.lists.published import PERSONAL_LISTS
-from models.recommenders.lightfm_model import HybridLightFM
+from models.recommenders.lightfm_model import PureLightFM
 from models.recommenders.lightfm_state import LightFMState, newest
 from models.selection.choice import PRIMARY_METRIC, choose, is_sane
 from models.selection.gate import PLACES
@@ -70,7 +70,7 @@ def try_out(
     """
     nights = origin.nights
     tuned = recipe.build()
-    if origin.validation or isinstance(tuned, HybridLightFM):
+    if origin.validation or isinstance(tuned, PureLightFM):
         tuned = tune(recipe, nights, on_epoch, earlier)
     shown = _lists(tuned, origin.validation)
     finite = bool(shown) and tuned.is_finite()
@@ -101,7 +101,7 @@ def choices(outcomes: Mapping[str, Outcome], competing: Sequence[str]) -> dict[s
                 name: outcomes[name].validation[list_name].per_user[PRIMARY_METRIC]
                 for name in competing
             },
-            heuristics=HEURISTICS,
+            heuristics=heuristics(),
             usable=[name for name in competing if outcomes[name].sane[list_name]],
         )
         for list_name in PERSONAL_LISTS
@@ -116,7 +116,7 @@ def tune(
     LightFM starts from the newest of the states ``earlier`` that knows nothing of the window.
     """
     model = recipe.build()
-    if isinstance(model, HybridLightFM):
+    if isinstance(model, PureLightFM):
         night = nights.validation
         window = nights.interactions.between(night.as_of, nights.test.as_of)
         start = newest(earlier.get(model.name, ()), night.as_of)
@@ -130,7 +130,7 @@ def refit(tuned: BaseRecommender, context: Context, earlier: States = NO_STATES)
     The number of passes holds for a start like that of ``tuned``, cold or from ``earlier`` states.
     """
     model = Recipe(tuned.kind, learnt_parameters(tuned)).build()
-    if isinstance(model, HybridLightFM) and isinstance(tuned, HybridLightFM):
+    if isinstance(model, PureLightFM) and isinstance(tuned, PureLightFM):
         warm = tuned.started_from is not None
         start = newest(earlier.get(model.name, ()), context.as_of) if warm else None
         return model.fit(context, start=start)
@@ -139,7 +139,7 @@ def refit(tuned: BaseRecommender, context: Context, earlier: States = NO_STATES)
 
 def learnt_parameters(tuned: BaseRecommender) -> dict[str, Any]:
     """The parameters after tuning: as configured, but for the number of passes."""
-    if isinstance(tuned, HybridLightFM):
+    if isinstance(tuned, PureLightFM):
         return {**tuned.parameters, "max_epochs": tuned.best_epoch}
     return tuned.parameters
 

@@ -17,6 +17,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from lakehouse.errors import DataError
+from models.core.parameters import Number, Range
 from models.evaluation.protocol import Evaluation, evaluate
 from models.lists.published import PERSONAL_LISTS
 from models.selection.choice import PRIMARY_METRIC
@@ -24,7 +25,6 @@ from models.selection.origin import Nights, Origin
 from models.selection.recipe import Recipe
 from models.selection.trial import tune
 
-Number: TypeAlias = "int | float"
 Parameters: TypeAlias = Mapping[str, Number]
 Report: TypeAlias = Callable[[int, float], bool]
 Trial: TypeAlias = "Callable[[int, Parameters, Report], float | None]"
@@ -34,33 +34,6 @@ SIGNIFICANT_DIGITS: Final = 3
 RANDOM_TRIALS: Final = 5
 AS_NOW: Final = 1.0
 NOW: Final = "now"
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Where to look for a parameter; ``log`` looks as long for 1 to 10 as for 10 to 100."""
-
-    low: Number
-    high: Number
-    log: bool = False
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether only whole numbers are meant."""
-        return isinstance(self.low, int)
-
-    def __contains__(self, value: Number) -> bool:
-        return self.low <= value <= self.high
-
-    def distribution(self) -> optuna.distributions.BaseDistribution:
-        """The same in Optuna's terms."""
-        if self.is_whole:
-            return optuna.distributions.IntDistribution(int(self.low), int(self.high), log=self.log)
-        return optuna.distributions.FloatDistribution(self.low, self.high, log=self.log)
-
-    def rounded(self, value: Number) -> Number:
-        """The value as it is tried and proposed, readable for people."""
-        return int(value) if self.is_whole else float(f"{value:.{SIGNIFICANT_DIGITS}g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +105,7 @@ def search(
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     journal.parent.mkdir(parents=True, exist_ok=True)
-    distributions = {key: place.distribution() for key, place in ranges.items()}
+    distributions = {key: _distribution(place) for key, place in ranges.items()}
     study = optuna.create_study(
         study_name=name,
         storage=JournalStorage(JournalFileBackend(str(journal))),
@@ -179,4 +152,15 @@ def _made(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 
 
 def _rounded(ranges: Mapping[str, Range], values: Mapping[str, Number]) -> dict[str, Number]:
-    return {key: place.rounded(values[key]) for key, place in ranges.items()}
+    """The values as they are tried and proposed, readable for people."""
+    return {
+        key: int(values[key]) if place.is_whole else float(f"{values[key]:.{SIGNIFICANT_DIGITS}g}")
+        for key, place in ranges.items()
+    }
+
+
+def _distribution(place: Range) -> optuna.distributions.BaseDistribution:
+    """A range in Optuna's terms."""
+    if place.is_whole:
+        return optuna.distributions.IntDistribution(int(place.low), int(place.high), log=place.log)
+    return optuna.distributions.FloatDistribution(place.low, place.high, log=place.log)

@@ -19,7 +19,7 @@ from benchmarks.quality.complete_journey import read_shop
 from benchmarks.quality.measure import list_rows
 from benchmarks.quality.page import page
 from benchmarks.quality.results import CutResult, Run, as_json, overall, overall_gain
-from jobs.config.settings import MethodName, Settings, load
+from jobs.config.settings import Models, Settings, load
 from jobs.night.resources import Cost
 from lakehouse.errors import ConfigurationError
 from models.evaluation.protocol import PROTOCOLS, Evaluation
@@ -292,11 +292,12 @@ def settings() -> Settings:
         "methods": ("popularity", "decayed_counts", "two_stage"),
         "test_days": 20,
         "validation_days": 20,
-        "components": 4,
-        "max_epochs": 2,
-        "ranker_rounds": 5,
     }
-    return given.model_copy(update={"train": given.train.model_copy(update=small)})
+    models = Models.model_validate(
+        {"lightfm": {"components": 4, "max_epochs": 2}, "two_stage": {"rounds": 5}}
+    )
+    train = given.train.model_copy(update=small)
+    return given.model_copy(update={"train": train, "models": models})
 
 
 def test_the_shop_is_read_as_delivered(settings: Settings, delivered: Path) -> None:
@@ -315,7 +316,7 @@ def test_the_shop_is_read_as_delivered(settings: Settings, delivered: Path) -> N
 def test_quality_from_end_to_end(settings: Settings, delivered: Path, tmp_path: Path) -> None:
     start = shop.AS_OF
     cut = Cut(start - timedelta(days=20), start, start + timedelta(days=20))
-    methods: tuple[MethodName, ...] = ("ease", "lightfm")
+    methods = ("ease", "lightfm")
     results = measure.run(
         settings,
         data=delivered,

@@ -9,12 +9,15 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ValidationError
 
 from jobs.config.environment import OTHER_NAMES, sections_of
+from jobs.config.methods import all_methods, knowing_methods
+from jobs.config.moved import MOVED
 from jobs.config.settings import EventType, Settings, load
 from lakehouse.errors import ConfigurationError
 from lakehouse.ingest.sources import SourceMapping
 from lakehouse.tables import EVENT_TYPES
 from tests.landed import EVENTS
 
+COMPLETE = knowing_methods(Settings)
 GOOD = """
 [shop]
 name = "corner"
@@ -114,6 +117,31 @@ def test_a_byte_order_mark_is_read(tmp_path: Path) -> None:
             [
                 "features.event_types#1: is not known; known are `purchase`, `rating`, `view`, "
                 "`click` or `cart` (value: 'buy')"
+            ],
+        ),
+        (
+            "[models.two_stag]\nrounds = 5\n[models.ease]\ncatalog = 5\nregularisation = 0",
+            [
+                "models.ease.regularisation: must be greater than 0.0 (value: 0)",
+                "models.ease.catalog: no such setting; did you mean `catalogue`?",
+                "models.two_stag: no such setting; did you mean `two_stage`?",
+            ],
+        ),
+        (
+            "[models.lightfm]\nloss = 'warp-kos'\n[models.item_knn]\nweighting = 'bm'",
+            [
+                "models.item_knn.weighting: is not known; did you mean `bm25`? (value: 'bm')",
+                "models.lightfm: LightFM's loss 'warp-kos' ignores sample weights: set "
+                "weight_half_life_days to 0, or choose the loss 'warp'",
+            ],
+        ),
+        ("[models]\nease = 5", ["models.ease: must be a table (value: 5)"]),
+        (
+            "[train]\nranker_leaves = 7\ncomponents = 8",
+            [
+                "train.ranker_leaves: is [models.two_stage] leaves now",
+                "train.components: is [models.hybrid_lightfm] components or [models.lightfm] "
+                "components now",
             ],
         ),
         ("[train]\nsed = 7", ["train.sed: no such setting; did you mean `seed`?"]),
@@ -234,7 +262,23 @@ def test_a_mistyped_name_is_not_told_as_missing_too(
         (
             "TOPSHELF__TRAIN__METHODS",
             "s3cret,ease",
-            "TOPSHELF__TRAIN__METHODS: is not known; known are `popularity`, ",
+            "TOPSHELF__TRAIN__METHODS: is not known; known are `category_popularity`, ",
+        ),
+        (
+            "TOPSHELF__MODELS__EASE__CATALOGUE",
+            "s3cret",
+            "TOPSHELF__MODELS__EASE__CATALOGUE: must be a whole number",
+        ),
+        (
+            "TOPSHELF__MODELS__EASE__CATALOG",
+            "s3cret",
+            "TOPSHELF__MODELS__EASE__CATALOG: no such setting; did you mean "
+            "TOPSHELF__MODELS__EASE__CATALOGUE?",
+        ),
+        (
+            "TOPSHELF__TRAIN__RANKER_ROUNDS",
+            "s3cret",
+            "TOPSHELF__TRAIN__RANKER_ROUNDS: is TOPSHELF__MODELS__TWO_STAGE__ROUNDS now",
         ),
         ("TOPSHELF__TRAIN__METHODS", "[s3cret", "TOPSHELF__TRAIN__METHODS: must be a list"),
     ],
@@ -399,7 +443,7 @@ def models_of(model: type[BaseModel]) -> list[type[BaseModel]]:
 
 
 def test_every_number_has_bounds_and_is_no_text_or_switch() -> None:
-    for model in models_of(Settings):
+    for model in models_of(COMPLETE):
         for name, field in model.model_fields.items():
             if field.annotation in (int, float):
                 kinds = {type(bound) for bound in field.metadata}
@@ -414,11 +458,38 @@ def test_every_number_has_bounds_and_is_no_text_or_switch() -> None:
 
 
 def test_every_field_says_what_it_means() -> None:
-    for model in models_of(Settings):
+    for model in models_of(COMPLETE):
         for name, field in model.model_fields.items():
-            if model is not Settings:
+            if name not in (*Settings.model_fields, *all_methods()):
                 assert field.description, (model, name)
                 assert field.description.endswith("."), (model, name)
+
+
+def test_what_moved_is_told_where_it_is() -> None:
+    for old, new in MOVED.items():
+        *tables, name = old
+        assert name not in sections_of(Settings)[tables[0]].model_fields, old
+        for place in new:
+            assert place[-1] in all_methods()[place[1]].Configuration.model_fields, place
+
+
+def test_who_answers_people_takes_models_unseen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOPSHELF__MODELS__EASE__CATALOG", "5")
+    text = "[train]\nmethods = ['nearest']\n[models.ease]\ncatalog = 5\n[gate]\nchurn = 2"
+    with pytest.raises(ConfigurationError) as caught:
+        load(written(tmp_path, GOOD + text), with_models=False)
+    assert str(caught.value).splitlines()[1:] == ["  gate.churn: must be at most 1.0 (value: 2)"]
+
+
+def test_the_digest_is_of_what_is_said_about_methods(tmp_path: Path) -> None:
+    said = "[models.ease]\ncatalogue = 2999\n"
+    plain, one = (load(written(tmp_path, text)) for text in (GOOD, GOOD + said))
+    unseen = load(written(tmp_path, GOOD + said), with_models=False)
+    assert plain.model_dump()["models"] == {}
+    assert one.model_dump()["models"] == {"ease": {"catalogue": 2999}}
+    assert one.digest() == unseen.digest() != plain.digest()
 
 
 def test_event_types_are_those_of_the_table() -> None:

@@ -6,6 +6,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from jobs.config.doc import config_doc, example, toml
+from jobs.config.methods import all_methods
 from jobs.config.settings import Settings
 from lakehouse.ingest.sources import RejectRule, Replacement, SourceMapping
 from tests.landed import EVENTS, ITEMS, USERS
@@ -14,10 +15,13 @@ from tests.landed import EVENTS, ITEMS, USERS
 def test_each_field_has_a_row_with_an_example_that_loads() -> None:
     lines = config_doc().splitlines()
     for section, model in Settings.model_fields.items():
-        if section != "sources":
+        if section not in ("sources", "models"):
             at = lines.index(f"## `[{section}]`")
             assert isinstance(model.annotation, type)
             _check(model.annotation, lines[at:], [{}])
+    for name, method in all_methods().items():
+        at = lines.index(f"### `[models.{name}]`")
+        _check(method.Configuration, lines[at:], [{}])
     orders = EVENTS | {"columns": EVENTS["columns"] | {"order_id": "order"}}
     _check(SourceMapping, lines[lines.index("## `[[sources]]`") :], [EVENTS, orders, ITEMS, USERS])
     required: dict[str, object] = {"name": "x", "column": "user_id", "pattern": "x"}

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs.config.settings import MethodName, Settings, load
-from jobs.night.recipes import METHOD_NAMES, chosen_methods, recipe, recipes
+from jobs.config.methods import all_methods
+from jobs.config.settings import Models, Settings, load
+from jobs.night.recipes import chosen_methods, recipe, recipes
 from lakehouse.errors import ConfigurationError
-from models.lists.catalogue import ELSEWHERE, METHODS
 from tests.project import ROOT
 
 CONFIG = ROOT / "infra" / "config" / "complete_journey.toml"
@@ -18,13 +18,9 @@ def settings() -> Settings:
     return load(CONFIG)
 
 
-@pytest.mark.parametrize("name", METHOD_NAMES)
-def test_a_model_has_its_recipe_s_name(settings: Settings, name: MethodName) -> None:
+@pytest.mark.parametrize("name", all_methods())
+def test_a_model_has_its_method_s_name(settings: Settings, name: str) -> None:
     assert recipe(name, settings).build().name == name
-
-
-def test_every_method_has_a_recipe(settings: Settings) -> None:
-    assert {recipe(name, settings).kind for name in METHOD_NAMES} == {*METHODS, *ELSEWHERE}
 
 
 def test_a_night_tries_the_configured_methods_in_their_order(settings: Settings) -> None:
@@ -37,29 +33,38 @@ def test_a_night_tries_the_configured_methods_in_their_order(settings: Settings)
 
 def test_the_settings_reach_the_recipes(settings: Settings) -> None:
     train = settings.train.model_copy(
-        update={"seed": 7, "test_days": 9, "ranker_nights": 2, "counts_half_life_days": 11.0}
+        update={"seed": 7, "test_days": 9, "counts_half_life_days": 11.0, "threads": 2}
     )
-    changed = settings.model_copy(update={"train": train})
-    two_stage = recipe("two_stage", changed).build().parameters
-    assert (two_stage["seed"], two_stage["label_days"], two_stage["nights"]) == (7, 9, 2)
+    models = Models.model_validate(
+        {"two_stage": {"nights": 2, "seed": 8}, "hybrid_lightfm": {"components": 5}}
+    )
+    changed = settings.model_copy(update={"train": train, "models": models})
+    # What a method's own table says goes before what all share.
+    assert recipe("two_stage", changed).parameters == {
+        "popularity_half_life_days": 30.0,
+        "label_days": 9,
+        "nights": 2,
+        "seed": 8,
+    }
     assert recipe("decayed_counts", changed).parameters == {
         "popularity_half_life_days": 30.0,
         "half_life_days": 11.0,
     }
-    assert recipe("lightfm", changed).parameters["components"] == settings.train.components
-    hybrid = recipe("hybrid_lightfm", changed).parameters
+    assert recipe("lightfm", changed).build().parameters["components"] == 64
+    hybrid = recipe("hybrid_lightfm", changed).build().parameters
     assert hybrid["user_columns"][:2] == ["age", "home_ownership"]
+    assert (hybrid["components"], hybrid["threads"], hybrid["seed"]) == (5, 2, 7)
 
 
 def test_methods_are_picked_by_name() -> None:
-    assert set(METHOD_NAMES) - set(chosen_methods(None)) == {"spark_als"}
-    assert chosen_methods("ease, popularity") == ("popularity", "ease")
-    with pytest.raises(ConfigurationError, match=r"no method 'nearest'; there are popularity,"):
+    assert set(all_methods()) - set(chosen_methods(None)) == {"spark_als"}
+    assert chosen_methods("popularity, ease") == ("ease", "popularity")
+    with pytest.raises(ConfigurationError, match=r"no method 'nearest'; there are category_pop"):
         chosen_methods("nearest,ease")
 
 
 def test_a_method_named_twice_is_a_mistake(tmp_path: Path) -> None:
-    text = CONFIG.read_text().replace("[train]", '[train]\nmethods = ["ease", "ease"]')
+    text = f'{CONFIG.read_text()}\n[train]\nmethods = ["ease", "ease"]\n'
     wrong = tmp_path / "config.toml"
     wrong.write_text(text)
     with pytest.raises(ConfigurationError, match=r"train\.methods: must name each method once"):

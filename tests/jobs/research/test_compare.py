@@ -9,7 +9,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from jobs.cli.main import app
-from jobs.config.settings import MethodName, Settings
+from jobs.config.settings import Settings
 from jobs.night.inputs import newest_versions, read_nights
 from jobs.night.resources import Cost
 from jobs.research import compare
@@ -84,7 +84,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 def test_mlflow_shows_a_run_below_the_comparison_for_each_method(settings: Settings) -> None:
-    methods: tuple[MethodName, ...] = ("popularity", "decayed_counts", "lightfm")
+    methods = ("popularity", "decayed_counts", "lightfm")
     shown = compare.run(settings, run_date=NIGHT, methods=methods)
     assert shown.row_count == 3
 

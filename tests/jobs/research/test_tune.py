@@ -13,16 +13,17 @@ from typer.testing import CliRunner
 from jobs.cli.main import app
 from jobs.config.settings import Settings
 from jobs.night.job_report import read_report
-from jobs.night.recipes import METHOD_NAMES, recipe
+from jobs.night.recipes import recipe
 from jobs.research import tune
 from jobs.research.experiments import open_experiment
-from jobs.research.tune import RANGES, Proposal, Tunable, proposal_path
+from jobs.research.tune import Proposal, proposal_path, tunable
 from lakehouse.errors import DataError
 from models.core.context import Context
 from models.core.interactions import day_number
+from models.core.parameters import Range
 from models.evaluation.protocol import Evaluation
 from models.selection.origin import Nights
-from models.selection.tuning import Found, Parameters, Range, Report, relative, search, windows
+from models.selection.tuning import Found, Parameters, Report, relative, search, windows
 from tests import shop as made_up
 from tests.nights import NIGHT, settings_in, shop, write_lake
 
@@ -185,7 +186,7 @@ def test_a_proposal_says_what_speaks_for_it() -> None:
         run_date=date(2018, 1, 2),
         first_day=date(2017, 10, 30),
         last_day=date(2017, 11, 30),
-        found=Found({"ranker_rounds": 150, "ranker_learning_rate": 0.05}, 1.05, 20, 7),
+        found=Found({"rounds": 150, "learning_rate": 0.05}, 1.05, 20, 7),
         now={"all": evaluation(0.25), "discover": evaluation(0.5)},
         then={"all": evaluation(0.5), "discover": evaluation(0.25)},
         seed=42,
@@ -200,16 +201,16 @@ def test_a_proposal_says_what_speaks_for_it() -> None:
         "# They were chosen on these very days, so that less is to be expected of others.\n"
         "# Nothing uses this file: copy what you want to try; the gate decides.\n"
         "\n"
-        "[train]\n"
-        "ranker_rounds = 150\n"
-        "ranker_learning_rate = 0.05\n"
+        "[models.two_stage]\n"
+        "rounds = 150\n"
+        "learning_rate = 0.05\n"
     )
 
 
 def test_a_proposal_of_the_present_parameters_says_so() -> None:
     same = {"all": evaluation(0.25), "discover": evaluation(0.5)}
     day = date(2018, 1, 2)
-    found = Found({"ranker_rounds": 100}, 1.0, 3, 0)
+    found = Found({"rounds": 100}, 1.0, 3, 0)
     proposal = Proposal("two_stage", day, day, day, found, now=same, then=same, seed=42)
     assert "# No trial did better over all windows: these are the present" in proposal.toml()
 
@@ -221,25 +222,22 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return settings
 
 
-@pytest.mark.parametrize("method", RANGES)
-def test_every_range_is_of_a_setting_that_reaches_the_method(
-    settings: Settings, method: Tunable
-) -> None:
-    assert method in METHOD_NAMES
-    now = recipe(method, settings).parameters
-    for name, place in RANGES[method].items():
-        for value in (place.low, place.high):
-            train = settings.train.model_validate({**settings.train.model_dump(), name: value})
-            tried = recipe(method, settings.model_copy(update={"train": train}))
-            assert len(set(map(str, tried.parameters.items())) - set(map(str, now.items()))) <= 1
-            assert value in tried.parameters.values()
+def test_what_can_be_tuned_is_said_beside_the_parameters() -> None:
+    assert {name: set(places) for name, places in tunable().items()} == {
+        "decayed_counts": {"half_life_days"},
+        "hybrid_lightfm": {"components", "learning_rate"},
+        "lightfm": {"components", "learning_rate"},
+        "two_stage": {"rounds", "learning_rate", "leaves", "popularity_penalty"},
+    }
 
 
-def test_the_settings_defaults_are_the_ranker_s_own(settings: Settings) -> None:
-    made = recipe("two_stage", settings).build()
-    default = type(made)()
-    for name in ("rounds", "learning_rate", "leaves", "popularity_penalty", "nights"):
-        assert getattr(made, name) == getattr(default, name)
+def test_every_range_holds_the_present_value_and_is_allowed(settings: Settings) -> None:
+    for method, places in tunable().items():
+        now = recipe(method, settings).build()
+        for name, place in places.items():
+            assert type(now)().parameters[name] in place, (method, name)
+            for value in (place.low, place.high):
+                assert now.changed(**{name: value}).parameters[name] == value
 
 
 def test_a_night_is_tuned_from_end_to_end(settings: Settings) -> None:
@@ -248,8 +246,8 @@ def test_a_night_is_tuned_from_end_to_end(settings: Settings) -> None:
     path = proposal_path(settings.paths.runs, NIGHT)
     assert report.facts["proposal"] == str(path)
     proposed = tomllib.loads(path.read_text())
-    assert proposed == {"train": report.facts["parameters"]}
-    assert list(proposed["train"]) == ["counts_half_life_days"]
+    assert proposed == {"models": {"decayed_counts": report.facts["parameters"]}}
+    assert list(proposed["models"]["decayed_counts"]) == ["half_life_days"]
     assert read_report(settings.paths.runs, NIGHT, "tune") == report
 
     registry = open_experiment(settings, "tuning")
@@ -266,7 +264,7 @@ def test_a_night_is_tuned_from_end_to_end(settings: Settings) -> None:
     assert parent.data.tags["method"] == "decayed_counts"
     trial = runs["trial 1"]
     assert trial.data.tags["mlflow.parentRunId"] == parent.info.run_id
-    assert 15 <= float(trial.data.params["counts_half_life_days"]) <= 365
+    assert 15 <= float(trial.data.params["half_life_days"]) <= 365
     assert {"relative", "all/ndcg_at_10", "discover/ndcg_at_10"} <= set(trial.data.metrics)
     assert not registry.client.search_model_versions("name = 'topshelf'")
 
@@ -287,6 +285,6 @@ def test_the_command_prints_the_proposal(settings: Settings) -> None:
     wrong = CliRunner().invoke(app, [*call, "--method", "ease"])
     assert wrong.exit_code == 2
     assert wrong.stderr == (
-        "topshelf tune: --method 'ease' cannot be tuned; give one of two_stage, hybrid_lightfm, "
-        "decayed_counts.\n"
+        "topshelf tune: --method 'ease' cannot be tuned; give one of decayed_counts, "
+        "hybrid_lightfm, lightfm, two_stage.\n"
     )

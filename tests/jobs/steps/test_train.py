@@ -77,7 +77,7 @@ def test_mlflow_shows_the_run(settings: Settings, report: JobReport) -> None:
     facts: Mapping[str, Any] = report.facts
     run = registry.client.get_run(facts["run_id"])
     assert (run.info.run_name, run.info.status) == ("nightly 2024-03-01", "FINISHED")
-    assert run.data.params["components"] == "4"
+    assert run.data.params["hybrid_lightfm.components"] == "4"
     assert run.data.tags["published.all"] == "decayed_counts"
     assert run.data.tags["seed"] == "42"
     assert "environment.lightfm-next" in run.data.tags

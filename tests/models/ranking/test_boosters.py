@@ -12,7 +12,7 @@ from tests.project import ROOT
 # Two trainings of the product's own ranker: the one learns while the other ranks.
 LEARN_AND_RANK = """
 import faulthandler, sys, threading, time
-from models.two_stage import TwoStage
+from models.ranking.two_stage import TwoStage
 from tests import shop
 
 faulthandler.enable()

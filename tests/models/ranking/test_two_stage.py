@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -23,19 +22,8 @@ from models.recommenders.category_popularity import CategoryPopularity
 from models.recommenders.decayed_counts import DecayedCounts
 from models.recommenders.popularity import Popularity
 from tests import shop
-from tests.models.recommenders.test_models_conformance import PersonalConformance
 
 AS_OF = date(2024, 3, 1)
-
-
-class TestCategoryPopularity(PersonalConformance):
-    kind = "category_popularity"
-    parameters: ClassVar = {"column": "department"}
-
-
-class TestTwoStage(PersonalConformance):
-    kind = "two_stage"
-    parameters: ClassVar = {"label_days": 20, "nights": 2, "rounds": 20}
 
 
 def context(*events: tuple[str, str, int, float, float]) -> Context:
@@ -279,7 +267,7 @@ def test_a_further_source_is_one_more_opinion_of_each_item() -> None:
     model = TwoStage(label_days=20, nights=2, rounds=20, further_sources=("lightfm",))
     model.fit(shop.context())
     assert {"lightfm_score", "lightfm_relative"} <= set(model.importance("discover").index)
-    with pytest.raises(ConfigurationError, match=r"further_sources names \['tarot'\]; there are"):
+    with pytest.raises(ConfigurationError, match=r"further_sources\.0: Input should be"):
         TwoStage(further_sources=("tarot",))
 
 

@@ -13,6 +13,7 @@ from lakehouse.errors import ConfigurationError, DataError
 from models.core.base import BaseRecommender, Lists
 from models.core.context import Context
 from models.core.interactions import UNKNOWN, Interactions
+from models.core.registration import register
 from models.lists import catalogue as methods
 from models.recommenders.decayed_counts import DecayedCounts
 from models.recommenders.popularity import Popularity
@@ -254,7 +255,7 @@ class TestContentBased(PersonalConformance):
 
 
 class TestPureLightFM(FactorsConformance):
-    kind = "hybrid_lightfm"
+    kind = "lightfm"
     parameters: ClassVar = {"components": 8, "max_epochs": 50}
 
 
@@ -266,6 +267,33 @@ class TestHybridLightFM(FactorsConformance):
         "item_columns": ("department", "category", "tags"),
         "user_columns": ("club",),
     }
+
+
+class TestCategoryPopularity(PersonalConformance):
+    kind = "category_popularity"
+    parameters: ClassVar = {"column": "department"}
+
+
+class TestTwoStage(PersonalConformance):
+    kind = "two_stage"
+    parameters: ClassVar = {"label_days": 20, "nights": 2, "rounds": 20}
+
+
+def test_every_method_has_its_line_here() -> None:
+    """But for those that need more than this process: they have a test of their own."""
+    tested = {
+        value.kind
+        for value in globals().values()
+        if isinstance(value, type) and issubclass(value, Conformance) and hasattr(value, "kind")
+    }
+    assert tested == {
+        name for name, method in methods.methods().items() if not method.only_when_named
+    }
+
+
+def test_a_name_belongs_to_one_method() -> None:
+    with pytest.raises(ValueError, match=r"two methods are named 'popularity': models\..*"):
+        register("popularity")(type("Other", (Popularity,), {}))
 
 
 def small(*rows: tuple[str, str, str]) -> Context:
@@ -354,7 +382,7 @@ METHODS_THAT_COMPLETE: dict[str, dict[str, Any]] = {
     "item_knn": {"minimum_buyers": 1, "weighting": "log"},
     "ease": {"regularisation": 1.0},
     "implicit_als": {"factors": 4, "regularisation": 0.1},
-    "hybrid_lightfm": {"components": 8, "max_epochs": 60, "weight_half_life_days": None},
+    "lightfm": {"components": 8, "max_epochs": 60, "weight_half_life_days": 0},
 }
 
 

@@ -51,7 +51,7 @@ def test_every_group_has_features() -> None:
 
 
 def test_an_unknown_group_cannot_be_left_out() -> None:
-    with pytest.raises(ConfigurationError, match=r"without names \['weather'\]"):
+    with pytest.raises(ConfigurationError, match=r"without\.0: Input should be 'sources'"):
         TwoStage(without=("weather",))
 
 
@@ -80,7 +80,7 @@ def test_a_group_that_no_tree_uses_loses_nothing_when_shuffled(values: pd.DataFr
 
 
 def test_the_command_prints_a_row_per_group_and_keeps_table_and_plot(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path, train={"ranker_rounds": 3})
+    settings = settings_in(tmp_path, models={"two_stage": {"rounds": 3}})
     write_lake(settings, *small_shop())
     printed = Console(width=150, file=io.StringIO(), record=True)
     printed.print(job.run(settings, run_date=NIGHT))

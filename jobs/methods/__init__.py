@@ -1,0 +1,1 @@
+"""Methods that stand on what ``models`` must not import."""
