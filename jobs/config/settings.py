@@ -389,10 +389,27 @@ class Settings(Parameters):
             )
         return self
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what is said: another process makes the classes of methods anew."""
+        with_models = type(self) is not Settings
+        return _validated, (self.model_dump(exclude_unset=True), with_models)
+
     def digest(self) -> str:
         """SHA-256 of the settings that shape the data: not of names, paths, stores and the gate."""
         shaping = self.model_dump_json(exclude={"shop", "paths", "serving", "mlflow", "gate"})
         return hashlib.sha256(shaping.encode()).hexdigest()
+
+
+def _known(*, with_models: bool) -> type[Settings]:
+    if not with_models:
+        return Settings
+    from jobs.config.methods import knowing_methods  # noqa: PLC0415 (it loads all methods)
+
+    return knowing_methods(Settings)
+
+
+def _validated(content: dict[str, Any], with_models: bool) -> Settings:
+    return _known(with_models=with_models).model_validate(content)
 
 
 def load(path: Path, *, with_models: bool = True) -> Settings:
@@ -402,11 +419,7 @@ def load(path: Path, *, with_models: bool = True) -> Settings:
     them takes seconds. Raises ``ConfigurationError`` naming every wrong field, the rule, and the
     value where it stands in the file.
     """
-    known = Settings
-    if with_models:
-        from jobs.config.methods import knowing_methods  # noqa: PLC0415 (it loads all methods)
-
-        known = knowing_methods(Settings)
+    known = _known(with_models=with_models)
     content = _read(path)
     overrides = read_environment(os.environ, known)
     given = merged(content, overrides.values)

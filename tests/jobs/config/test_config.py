@@ -1,5 +1,6 @@
 """What a configuration says, and how its mistakes are told."""
 
+import pickle
 import traceback
 from pathlib import Path
 from typing import Any, get_args
@@ -490,6 +491,15 @@ def test_the_digest_is_of_what_is_said_about_methods(tmp_path: Path) -> None:
     assert plain.model_dump()["models"] == {}
     assert one.model_dump()["models"] == {"ease": {"catalogue": 2999}}
     assert one.digest() == unseen.digest() != plain.digest()
+
+
+@pytest.mark.parametrize("with_models", [False, True])
+def test_settings_can_be_handed_to_another_process(tmp_path: Path, with_models: bool) -> None:
+    text = f"{GOOD}[models.ease]\ncatalogue = 2999\n[train]\nseed = 7\n"
+    settings = load(written(tmp_path, text), with_models=with_models)
+    copy = pickle.loads(pickle.dumps(settings))  # noqa: S301 (our own bytes)
+    assert copy == settings
+    assert type(copy) is type(settings)
 
 
 def test_event_types_are_those_of_the_table() -> None:
