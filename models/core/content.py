@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ def one_hot(frame: pd.DataFrame, columns: Sequence[str]) -> OneHot:
     for column in columns:
         if column not in frame:
             continue
-        values = frame[column].reset_index(drop=True).explode().dropna().astype(str)
+        values = _values(frame, column)
         codes, found = pd.factorize(values, sort=True)
         rows = values.index.to_numpy()
         part: Any = sparse.csr_array(
@@ -44,6 +45,22 @@ def one_hot(frame: pd.DataFrame, columns: Sequence[str]) -> OneHot:
     if not parts:
         return OneHot(sparse.csr_array((len(frame), 0)), ())
     return OneHot(sparse.csr_array(sparse.hstack(parts, format="csr")), tuple(names))
+
+
+def digest(frame: pd.DataFrame, columns: Sequence[str]) -> str:
+    """SHA-256 of the rows of ``frame`` as ``one_hot`` sees ``columns``."""
+    found = sha256(f"{len(frame)}".encode())
+    for column in columns:
+        if column in frame:
+            found.update(f" {column} ".encode())
+            found.update(pd.util.hash_pandas_object(_values(frame, column)).to_numpy().data)
+    return found.hexdigest()
+
+
+def _values(frame: pd.DataFrame, column: str) -> "pd.Series[str]":
+    """Each value of a column as text, under its row's number; a row may have none or several."""
+    values: pd.Series[str] = frame[column].reset_index(drop=True).explode().dropna().astype(str)
+    return values
 
 
 def unit_rows(matrix: sparse.csr_array) -> sparse.csr_array:

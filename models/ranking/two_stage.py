@@ -8,7 +8,6 @@ Two boosters score each candidate, one trained on a logistic loss and one on Lam
 2010); their scores, each divided by its standard deviation, are averaged.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
@@ -16,7 +15,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from hashlib import sha256
 from itertools import pairwise
-from threading import Lock
 from typing import Annotated, Any, ClassVar, Final, Self
 
 import numpy as np
@@ -25,10 +23,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy import sparse
 
-from models.core import storage
+from models.core import content, storage
 from models.core.base import BaseRecommender
 from models.core.context import CATALOGUE_COLUMNS, Context
 from models.core.interactions import Indices, Interactions, day_number
+from models.core.memory import Memory
 from models.core.parameters import Range, Real, Seed, TestDays, Whole
 from models.core.registration import register
 from models.core.topn import Ranked, row_of_each, stored_in, top_n_sparse
@@ -211,7 +210,10 @@ class TwoStage(BaseRecommender):
     def _night(self, context: Context, as_of: date) -> _Night:
         """A night as the later fits see it too; ``_first`` drops what is not sellable now."""
         known, chosen = context.earlier(as_of), self.configuration
-        return _memory.night(known, chosen.label_days, chosen.further_sources, chosen.threads)
+        made_by = chosen.label_days, chosen.further_sources
+        return _memory.get(
+            f"{_fingerprint(known)} {made_by}", lambda: _Night.of(known, *made_by, chosen.threads)
+        )
 
     def shuffled(self, context: Context, group: Group, seed: int) -> Self:
         """The same rankers asked with the features of ``group`` dealt out anew among candidates.
@@ -406,31 +408,9 @@ def _followed_by(first: sparse.csr_array, then: sparse.csr_array) -> sparse.csr_
     )
 
 
-class _Memory:
-    """The nights last asked for, by the content that they depend on.
-
-    One training fits the same nights for its validation, its test and its last model.
-    """
-
-    def __init__(self) -> None:
-        self._nights: OrderedDict[str, _Night] = OrderedDict()
-        self._lock = Lock()
-
-    def night(
-        self, context: Context, label_days: int, further: tuple[FurtherSource, ...], threads: int
-    ) -> _Night:
-        """The night of ``context``, from memory if it is there."""
-        key = f"{_fingerprint(context)} {label_days} {further}"
-        with self._lock:
-            if key not in self._nights:
-                self._nights[key] = _Night.of(context, label_days, further, threads)
-                while len(self._nights) > MEMORY_NIGHTS:
-                    self._nights.popitem(last=False)
-            self._nights.move_to_end(key)
-            return self._nights[key]
-
-
-_memory = _Memory()
+# The nights last asked for, by what they depend on: one training fits the same ones for its
+# validation, its test and its last model.
+_memory: Final = Memory[_Night](MEMORY_NIGHTS)
 
 
 def _fingerprint(context: Context) -> str:
@@ -446,9 +426,5 @@ def _fingerprint(context: Context) -> str:
         context.sellable,
     ):
         digest.update(np.ascontiguousarray(array).data)
-    for name in CATALOGUE_COLUMNS:
-        if name in context.item_features:
-            values = context.item_features[name].astype(str).to_numpy(object)
-            digest.update(name.encode())
-            digest.update(pd.util.hash_array(values).data)
+    digest.update(content.digest(context.item_features, CATALOGUE_COLUMNS).encode())
     return digest.hexdigest()

@@ -1,7 +1,7 @@
 """Items like the user's own by what they are, not by who took them: reaches items never sold."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,10 @@ from scipy.sparse.linalg import svds
 
 from models.core import storage
 from models.core.base import BaseRecommender
-from models.core.content import one_hot, scale_columns, unit_rows
+from models.core.content import digest, one_hot, scale_columns, unit_rows
 from models.core.context import Context
 from models.core.interactions import UNKNOWN, Indices
+from models.core.memory import Memory
 from models.core.parameters import CountsHalfLife, Real, Seed, Whole
 from models.core.registration import register
 from models.core.topn import Ranked, top_n_dense
@@ -22,6 +23,10 @@ from models.core.topn import Ranked, top_n_dense
 Floats = NDArray[np.float32]
 
 NOTHING = 1e-6
+# The method itself and the sources of the two stages may differ in their parameters.
+MEMORY_CATALOGUES: Final = 2
+
+_memory: Final = Memory[Floats](MEMORY_CATALOGUES)
 
 
 @register("content_based")
@@ -59,10 +64,7 @@ class ContentBased(BaseRecommender):
 
     def _learn(self, context: Context) -> None:
         events, chosen = context.interactions, self.configuration
-        words = split_words(context.item_features, chosen.text_columns)
-        table = context.item_features.assign(**words)
-        terms = one_hot(table, [*chosen.item_columns, *words]).matrix
-        vectors = latent(tf_idf(terms), chosen.dimensions, chosen.seed)
+        vectors = self._catalogue(context.item_features)
         described = vectors.any(axis=1)
         weights = events.matrix(events.decay(context.as_of, chosen.half_life_days))
         weights.data = np.log1p(weights.data)
@@ -72,6 +74,13 @@ class ContentBased(BaseRecommender):
         bias = chosen.popularity_weight * described * popularity / np.max(popularity)
         self._item_vectors = np.column_stack([vectors, bias]).astype(np.float32)
         self._user_vectors = np.column_stack([profiles, total > 0]).astype(np.float32)
+
+    def _catalogue(self, items: pd.DataFrame) -> Floats:
+        """The items' vectors, which all nights of a training share: the catalogue is the same."""
+        chosen = self.configuration
+        said = digest(items, (*chosen.item_columns, *chosen.text_columns))
+        recipe = (chosen.item_columns, chosen.text_columns, chosen.dimensions, chosen.seed)
+        return _memory.get(f"{said} {recipe}", lambda: catalogue_vectors(items, *recipe))
 
     def _rank(
         self,
@@ -96,6 +105,21 @@ class ContentBased(BaseRecommender):
     def _restore(self, arrays: storage.Arrays) -> None:
         self._user_vectors = arrays["user_vectors"]
         self._item_vectors = arrays["item_vectors"]
+
+
+def catalogue_vectors(
+    items: pd.DataFrame,
+    item_columns: Sequence[str],
+    text_columns: Sequence[str],
+    dimensions: int,
+    seed: int,
+) -> Floats:
+    """The TF-IDF of each item's attributes and words, reduced by SVD; not to be written to."""
+    words = split_words(items, text_columns)
+    terms = one_hot(items.assign(**words), [*item_columns, *words]).matrix
+    vectors = latent(tf_idf(terms), dimensions, seed)
+    vectors.flags.writeable = False
+    return vectors
 
 
 def split_words(frame: pd.DataFrame, columns: Sequence[str]) -> dict[str, pd.Series]:

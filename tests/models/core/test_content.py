@@ -1,10 +1,25 @@
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 from scipy import sparse
 
-from models.core.content import one_hot, quantile_bands, unit_rows, with_identity
-from models.recommenders.content_based import latent, split_words, tf_idf
+from models.core.content import digest, one_hot, quantile_bands, unit_rows, with_identity
+from models.core.memory import Memory
+from models.recommenders import content_based
+from models.recommenders.content_based import (
+    ContentBased,
+    catalogue_vectors,
+    latent,
+    split_words,
+    tf_idf,
+)
+from tests import shop
 
 FRAME = pd.DataFrame(
     {
@@ -27,6 +42,26 @@ def test_one_hot_takes_text_classes_and_lists() -> None:
 
 def test_without_columns_there_are_no_attributes() -> None:
     assert one_hot(FRAME, []).matrix.shape == (3, 0)
+
+
+def test_a_digest_is_of_what_one_hot_sees() -> None:
+    def changed(**columns: Any) -> pd.DataFrame:
+        return FRAME.assign(**columns)
+
+    columns = ["brand", "band", "tags", "not a column"]
+    same = changed(band=["2", "10", None], price=[1, 2, 3]).set_axis([7, 8, 9])
+    assert digest(same, columns) == digest(FRAME, columns)
+    others = [
+        changed(brand=["b", "None", "a"]),
+        changed(brand=[None, "b", "a"]),
+        changed(tags=[["x", "y"], [], ["y"]]),
+        changed(tags=[["x"], ["y"], ["y", "y"]]),
+        FRAME.rename(columns={"brand": "band", "band": "brand"}),
+        FRAME.drop(columns="tags"),
+        FRAME[:2],
+    ]
+    digests = {digest(frame, columns) for frame in (FRAME, *others)}
+    assert len(digests) == 1 + len(others)
 
 
 def test_identity_and_attributes_share_a_row_of_sum_1() -> None:
@@ -77,3 +112,28 @@ def test_latent_vectors_keep_who_is_alike() -> None:
     alike = vectors @ vectors.T
     same = taste[:, None] == taste
     assert alike[same].min() > alike[~same].max() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_catalogue_is_learnt_once_for_all_nights(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def spy(
+        items: pd.DataFrame,
+        item_columns: Sequence[str],
+        text_columns: Sequence[str],
+        dimensions: int,
+        seed: int,
+    ) -> NDArray[np.float32]:
+        made.append((dimensions, seed))
+        return catalogue_vectors(items, item_columns, text_columns, dimensions, seed)
+
+    monkeypatch.setattr(content_based, "_memory", Memory(1))
+    monkeypatch.setattr(content_based, "catalogue_vectors", spy)
+    known = shop.context()
+    for night in (known, known.earlier(shop.AS_OF - timedelta(days=20)), known):
+        ContentBased(dimensions=3).fit(night)
+    assert made == [(3, 42)]
+    changed = known.item_features.assign(brand="other")
+    ContentBased(dimensions=3).fit(replace(known, item_features=changed))
+    ContentBased(dimensions=3, seed=1).fit(known)
+    assert made == [(3, 42), (3, 42), (3, 1)]

@@ -11,6 +11,7 @@ from scipy import sparse
 from lakehouse.errors import ConfigurationError
 from models.core.context import Context
 from models.core.interactions import UNKNOWN, Interactions
+from models.core.memory import Memory
 from models.core.topn import top_n_sparse
 from models.ranking import two_stage
 from models.ranking.candidates import Source, candidates
@@ -282,7 +283,7 @@ def test_importance_is_a_share_of_both_boosters_gain() -> None:
 def test_a_night_is_described_once_as_the_present_and_as_the_past(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(two_stage, "_memory", two_stage._Memory())
+    monkeypatch.setattr(two_stage, "_memory", Memory(two_stage.MEMORY_NIGHTS))
     described: list[date] = []
     of = NightFeatures.of
 
