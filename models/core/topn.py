@@ -41,12 +41,17 @@ def top_n_dense(
     items = np.ascontiguousarray(item_vectors[candidates], dtype=np.float32)
     hidden = None if exclude is None else exclude[:, candidates]
     result = _empty(user_vectors.shape[0], n)
+    finite = _surely_finite(user_vectors, items)
+    # Fresh memory for each block would cost as much as the product.
+    buffer = np.empty((min(BLOCK_ROWS, user_vectors.shape[0]), len(items)), dtype=np.float32)
     for start in range(0, user_vectors.shape[0], BLOCK_ROWS):
         rows = slice(start, start + BLOCK_ROWS)
-        block = user_vectors[rows] @ items.T
-        block[~np.isfinite(block)] = -np.inf
+        block = _product(user_vectors[rows], items, buffer)
+        if not finite:
+            block[~np.isfinite(block)] = -np.inf
         if hidden is not None:
-            block[row_of_each(hidden[rows]), hidden[rows].indices] = -np.inf
+            hidden_here = hidden[rows]
+            block[row_of_each(hidden_here), hidden_here.indices] = -np.inf
         _select_dense(block, n, result.item[rows], result.score[rows])
     return _named(result, candidates)
 
@@ -80,6 +85,32 @@ def top_n_sparse(
         result.item[row, : len(best)] = item[best]
         result.score[row, : len(best)] = values[best]
     return result
+
+
+def _product(
+    user_vectors: NDArray[np.float32] | sparse.csr_array,
+    items: NDArray[np.float32],
+    buffer: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """All dot products, in ``buffer`` where the library can write into one."""
+    if isinstance(user_vectors, np.ndarray) and user_vectors.dtype == buffer.dtype:
+        return np.matmul(user_vectors, items.T, out=buffer[: len(user_vectors)])
+    product: NDArray[np.float32] = user_vectors @ items.T
+    return product
+
+
+def _surely_finite(
+    user_vectors: NDArray[np.float32] | sparse.csr_array, items: NDArray[np.float32]
+) -> bool:
+    """Whether no sum of products can be NaN, infinite or overflow on its way."""
+    users = user_vectors if isinstance(user_vectors, np.ndarray) else user_vectors.data
+    bound = items.shape[1] * _largest(users) * _largest(items)
+    return bool(bound < np.finfo(np.float32).max / 2)
+
+
+def _largest(values: NDArray[Any]) -> float:
+    """The greatest absolute value; NaN where one is."""
+    return max(float(np.max(values, initial=0)), -float(np.min(values, initial=0)))
 
 
 def _empty(rows: int, n: int) -> Ranked:

@@ -67,8 +67,14 @@ def test_blocks_of_users_do_not_show() -> None:
     user_vectors = random.standard_normal((600, 4)).astype(np.float32)
     item_vectors = random.standard_normal((300, 4)).astype(np.float32)
     allowed = np.ones(300, dtype=bool)
-    together = top_n_dense(user_vectors, item_vectors, 5, allowed=allowed)
-    apart = [top_n_dense(row[None], item_vectors, 5, allowed=allowed).item for row in user_vectors]
+    exclude = sparse.csr_array(random.random((600, 300)) < 0.5)
+    together = top_n_dense(user_vectors, item_vectors, 5, allowed=allowed, exclude=exclude)
+    apart = [
+        top_n_dense(
+            user_vectors[[row]], item_vectors, 5, allowed=allowed, exclude=exclude[[row]]
+        ).item
+        for row in range(600)
+    ]
     assert together.item.tolist() == np.concatenate(apart).tolist()
 
 
@@ -82,3 +88,13 @@ def test_scores_that_are_not_finite_never_win() -> None:
     none = np.full((3, 1), np.nan, dtype=np.float32)
     ranked = top_n_dense(np.ones((1, 1), np.float32), none, 2, allowed=np.ones(3, bool))
     assert ranked.item.tolist() == [[-1, -1]]
+
+
+def test_products_that_overflow_never_win() -> None:
+    item_vectors = np.array([[1, 1], [2, 2], [3e38, 3e38], [3e38, -3e38]], dtype=np.float32)
+    users = np.array([[2, 2], [1, 0]], dtype=np.float32)
+    for user_vectors in (users, sparse.csr_array(users)):
+        # numpy warns of the overflow where it computes the product itself.
+        with np.errstate(over="ignore", invalid="ignore"):
+            ranked = top_n_dense(user_vectors, item_vectors, 3, allowed=np.ones(4, bool))
+        assert ranked.item.tolist() == [[1, 0, -1], [2, 3, 1]]
