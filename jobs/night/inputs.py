@@ -79,14 +79,20 @@ def read_night(
 
 
 def read_gold(
-    lake: Path, table: Table, versions: TableVersions, run_date: date, as_of: date
+    lake: Path,
+    table: Table,
+    versions: TableVersions,
+    run_date: date,
+    as_of: date,
+    *,
+    columns: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """One night's rows of a gold feature table, without the columns that name the night."""
-    columns = [name for name in table.column_names if name not in ("run_date", "as_of")]
+    """One night's rows of a gold feature table: all ``columns`` but those that name the night."""
+    every = [name for name in table.column_names if name not in ("run_date", "as_of")]
     rows = arrow.read(
         lake,
         table,
-        columns=columns,
+        columns=every if columns is None else columns,
         filters=[("run_date", "==", run_date), ("as_of", "==", as_of)],
         version=versions[table.full_name],
     )

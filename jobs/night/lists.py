@@ -1,5 +1,7 @@
 """The lists of a night, from its published methods to the rows that are kept and served."""
 
+from typing import Final
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -15,6 +17,8 @@ from models.lists.reasons import reasons
 from models.tracking.registry import Provenance
 
 EXPOSING_LIST = "discover"
+# What a reason is given by, of the features of a user and an item.
+HISTORY_COLUMNS: Final = ("user_id", "item_id", "events_total", "days_since_last")
 
 
 def fresh_items(published: Published, items: pd.DataFrame, new_item_days: int) -> NDArray[np.bool_]:
@@ -86,15 +90,17 @@ def contextual_lists(
 def explained(
     lists: pd.DataFrame, pairs: pd.DataFrame, items: pd.DataFrame, event_types: tuple[str, ...]
 ) -> pd.DataFrame:
-    """``lists`` with the items' ``title`` and a ``reason`` by what the user took before."""
+    """``lists`` with the items' ``title`` and a ``reason`` by what the user took before.
+
+    ``pairs`` has the ``HISTORY_COLUMNS``.
+    """
     groups = items.set_index("item_id")["category"].fillna(items.set_index("item_id")["department"])
-    history = pairs[["user_id", "item_id", "events_total", "days_since_last"]]
-    known = history.assign(group=history["item_id"].map(groups))[["user_id", "group"]]
+    known = pairs.assign(group=pairs["item_id"].map(groups))[["user_id", "group"]]
     known = known.dropna().drop_duplicates().assign(group_known=True)
     rows = (
         lists.assign(group=lists["item_id"].map(groups))
         .merge(items[["item_id", "title"]], how="left", on="item_id", validate="many_to_one")
-        .merge(history, how="left", on=["user_id", "item_id"], validate="many_to_one")
+        .merge(pairs, how="left", on=["user_id", "item_id"], validate="many_to_one")
         .merge(known, how="left", on=["user_id", "group"], validate="many_to_one")
     )
     rows["group_known"] = rows["group_known"].eq(True)

@@ -57,7 +57,12 @@ def recommend(settings: Settings, history: Sequence[str]) -> RenderableType:
     published = Published.load(registry.folder(champion) / PUBLISHED_FOLDER)
     rows = published.rows_for(items, settings.recommend.size)
     gold = read_gold(
-        settings.paths.lake, ITEM_FEATURES, source.table_versions, source.run_date, source.run_date
+        settings.paths.lake,
+        ITEM_FEATURES,
+        source.table_versions,
+        source.run_date,
+        source.run_date,
+        columns=("item_id", "title"),
     )
     titles = gold.set_index("item_id")["title"].dropna().to_dict()
     catalogue = set(published.item_ids)

@@ -15,7 +15,7 @@ from expectations.gate import validate
 from jobs.config.settings import Settings
 from jobs.night.inputs import read_gold
 from jobs.night.job_report import JobReport, JsonValue
-from jobs.night.lists import explained, served_lists
+from jobs.night.lists import HISTORY_COLUMNS, explained, served_lists
 from jobs.night.registry import open_registry
 from jobs.night.release import release_id
 from lakehouse.io import arrow
@@ -40,8 +40,12 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
     published = Published.load(registry.folder(version) / PUBLISHED_FOLDER)
     lake, size = settings.paths.lake, settings.recommend.size
     pairs, users, items = (
-        read_gold(lake, table, source.table_versions, run_date, run_date)
-        for table in (USER_ITEM_FEATURES, USER_FEATURES, ITEM_FEATURES)
+        read_gold(lake, table, source.table_versions, run_date, run_date, columns=columns)
+        for table, columns in (
+            (USER_ITEM_FEATURES, HISTORY_COLUMNS),
+            (USER_FEATURES, ("user_id",)),
+            (ITEM_FEATURES, None),
+        )
     )
     configuration = settings.digest()
     release = release_id(run_date, version.label, source.table_versions, configuration, source.seed)

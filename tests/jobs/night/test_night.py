@@ -3,7 +3,8 @@
 from datetime import timedelta
 from pathlib import Path
 
-from jobs.night.inputs import newest_versions, read_nights
+from jobs.night.inputs import newest_versions, read_gold, read_nights
+from lakehouse.tables import ITEM_FEATURES
 from tests.nights import NIGHT, Event, settings_in, write_lake
 
 
@@ -22,3 +23,14 @@ def test_excluded_departments_were_not_sellable_on_earlier_nights_either(tmp_pat
     assert today.interactions.item_ids.tolist() == ["bread", "cake", "petrol"]
     assert today.sellable.tolist() == [True, False, False]
     assert today.earlier(NIGHT - timedelta(days=7)).sellable.tolist() == [True, True, False]
+
+
+def test_only_the_columns_asked_for_are_read(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    write_lake(settings, [Event("ann", "bread", 1)], {"bread": {"department": "BAKERY"}})
+    lake = settings.paths.lake
+    versions = newest_versions(lake)
+    read = read_gold(lake, ITEM_FEATURES, versions, NIGHT, NIGHT, columns=("item_id", "department"))
+    assert read.to_dict("list") == {"item_id": ["bread"], "department": ["BAKERY"]}
+    every = read_gold(lake, ITEM_FEATURES, versions, NIGHT, NIGHT)
+    assert list(every) == [n for n in ITEM_FEATURES.column_names if n not in ("run_date", "as_of")]
