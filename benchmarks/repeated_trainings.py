@@ -21,6 +21,7 @@ from rich.table import Table
 
 from models.core.context import Context
 from models.core.interactions import Interactions
+from models.selection.choice import Terms
 from models.selection.origin import Nights
 from models.selection.recipe import Recipe
 from models.selection.training import train
@@ -69,7 +70,12 @@ def training() -> tuple[int, float, float, float]:
 
 
 def _train(done: Connection) -> None:
-    train([Recipe(name, {}) for name in METHODS], _nights())
+    train(
+        [Recipe(name, {}) for name in METHODS],
+        _nights(),
+        Terms(seed=42, constant_share=0.95),
+        newcomers=Recipe("ease", {}),
+    )
     used = resource.getrusage(resource.RUSAGE_SELF)
     done.send((used.ru_utime + used.ru_stime, used.ru_maxrss / 1024))
 

@@ -30,6 +30,7 @@ from lakehouse.windows import Windows
 from models.core.base import BaseRecommender
 from models.lists.published import PUBLISHED_FOLDER, Published
 from models.recommenders.ease import Ease
+from models.selection.choice import Terms
 from models.selection.evidence import EVIDENCE_FOLDER, Evidence
 from models.selection.recipe import Recipe
 from models.tracking import database as tracking_database
@@ -41,6 +42,9 @@ TRAIN = {"test_days": 7, "validation_days": 7}
 SMALL = {"components": 4, "max_epochs": 2, "patience": 1}
 MODELS = {"lightfm": SMALL, "hybrid_lightfm": SMALL}
 
+# As the settings have them where nothing is said.
+TERMS = Terms(seed=42, constant_share=0.95)
+NEWCOMERS = Recipe("ease", {})
 POPULARITY = Recipe("popularity", {"popularity_half_life_days": 30.0})
 COUNTS = Recipe("decayed_counts", {"popularity_half_life_days": 30.0, "half_life_days": 120.0})
 DEFAULT_RECIPES = {recipe.kind: recipe for recipe in (POPULARITY, COUNTS)}

@@ -21,7 +21,7 @@ from benchmarks.quality.complete_journey import ShopData, read_shop
 from benchmarks.quality.page import page
 from benchmarks.quality.results import CutResult, Run, as_json
 from jobs.config.settings import Settings
-from jobs.night.recipes import in_order, recipe
+from jobs.night.recipes import cold, in_order, recipe, terms
 from jobs.night.resources import Cost, measured
 from lakehouse.atomic import write_text
 from lakehouse.errors import ConfigurationError
@@ -92,6 +92,7 @@ def run(
         competing=settings.train.methods,
         recipes={name: recipe(name, settings) for name in names},
         lists=lists,
+        cold=cold(settings),
     )
     figures = json.dumps({DATA_SET: as_json(results)}, indent=2)
     write_text(out / "quality.json", figures + "\n")
@@ -102,7 +103,7 @@ def run(
 def _judge_cut(
     settings: Settings, shop: ShopData, cut: Cut, names: Sequence[str], lists: Path
 ) -> CutResult:
-    origin = Origin.at(cut, shop.interactions, shop.context)
+    origin = Origin.at(cut, shop.interactions, shop.context, cold=cold(settings))
     outcomes: dict[str, Outcome] = {}
     costs: dict[str, Cost] = {}
     for name in names:
@@ -112,7 +113,7 @@ def _judge_cut(
             )
         _write_lists(lists, cut, name, outcomes[name], origin)
         _say(cut, name, outcomes[name], costs[name])
-    choice = choices(outcomes, settings.train.methods)
+    choice = choices(outcomes, settings.train.methods, terms(settings))
     outcomes[PUBLISHED] = published(outcomes, choice)
     _write_lists(lists, cut, PUBLISHED, outcomes[PUBLISHED], origin)
     return CutResult(

@@ -8,7 +8,7 @@ from typing import Final
 
 from benchmarks.quality.results import CutResult, Run, overall, overall_gain
 from models.evaluation.bootstrap import Difference
-from models.evaluation.protocol import COLD_ITEM_DAYS, COLD_USER_DAYS, PROTOCOLS, Protocol
+from models.evaluation.protocol import PROTOCOLS, Protocol
 from models.selection.backtest import PUBLISHED, best_simple, ranking
 from models.selection.choice import PRIMARY_METRIC
 
@@ -83,9 +83,10 @@ def _protocol(results: Sequence[CutResult], about: Run) -> Iterator[str]:
         "* **`all`**: whatever the user bought in the window counts. **`discover`**: lists of "
         "items that the user had not bought before, and only those count. Both: every item sold "
         "before the cut may be listed and counts; users with purchases before the cut and one "
-        f"that counts. **`cold_users`**: as `all`, for users with at most {COLD_USER_DAYS} active "
-        "days before, or none. **`cold_items`**: as `discover`, among items without a sale until "
-        f"{COLD_ITEM_DAYS} days before the cut, those never sold included."
+        "that counts. **`cold_users`**: as `all`, for users with at most "
+        f"{about.cold.user_days} active days before, or none. **`cold_items`**: as `discover`, "
+        "among items without a sale until "
+        f"{about.cold.item_days} days before the cut, those never sold included."
     )
     yield (
         "* **Measures**: binary relevance, the ideal list cut at 10; definitions in "

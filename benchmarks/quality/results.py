@@ -9,7 +9,7 @@ import pandas as pd
 
 from jobs.night.resources import Cost
 from models.evaluation.bootstrap import Difference, paired_bootstrap
-from models.evaluation.protocol import PROTOCOLS, Protocol
+from models.evaluation.protocol import PROTOCOLS, Cold, Protocol
 from models.selection.backtest import LIST_OF, PUBLISHED, gain, ranking
 from models.selection.choice import PRIMARY_METRIC
 from models.selection.origin import Cut
@@ -28,6 +28,7 @@ class Run:
     competing: Sequence[str]
     recipes: Mapping[str, Recipe]
     lists: Path
+    cold: Cold
 
 
 @dataclass(frozen=True, slots=True, eq=False)

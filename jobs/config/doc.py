@@ -142,7 +142,7 @@ def _models() -> Iterator[str]:
 
 def example(model: type[BaseModel], name: str) -> object:
     """A value that the field takes: one chosen for the documentation, else its default."""
-    chosen = EXAMPLES.get(model, METHOD_EXAMPLES)
+    chosen = next((EXAMPLES[kind] for kind in model.__mro__ if kind in EXAMPLES), METHOD_EXAMPLES)
     return chosen.get(name, _default(model.model_fields[name]))
 
 
@@ -180,7 +180,9 @@ def _shared(name: str) -> str:
     """Where a value comes from that all methods of a night share."""
     if name == "user_attributes":
         return "the sources' `attributes`"
-    return f"that of `{setting(('train', name))}`"
+    tables = sections_of(Settings).items()
+    section = next(table for table, model in tables if name in model.model_fields)
+    return f"that of `{setting((section, name))}`"
 
 
 def _default(field: FieldInfo) -> Any:  # noqa: ANN401 (a setting may be anything)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, create_model
 import jobs.methods
 from jobs.config.environment import sections_of
 from models.core.base import BaseRecommender
+from models.core.capabilities import FoldsIn
 from models.core.parameters import Parameters
 from models.lists import catalogue
 
@@ -47,10 +48,20 @@ def _complete(
         name: (method.Configuration, Field(default_factory=method.Configuration))
         for name, method in methods
     }
+    lists = sections_of(settings)["recommend"]
+    folding = tuple(name for name, method in methods if issubclass(method, FoldsIn))
+    newcomers: Any = Literal[folding]
+    recommend = create_model(
+        lists.__name__,
+        __base__=lists,
+        __doc__=lists.__doc__,
+        newcomers=(newcomers, lists.model_fields["newcomers"]),
+    )
     models = create_model("Models", __base__=Parameters, **tables)
     return create_model(
         settings.__name__,
         __base__=settings,
         train=(train, Field(default_factory=train)),
+        recommend=(recommend, Field(default_factory=recommend)),
         models=(models, Field(default_factory=models)),
     )

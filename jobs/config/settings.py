@@ -31,8 +31,11 @@ from lakehouse.errors import ConfigurationError
 from lakehouse.ingest.sources import Name, SourceMapping
 from lakehouse.ownership import LONGEST_NAME
 from models.core.parameters import (
+    COLD_USER_DAYS,
     MAX_DAYS,
+    NEW_ITEM_DAYS,
     CountsHalfLife,
+    NewItemDays,
     Parameters,
     PopularityHalfLife,
     Real,
@@ -154,6 +157,13 @@ class Train(Parameters):
     )
     popularity_half_life_days: PopularityHalfLife = 30.0
     counts_half_life_days: CountsHalfLife = 120.0
+    cold_user_days: Whole = Field(
+        default=COLD_USER_DAYS,
+        ge=1,
+        le=MAX_DAYS,
+        description="`make quality` measures cold users, with at most so many days with an event. "
+        "The gate, which needs more of them to judge, has `[gate] cold_days`.",
+    )
     warm_start: Switch = Field(
         default=False, description="LightFM goes on from the last night trained with this."
     )
@@ -191,7 +201,8 @@ class Gate(Parameters):
         default=0.95,
         ge=0,
         le=1,
-        description="Greatest share of lists whose scores are all the same.",
+        description="Greatest share of lists whose scores are all the same; a method with more is "
+        "not chosen.",
     )
     popular_share: Real = Field(
         default=0.9,
@@ -209,7 +220,7 @@ class Gate(Parameters):
         default=10,
         ge=1,
         le=MAX_DAYS,
-        description="A user is cold with at most so many days with an event.",
+        description="The gate's cold users have at most so many days with an event.",
     )
     cold_users: Whole = Field(
         default=30,
@@ -229,18 +240,17 @@ class Recommend(Parameters):
     """The lists that are served."""
 
     size: Whole = Field(default=20, ge=1, le=1000, description="Items per user and list.")
-    new_item_days: Whole = Field(
-        default=28,
-        ge=1,
-        le=MAX_DAYS,
-        description="An item is new within so many days of its first event.",
-    )
+    new_item_days: NewItemDays = NEW_ITEM_DAYS
     new_item_share: Real = Field(
         default=0.02, ge=0, le=0.5, description="Share of `discover` places kept for new items."
     )
     contexts: tuple[str, ...] = Field(
         default=(),
         description="What unknown users may be asked for: `store_id`, or attributes of users.",
+    )
+    newcomers: str = Field(
+        default="ease",
+        description="Method that lists for people of whom only a few items are known.",
     )
 
 
@@ -395,8 +405,13 @@ class Settings(Parameters):
         return _validated, (self.model_dump(exclude_unset=True), with_models)
 
     def digest(self) -> str:
-        """SHA-256 of the settings that shape the data: not of names, paths, stores and the gate."""
-        shaping = self.model_dump_json(exclude={"shop", "paths", "serving", "mlflow", "gate"})
+        """SHA-256 of the settings that shape the data: not of names, paths, stores and the gate.
+
+        ``constant_share`` of the gate has a say in which method is chosen.
+        """
+        limits = set(Gate.model_fields) - {"constant_share"}
+        others: dict[str, Any] = dict.fromkeys(("shop", "paths", "serving", "mlflow"), True)
+        shaping = self.model_dump_json(exclude={**others, "gate": limits})
         return hashlib.sha256(shaping.encode()).hexdigest()
 
 

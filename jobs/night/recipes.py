@@ -7,7 +7,9 @@ from jobs.config.methods import all_methods
 from jobs.config.settings import Settings
 from lakehouse.errors import ConfigurationError
 from models.core.parameters import shared_names
+from models.evaluation.protocol import Cold
 from models.lists import catalogue
+from models.selection.choice import Terms
 from models.selection.recipe import Recipe
 
 
@@ -51,7 +53,26 @@ def recipe(name: str, settings: Settings) -> Recipe:
     )
 
 
+def newcomers_recipe(settings: Settings) -> Recipe:
+    """The method that lists for people of whom only a few items are known."""
+    return recipe(settings.recommend.newcomers, settings)
+
+
+def terms(settings: Settings) -> Terms:
+    """By what a night chooses among its methods."""
+    return Terms(seed=settings.train.seed, constant_share=settings.gate.constant_share)
+
+
+def cold(settings: Settings) -> Cold:
+    """Who and what counts as cold where methods are judged."""
+    return Cold(settings.train.cold_user_days, settings.recommend.new_item_days)
+
+
 def _shared(settings: Settings) -> dict[str, Any]:
     """The values that methods share, by the names of ``models.core.parameters.Shared``."""
     attributes = {name for source in settings.sources for name in source.attributes}
-    return {**settings.train.model_dump(), "user_attributes": sorted(attributes)}
+    return {
+        **settings.train.model_dump(),
+        "new_item_days": settings.recommend.new_item_days,
+        "user_attributes": sorted(attributes),
+    }

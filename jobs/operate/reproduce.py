@@ -17,7 +17,7 @@ from jobs.config.settings import Settings
 from jobs.night import warm_start
 from jobs.night.inputs import read_gold, read_nights
 from jobs.night.lists import served_lists
-from jobs.night.recipes import recipes
+from jobs.night.recipes import newcomers_recipe, recipes, terms
 from jobs.night.registry import open_registry
 from lakehouse.errors import ConfigurationError, DataError
 from lakehouse.tables import ITEM_FEATURES, LISTS, USER_FEATURES
@@ -134,7 +134,13 @@ def _make(settings: Settings, manifest: Manifest) -> Items:
     """Every list that a run of the release's night gives."""
     versions, night = manifest.table_versions, manifest.run_date
     nights = read_nights(settings, versions, run_date=night)
-    trained = train(recipes(settings), nights, earlier=_earlier(settings, manifest))
+    trained = train(
+        recipes(settings),
+        nights,
+        terms(settings),
+        newcomers=newcomers_recipe(settings),
+        earlier=_earlier(settings, manifest),
+    )
     users, items = (
         read_gold(settings.paths.lake, table, versions, night, night)
         for table in (USER_FEATURES, ITEM_FEATURES)

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from jobs.config.settings import Settings
 from jobs.night.inputs import read_night
-from jobs.night.recipes import recipe
+from jobs.night.recipes import recipe, terms
 from jobs.night.resources import Cost, measured
 from jobs.research.compare import comparison
 from jobs.research.experiments import experiment
@@ -71,7 +71,7 @@ def run(
                 with measured() as costs[name]:
                     outcomes[name] = backtest(recipe(name, settings), origin, competes=True)
                 logger.info("%s %s done (%.0f s)", cut.start, name, costs[name].seconds)
-            chosen[cut.start] = choices(outcomes, methods)
+            chosen[cut.start] = choices(outcomes, methods, terms(settings))
             figures[cut.start] = comparison(outcomes, costs, settings.train.seed)
         parent.log.table("backtest.json", pd.concat(figures, names=["cut"]).reset_index("cut"))
     return Group(*(table(figures, chosen, name) for name in PERSONAL_LISTS))

@@ -19,15 +19,15 @@ from jobs.night import warm_start
 from jobs.night.inputs import TableVersions, newest_versions, read_nights
 from jobs.night.job_report import JobReport
 from jobs.night.later_nights import later_events
-from jobs.night.recipes import recipes
+from jobs.night.recipes import newcomers_recipe, recipes, terms
 from jobs.night.registry import models_lock, open_registry
 from lakehouse.locks import process_lock
 from lakehouse.tables import ALL_TABLES
+from models.core.capabilities import TellsImportance
 from models.evaluation.protocol import by_segment
 from models.evaluation.reliability import by_score
 from models.evaluation.segments import activity
 from models.lists.published import PUBLISHED_FOLDER
-from models.ranking.two_stage import TwoStage
 from models.selection.choice import PRIMARY_METRIC
 from models.selection.evidence import EVIDENCE_FOLDER
 from models.selection.origin import Nights
@@ -65,6 +65,8 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
             trained = train(
                 recipes(settings),
                 nights,
+                terms(settings),
+                newcomers=newcomers_recipe(settings),
                 on_epoch=_epoch_logger(log),
                 earlier=start.states if start else NO_STATES,
             )
@@ -167,7 +169,7 @@ def _log_plots(log: TrackedRun, trained: Trained, nights: Nights, title: str) ->
     shares = {
         name: method.importance(name)
         for name, method in trained.published.by_list.items()
-        if isinstance(method, TwoStage)
+        if isinstance(method, TellsImportance)
     }
     if shares:
         log.figure("importance.png", plots.importance(shares, title))

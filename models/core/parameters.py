@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
 MAX_DAYS: Final = 36_525  # A hundred years.
 MAX_SEED: Final = 2**32 - 1
+# The only places that say so; settings pass on what they are set to.
+COLD_USER_DAYS: Final = 5
+NEW_ITEM_DAYS: Final = 28
 
 Number: TypeAlias = "int | float"
 Whole: TypeAlias = Annotated[int, Strict()]
@@ -22,7 +25,8 @@ Switch: TypeAlias = Annotated[bool, Strict()]
 class Shared:
     """Marks a parameter whose value, where it isn't given, is the night's value ``name``.
 
-    These are fields of ``[train]``, and ``user_attributes``, the attributes that sources give.
+    These are fields of ``[train]``, ``new_item_days`` of ``[recommend]``, and ``user_attributes``,
+    the attributes that sources give.
     """
 
     name: str
@@ -81,6 +85,13 @@ TestDays: TypeAlias = Annotated[
     Strict(),
     Field(ge=1, le=3650, description="Length of the test window, and of a ranker's past nights."),
     Shared("test_days"),
+]
+
+NewItemDays: TypeAlias = Annotated[
+    int,
+    Strict(),
+    Field(ge=1, le=MAX_DAYS, description="An item is new within so many days of its first event."),
+    Shared("new_item_days"),
 ]
 
 

@@ -7,9 +7,9 @@ A *task* fixes the users, what counts as a hit and what may be listed:
 ``discover``
     Lists of items new to the user; an item counts if the user took it in the window, never before.
 ``cold_users``
-    As ``all``, for users with at most ``COLD_USER_DAYS`` active days before the window, or none.
+    As ``all``, for users with at most ``Cold.user_days`` active days before the window, or none.
 ``cold_items``
-    As ``discover``, lists among the items without an event until ``COLD_ITEM_DAYS`` before the
+    As ``discover``, lists among the items without an event until ``Cold.item_days`` before the
     window, catalogue items never sold included, and only they count.
 
 In all but ``cold_items`` what counts and what may be listed are the context's ``sellable`` items.
@@ -26,7 +26,7 @@ sales; context as of 2017-12-01 without a ``sellable`` column, so that every ite
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -38,14 +38,23 @@ from models.core.base import Recommender
 from models.core.content import one_hot, unit_rows
 from models.core.context import Context
 from models.core.interactions import Indices, Interactions, day_number
+from models.core.parameters import COLD_USER_DAYS, NEW_ITEM_DAYS
 from models.core.topn import row_of_each, stored_in
 from models.evaluation import metrics
 
 Protocol = Literal["all", "discover", "cold_users", "cold_items"]
 PROTOCOLS: tuple[Protocol, ...] = ("all", "discover", "cold_users", "cold_items")
-COLD_USER_DAYS = 5
-COLD_ITEM_DAYS = 28
 CONTENT_COLUMNS = ("department", "category", "product_type", "brand", "tags")
+
+
+class Cold(NamedTuple):
+    """Users with at most so many active days, and items without an event so many days ago."""
+
+    user_days: int = COLD_USER_DAYS
+    item_days: int = NEW_ITEM_DAYS
+
+
+COLD = Cold()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +89,7 @@ class Evaluation:
     per_user: dict[str, NDArray[np.float64]]
 
 
-def task(protocol: Protocol, context: Context, window: Interactions) -> Task:
+def task(protocol: Protocol, context: Context, window: Interactions, cold: Cold = COLD) -> Task:
     """The task of ``protocol`` on the events of ``window``, of days from ``context.as_of`` on.
 
     ``window`` shares the context's vocabularies. Raises ``DataError`` where no user has an item
@@ -90,7 +99,7 @@ def task(protocol: Protocol, context: Context, window: Interactions) -> Task:
     if (window.day < day_number(context.as_of)).any():
         raise ValueError(f"the window holds events before the context's end, {context.as_of}")
     seen = _stored_as_ones(history.matrix())
-    since = context.as_of - timedelta(days=COLD_ITEM_DAYS)
+    since = context.as_of - timedelta(days=cold.item_days)
     among = (
         history.items_without_event_before(since) if protocol == "cold_items" else context.sellable
     )
@@ -98,7 +107,7 @@ def task(protocol: Protocol, context: Context, window: Interactions) -> Task:
     counts = among[window.item]
     days = active_days(history)
     counts = (
-        counts & (days <= COLD_USER_DAYS if protocol == "cold_users" else days > 0)[window.user]
+        counts & (days <= cold.user_days if protocol == "cold_users" else days > 0)[window.user]
     )
     relevant = window.select(counts).matrix(np.nan_to_num(window.value[counts]))
     if new_only:

@@ -11,11 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from lakehouse.errors import DataError
+from lakehouse.errors import ConfigurationError, DataError
 from models.core.base import BaseRecommender, Lists
+from models.core.capabilities import FoldsIn
 from models.core.interactions import UNKNOWN, Ids, Indices, index_of
 from models.lists import catalogue as methods
-from models.recommenders.ease import Ease
 
 PERSONAL_LISTS: Final = ("all", "discover")
 FALLBACK_LIST: Final = "fallback"
@@ -34,11 +34,21 @@ class Published:
     """
 
     by_list: Mapping[str, BaseRecommender]
-    newcomers: Ease
+    newcomers: BaseRecommender
 
     def __post_init__(self) -> None:
         if tuple(sorted(self.by_list)) != PERSONAL_LISTS:
             raise ValueError(f"methods for {PERSONAL_LISTS} needed, got {sorted(self.by_list)}")
+        _ = self._folding
+
+    @property
+    def _folding(self) -> FoldsIn:
+        if not isinstance(self.newcomers, FoldsIn):
+            raise ConfigurationError(
+                f"{self.newcomers.name} cannot list for people whom it has not seen: name another "
+                "method under `[recommend] newcomers`."
+            )
+        return self.newcomers
 
     @property
     def user_ids(self) -> Ids:
@@ -90,7 +100,7 @@ class Published:
             (np.ones(len(known), dtype=np.bool_), (np.zeros(len(known), dtype=np.int32), known)),
             shape=(1, len(self.item_ids)),
         )
-        return self.as_rows(self.newcomers.fold_in(taken, n))
+        return self.as_rows(self._folding.fold_in(taken, n))
 
     def as_rows(self, lists: Lists) -> pd.DataFrame:
         """Lists as rows ``row``, ``rank``, ``item_id``, ``score`` and ``source``.
@@ -137,5 +147,5 @@ class Published:
         fitted = {name: methods.load(folder / name) for name in sorted(set(index.values()))}
         return cls(
             {name: fitted[method] for name, method in index.items()},
-            Ease.load(folder / NEWCOMERS_FOLDER),
+            methods.load(folder / NEWCOMERS_FOLDER),
         )

@@ -28,7 +28,16 @@ from models.core.base import BaseRecommender
 from models.core.context import CATALOGUE_COLUMNS, Context
 from models.core.interactions import Indices, Interactions, day_number
 from models.core.memory import Memory
-from models.core.parameters import Range, Real, Seed, TestDays, Whole
+from models.core.parameters import (
+    NEW_ITEM_DAYS,
+    CountsHalfLife,
+    NewItemDays,
+    Range,
+    Real,
+    Seed,
+    TestDays,
+    Whole,
+)
 from models.core.registration import register
 from models.core.topn import Ranked, row_of_each, stored_in, top_n_sparse
 from models.core.totals import distinct, group_starts
@@ -36,7 +45,7 @@ from models.ranking.boosters import Booster, Dataset, binned, learn
 from models.ranking.candidates import RELATIVE, Candidates, candidates
 from models.ranking.feature_groups import Group, group_of, members
 from models.ranking.features import NightFeatures
-from models.ranking.sources import TASKS, FurtherSource, offered, sources
+from models.ranking.sources import TASKS, FurtherSource, Given, offered, sources
 
 LISTS: Final = ("all", "discover")
 OBJECTIVES: Final = ("binary", "lambdarank")
@@ -59,15 +68,16 @@ class _Night:
     features: NightFeatures
 
     @classmethod
-    def of(
-        cls, context: Context, label_days: int, further: tuple[FurtherSource, ...], threads: int
-    ) -> Self:
-        """The candidates of everybody with events, by sources with those of ``further``."""
+    def of(cls, context: Context, label_days: int, given: Given, threads: int) -> Self:
+        """The candidates of everybody with events, by sources that are told what is ``given``."""
         users = distinct(context.interactions.user).astype(np.int32)
 
         def found(task: str) -> Candidates:
             return candidates(
-                sources(task, further), offered(task, context), users, new_only=task != "all"
+                sources(task, given),
+                offered(task, context, given.new_item_days),
+                users,
+                new_only=task != "all",
             )
 
         with ThreadPoolExecutor(threads) as pool:
@@ -168,6 +178,8 @@ class TwoStage(BaseRecommender):
         further_sources: tuple[FurtherSource, ...] = Field(
             default=(), description="Methods that propose new items besides the usual ones."
         )
+        half_life_days: CountsHalfLife = 120.0
+        new_item_days: NewItemDays = NEW_ITEM_DAYS
         seed: Seed = 42
         threads: Whole = Field(
             default=2, ge=1, le=1024, description="Rankers at work at the same time."
@@ -210,7 +222,14 @@ class TwoStage(BaseRecommender):
     def _night(self, context: Context, as_of: date) -> _Night:
         """A night as the later fits see it too; ``_first`` drops what is not sellable now."""
         known, chosen = context.earlier(as_of), self.configuration
-        made_by = chosen.label_days, chosen.further_sources
+        given = Given(
+            popularity_half_life_days=chosen.popularity_half_life_days,
+            half_life_days=chosen.half_life_days,
+            new_item_days=chosen.new_item_days,
+            seed=chosen.seed,
+            further=chosen.further_sources,
+        )
+        made_by = chosen.label_days, given
         return _memory.get(
             f"{_fingerprint(known)} {made_by}", lambda: _Night.of(known, *made_by, chosen.threads)
         )

@@ -39,7 +39,7 @@ from models.core.factors import Factors, Floats
 from models.core.interactions import Ids, Indices, Interactions, day_number
 from models.core.parameters import MAX_DAYS, Range, Real, Seed, Shared, Threads, Whole
 from models.core.registration import register
-from models.evaluation.protocol import Protocol, Task, evaluate, task
+from models.evaluation.protocol import Task, evaluate, task
 from models.recommenders.lightfm_state import LightFMState
 
 logger = logging.getLogger(__name__)
@@ -160,7 +160,7 @@ class PureLightFM(Factors):
             le=MAX_DAYS,
             description="Days after which a buyer counts half.",
         )
-        validation_protocol: Protocol = Field(
+        validation_protocol: Literal["all", "discover"] = Field(
             default="discover", description="Lists by which the number of passes is chosen."
         )
         seed: Seed = 42

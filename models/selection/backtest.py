@@ -37,7 +37,7 @@ def published(outcomes: Mapping[str, Outcome], choice: Mapping[str, str]) -> Out
         lists={name: outcomes[choice[LIST_OF[name]]].lists[name] for name in PROTOCOLS},
         test={name: outcomes[choice[LIST_OF[name]]].test[name] for name in PROTOCOLS},
         validation={name: outcomes[choice[name]].validation[name] for name in PERSONAL_LISTS},
-        sane={name: outcomes[choice[name]].sane[name] for name in PERSONAL_LISTS},
+        looks={name: outcomes[choice[name]].looks[name] for name in PERSONAL_LISTS},
     )
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +10,19 @@ from numpy.typing import NDArray
 from models.core.base import Lists
 from models.evaluation.bootstrap import paired_bootstrap
 from models.evaluation.protocol import Task
-from models.selection.gate import served
+from models.selection.gate import Served, served
 
 # What methods are chosen and ranked by.
 PRIMARY_METRIC: Final = "ndcg@10"
-CONSTANT_SHARE: Final = 0.95
-SEED: Final = 42
 
 logger = logging.getLogger(__name__)
+
+
+class Terms(NamedTuple):
+    """By what methods are chosen: the bootstrap's seed, and the limit of lists with one score."""
+
+    seed: int
+    constant_share: float
 
 
 def choose(
@@ -25,19 +30,20 @@ def choose(
     *,
     heuristics: Collection[str],
     usable: Collection[str],
+    seed: int,
 ) -> str:
     """The method with the highest mean that may be chosen; the first named wins a tie.
 
     ``ndcg`` holds each method's NDCG@10, the same user at the same place. A method may be chosen if
     it is ``usable`` and is one of ``heuristics`` or surely better than all of them (the lower end
     of the paired bootstrap's interval is above 0). Where none may, the best is returned all the
-    same, and the gate refuses it.
+    same, and the gate refuses it. ``seed`` is the bootstrap's.
     """
     ranked = sorted(ndcg, key=lambda name: -float(ndcg[name].mean()))
     for name in ranked:
         rivals = () if name in heuristics else [rival for rival in ndcg if rival in heuristics]
         better = all(
-            paired_bootstrap(ndcg[name], ndcg[rival], seed=SEED).low > 0 for rival in rivals
+            paired_bootstrap(ndcg[name], ndcg[rival], seed=seed).low > 0 for rival in rivals
         )
         if better and name in usable:
             return name
@@ -46,10 +52,11 @@ def choose(
     return ranked[0]
 
 
-def is_sane(lists: Lists, task: Task, *, finite: bool) -> bool:
-    """Whether lists made for ``task`` tell items apart by scores that are numbers.
+def look_at(lists: Lists, task: Task, *, finite: bool) -> Served:
+    """What lists made for ``task`` look like; are the numbers that the model has learnt finite?"""
+    return served(lists, sellable=int(task.among.sum()), finite=finite)
 
-    ``finite`` says whether the numbers that the model has learnt are.
-    """
-    look = served(lists, sellable=int(task.among.sum()), finite=finite)
-    return look.finite and look.constant_share <= CONSTANT_SHARE
+
+def is_sane(look: Served, terms: Terms) -> bool:
+    """Whether lists tell items apart by scores that are numbers."""
+    return look.finite and look.constant_share <= terms.constant_share

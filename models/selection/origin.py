@@ -7,7 +7,7 @@ from datetime import date
 from lakehouse.errors import DataError
 from models.core.context import Context
 from models.core.interactions import Interactions
-from models.evaluation.protocol import PROTOCOLS, Protocol, Task, task
+from models.evaluation.protocol import COLD, PROTOCOLS, Cold, Protocol, Task, task
 from models.lists.published import PERSONAL_LISTS
 
 
@@ -53,6 +53,7 @@ class Origin:
         protocols: Sequence[Protocol] = PROTOCOLS,
         *,
         lists: Sequence[Protocol] = PERSONAL_LISTS,
+        cold: Cold = COLD,
     ) -> "Origin":
         """Tasks for ``lists`` on the validation window and for ``protocols`` on the test window.
 
@@ -61,8 +62,8 @@ class Origin:
         """
         return cls(
             nights=nights,
-            validation=_tasks(lists, nights.interactions, nights.validation, nights.test),
-            test=_tasks(protocols, nights.interactions, nights.test, nights.today),
+            validation=_tasks(lists, nights.interactions, nights.validation, nights.test, cold),
+            test=_tasks(protocols, nights.interactions, nights.test, nights.today, cold),
         )
 
     @classmethod
@@ -72,6 +73,8 @@ class Origin:
         interactions: Interactions,
         context: Callable[[date], Context],
         protocols: Sequence[Protocol] = PROTOCOLS,
+        *,
+        cold: Cold = COLD,
     ) -> "Origin":
         """The origin of a cut; ``context`` gives what was known on a day."""
         return cls.of(
@@ -82,11 +85,16 @@ class Origin:
                 today=context(cut.end),
             ),
             protocols,
+            cold=cold,
         )
 
 
 def _tasks(
-    protocols: Sequence[Protocol], interactions: Interactions, start: Context, end: Context
+    protocols: Sequence[Protocol],
+    interactions: Interactions,
+    start: Context,
+    end: Context,
+    cold: Cold,
 ) -> dict[Protocol, Task]:
     window = interactions.between(start.as_of, end.as_of)
     for what, events in (("before", start.interactions), ("from", window)):
@@ -96,4 +104,4 @@ def _tasks(
                 "has nothing to learn from or to be judged by. Ingest more nights, or shorten "
                 "`[train] test_days` and `validation_days`."
             )
-    return {protocol: task(protocol, start, window) for protocol in protocols}
+    return {protocol: task(protocol, start, window, cold) for protocol in protocols}

@@ -17,10 +17,9 @@ from models.core.base import BaseRecommender
 from models.evaluation.protocol import Evaluation, Protocol, active_days
 from models.evaluation.reliability import Places, places_of
 from models.lists.published import PERSONAL_LISTS, Published
-from models.recommenders.ease import Ease
 from models.recommenders.lightfm_model import PureLightFM
 from models.recommenders.lightfm_state import LightFMState
-from models.selection.choice import PRIMARY_METRIC
+from models.selection.choice import PRIMARY_METRIC, Terms
 from models.selection.evidence import Evidence
 from models.selection.origin import Nights, Origin
 from models.selection.recipe import Recipe
@@ -78,7 +77,9 @@ class Trained:
 def train(
     recipes: Sequence[Recipe],
     nights: Nights,
+    terms: Terms,
     *,
+    newcomers: Recipe,
     on_epoch: OnEpoch | None = None,
     earlier: States = NO_STATES,
 ) -> Trained:
@@ -86,8 +87,9 @@ def train(
 
     Methods are tried ``METHODS_AT_ONCE``, each in a thread, which does not change any result:
     LightFM and LightGBM leave the interpreter to others while they work. ``on_epoch`` is told, in
-    such a thread, of each pass over the data during early stopping. Raises ``DataError`` where a
-    window or the history before it has nothing to learn from or be judged by.
+    such a thread, of each pass over the data during early stopping. ``newcomers`` is what lists for
+    people of whom a few items are known. Raises ``DataError`` where a window or the history before
+    it has nothing to learn from or be judged by.
     """
     origin = Origin.of(nights, PERSONAL_LISTS)
 
@@ -98,7 +100,7 @@ def train(
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(METHODS_AT_ONCE) as pool:
         methods = {one.tuned.name: one for one in pool.map(tried, recipes)}
     outcomes = {name: one.outcome for name, one in methods.items()}
-    choice = choices(outcomes, list(outcomes))
+    choice = choices(outcomes, list(outcomes), terms)
     final = {
         name: refit(methods[name].tuned, nights.today, earlier)
         for name in sorted(set(choice.values()))
@@ -106,7 +108,8 @@ def train(
     tuned = [one.tuned for one in methods.values()]
     return Trained(
         published=Published(
-            {name: final[choice[name]] for name in PERSONAL_LISTS}, Ease().fit(nights.today)
+            {name: final[choice[name]] for name in PERSONAL_LISTS},
+            newcomers.build().fit(nights.today),
         ),
         recipes={name: one.recipe for name, one in methods.items()},
         choice=choice,

@@ -15,8 +15,8 @@ from models.lists.catalogue import heuristics
 from models.lists.published import PERSONAL_LISTS
 from models.recommenders.lightfm_model import PureLightFM
 from models.recommenders.lightfm_state import LightFMState, newest
-from models.selection.choice import PRIMARY_METRIC, choose, is_sane
-from models.selection.gate import PLACES
+from models.selection.choice import PRIMARY_METRIC, Terms, choose, is_sane, look_at
+from models.selection.gate import PLACES, Served
 from models.selection.origin import Nights, Origin
 from models.selection.recipe import Recipe
 
@@ -32,13 +32,13 @@ class Outcome:
 
     ``lists`` holds its first ``PLACES`` items for the users of each test task, ``test`` their
     measures. If it competed, ``validation`` holds the measures by list on the window before, and
-    ``sane`` whether the lists can be used (see ``models.selection.choice``).
+    ``looks`` what the lists look like there.
     """
 
     lists: Mapping[Protocol, Indices]
     test: Mapping[Protocol, Evaluation]
     validation: Mapping[Protocol, Evaluation]
-    sane: Mapping[Protocol, bool]
+    looks: Mapping[Protocol, Served]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,15 +85,17 @@ def try_out(
             lists={protocol: listed.item for protocol, listed in lists.items()},
             test=_measured(lists, origin.test),
             validation=_measured(shown, origin.validation),
-            sane={
-                name: is_sane(shown[name], asked, finite=finite)
+            looks={
+                name: look_at(shown[name], asked, finite=finite)
                 for name, asked in origin.validation.items()
             },
         ),
     )
 
 
-def choices(outcomes: Mapping[str, Outcome], competing: Sequence[str]) -> dict[str, str]:
+def choices(
+    outcomes: Mapping[str, Outcome], competing: Sequence[str], terms: Terms
+) -> dict[str, str]:
     """The method that a night publishes for each list, of those ``competing`` (in order)."""
     return {
         list_name: choose(
@@ -102,7 +104,8 @@ def choices(outcomes: Mapping[str, Outcome], competing: Sequence[str]) -> dict[s
                 for name in competing
             },
             heuristics=heuristics(),
-            usable=[name for name in competing if outcomes[name].sane[list_name]],
+            usable=[name for name in competing if is_sane(outcomes[name].looks[list_name], terms)],
+            seed=terms.seed,
         )
         for list_name in PERSONAL_LISTS
     }

@@ -22,7 +22,7 @@ from benchmarks.quality.results import CutResult, Run, as_json, overall, overall
 from jobs.config.settings import Models, Settings, load
 from jobs.night.resources import Cost
 from lakehouse.errors import ConfigurationError
-from models.evaluation.protocol import PROTOCOLS, Evaluation
+from models.evaluation.protocol import PROTOCOLS, Cold, Evaluation
 from models.selection.backtest import best_simple, ranking
 from models.selection.origin import Cut
 from models.selection.recipe import Recipe
@@ -50,7 +50,7 @@ def outcome(ndcg: float) -> Outcome:
         lists={},
         test={protocol: evaluation(ndcg) for protocol in PROTOCOLS},
         validation={},
-        sane={},
+        looks={},
     )
 
 
@@ -111,7 +111,7 @@ def test_a_user_of_several_cuts_counts_once(result: CutResult) -> None:
                     )
                 },
                 validation={},
-                sane={},
+                looks={},
             )
             for name, ndcg in (("published", ours), ("ease", theirs))
         }
@@ -145,6 +145,7 @@ def test_the_page_says_what_was_reached_and_what_was_missed(result: CutResult) -
         competing=("popularity", "two_stage"),
         recipes={"popularity": Recipe("popularity", {"popularity_half_life_days": 30.0})},
         lists=Path("lists"),
+        cold=Cold(),
     )
     lines = page([result], about).splitlines()
 
@@ -194,7 +195,16 @@ def test_what_is_published_everywhere_is_not_compared_with_itself(
     result: CutResult, discover: str, compared: list[str]
 ) -> None:
     result = replace(result, choice={"all": "two_stage", "discover": discover})
-    about = Run(lines=1, users=1, items=1, seed=1, competing=(), recipes={}, lists=Path("lists"))
+    about = Run(
+        lines=1,
+        users=1,
+        items=1,
+        seed=1,
+        competing=(),
+        recipes={},
+        lists=Path("lists"),
+        cold=Cold(),
+    )
     text = page([result], about)
     overall_rows = text.split("## All cuts together")[1].split("## Cut")[0].splitlines()
     rows = [line.split(" | ")[0] for line in overall_rows if line.startswith("| ")]
@@ -207,7 +217,7 @@ def test_what_is_published_everywhere_is_not_compared_with_itself(
 )
 def test_a_missed_target_is_said_plainly(result: CutResult, ndcg: float, said: str) -> None:
     result.outcomes["published"].test["all"].metrics["ndcg@10"] = ndcg
-    about = Run(1, 1, 1, 42, (), {}, Path("lists"))
+    about = Run(1, 1, 1, 42, (), {}, Path("lists"), Cold())
     row = next(line for line in page([result], about).splitlines() if "`published` | ≥" in line)
     assert row.endswith(f"| {said} |")
 

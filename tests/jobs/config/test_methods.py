@@ -15,7 +15,7 @@ from lakehouse.errors import ConfigurationError
 from models.core.registration import REGISTERED
 from models.lists import catalogue
 from models.selection.training import train
-from tests.nights import NIGHT, settings_in, shop, write_lake
+from tests.nights import NEWCOMERS, NIGHT, TERMS, settings_in, shop, write_lake
 
 MINE = '''
 """Popularity that can be told how long a list of the shop's is."""
@@ -59,7 +59,7 @@ def test_a_method_is_added_by_its_file_alone(tmp_path: Path) -> None:
     )
     write_lake(settings, *shop())
     nights = read_nights(settings, newest_versions(settings.paths.lake), run_date=NIGHT)
-    trained = train(recipes(settings), nights)
+    trained = train(recipes(settings), nights, TERMS, newcomers=NEWCOMERS)
     assert trained.recipes["mine"].build().parameters == {
         "popularity_half_life_days": 30.0,
         "shelf": 7,

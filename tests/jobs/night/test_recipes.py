@@ -43,6 +43,8 @@ def test_the_settings_reach_the_recipes(settings: Settings) -> None:
     assert recipe("two_stage", changed).parameters == {
         "popularity_half_life_days": 30.0,
         "label_days": 9,
+        "half_life_days": 11.0,
+        "new_item_days": 28,
         "nights": 2,
         "seed": 8,
     }

@@ -22,7 +22,7 @@ from models.selection.origin import Origin
 from models.selection.recipe import Recipe
 from models.selection.training import train
 from models.selection.trial import Outcome
-from tests.nights import NIGHT, settings_in, shop, write_lake
+from tests.nights import NEWCOMERS, NIGHT, TERMS, settings_in, shop, write_lake
 
 
 def outcome(ndcg: float) -> Outcome:
@@ -31,7 +31,7 @@ def outcome(ndcg: float) -> Outcome:
         metrics={"ndcg@10": ndcg, "coverage@10": ndcg / 2},
         per_user={"ndcg@10": np.full(4, ndcg)},
     )
-    return Outcome(lists={}, test={"all": judged, "discover": judged}, validation={}, sane={})
+    return Outcome(lists={}, test={"all": judged, "discover": judged}, validation={}, looks={})
 
 
 def test_each_method_is_held_against_the_best_simple_one() -> None:
@@ -115,7 +115,7 @@ def test_mlflow_shows_a_run_below_the_comparison_for_each_method(settings: Setti
 def test_the_figures_are_those_of_the_night_s_training(settings: Settings) -> None:
     nights = read_nights(settings, newest_versions(settings.paths.lake), run_date=NIGHT)
     tried = Recipe("decayed_counts", {})
-    trained = train([tried], nights)
+    trained = train([tried], nights, TERMS, newcomers=NEWCOMERS)
     outcome = backtest(tried, Origin.of(nights, PERSONAL_LISTS), competes=True)
     for name in PERSONAL_LISTS:
         assert outcome.test[name].metrics == trained.test[name]["decayed_counts"].metrics

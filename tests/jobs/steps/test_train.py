@@ -21,7 +21,7 @@ from models.recommenders.lightfm_model import HybridLightFM
 from models.selection.training import train as train_methods
 from models.selection.trial import refit, tune
 from models.tracking.registry import ModelVersion, Registry
-from tests.nights import NIGHT, Event, busy_shop, settings_in, shop, write_lake
+from tests.nights import NEWCOMERS, NIGHT, TERMS, Event, busy_shop, settings_in, shop, write_lake
 
 METHODS = ["decayed_counts", "hybrid_lightfm", "popularity", "two_stage"]
 WARM = {"warm_start": "true", "methods": '["hybrid_lightfm"]'}
@@ -232,7 +232,7 @@ def test_each_fit_starts_from_the_newest_that_knew_no_more(warm_settings: Settin
     lightfm = recipe("hybrid_lightfm", warm_settings)
     versions = newest_versions(warm_settings.paths.lake)
     old, new = (read_nights(warm_settings, versions, run_date=day) for day in (NIGHT, NEXT))
-    states = train_methods([lightfm], old).states
+    states = train_methods([lightfm], old, TERMS, newcomers=NEWCOMERS).states
 
     def started(model: BaseRecommender) -> date | None:
         assert isinstance(model, HybridLightFM)
@@ -243,5 +243,6 @@ def test_each_fit_starts_from_the_newest_that_knew_no_more(warm_settings: Settin
     assert started(refit(tuned, new.test, states)) == old.test.as_of
     assert started(refit(tuned, new.today, states)) == old.today.as_of
     # Passes counted from a cold start are none to go on with.
-    cold = tune(lightfm, old, None, train_methods([lightfm], new).states)
+    later = train_methods([lightfm], new, TERMS, newcomers=NEWCOMERS).states
+    cold = tune(lightfm, old, None, later)
     assert started(cold) is started(refit(cold, new.today, states)) is None

@@ -12,12 +12,13 @@ from lakehouse.errors import ConfigurationError
 from models.core.context import Context
 from models.core.interactions import UNKNOWN, Interactions
 from models.core.memory import Memory
+from models.core.parameters import NEW_ITEM_DAYS
 from models.core.topn import top_n_sparse
 from models.ranking import two_stage
 from models.ranking.candidates import Source, candidates
 from models.ranking.feature_groups import members
 from models.ranking.features import NightFeatures
-from models.ranking.sources import NEW_ITEM_DAYS, offered
+from models.ranking.sources import offered
 from models.ranking.two_stage import TwoStage
 from models.recommenders.category_popularity import CategoryPopularity
 from models.recommenders.decayed_counts import DecayedCounts
@@ -217,9 +218,9 @@ def test_only_new_items_are_offered_to_the_ranker_of_new_ones() -> None:
         ("a", "x", 1, 1.0, 1.0),
         ("b", "y", NEW_ITEM_DAYS, 1.0, 1.0),
     )
-    assert offered("new", night).sellable.tolist() == [False, True, False]
+    assert offered("new", night, NEW_ITEM_DAYS).sellable.tolist() == [False, True, False]
     for task in ("all", "discover"):
-        assert offered(task, night).sellable.tolist() == [True, True, False]
+        assert offered(task, night, NEW_ITEM_DAYS).sellable.tolist() == [True, True, False]
 
 
 def test_the_list_of_items_new_to_the_user_ends_with_those_new_to_everybody() -> None:
@@ -256,7 +257,8 @@ def test_a_new_item_reaches_those_whose_taste_it_meets() -> None:
         item_features=shop.item_features(),
     )
     model = TwoStage(label_days=20, nights=2, rounds=20).fit(known)
-    assert offered("new", known).sellable[[35, 36, 37]].tolist() == [False, True, True]
+    fresh = offered("new", known, NEW_ITEM_DAYS)
+    assert fresh.sellable[[35, 36, 37]].tolist() == [False, True, True]
     users = np.arange(12, 40, dtype=np.int32)
     launches = np.isin(np.arange(shop.ITEMS), [36, 37])
     lists = model.recommend(users, 2, new_only=True, among=launches)

@@ -11,10 +11,13 @@ from models.core.interactions import Interactions
 from models.evaluation.protocol import PROTOCOLS, Evaluation, Task
 from models.evaluation.segments import activity, favourite
 from models.selection.backtest import backtest, published
+from models.selection.choice import is_sane
+from models.selection.gate import Served
 from models.selection.origin import Cut, Origin
 from models.selection.recipe import Recipe
 from models.selection.training import judge
 from models.selection.trial import Outcome, choices, try_out
+from tests.nights import TERMS
 
 CUT = Cut(date(2024, 2, 1), date(2024, 3, 1), date(2024, 3, 11))
 
@@ -83,7 +86,8 @@ def test_a_method_that_competes_is_judged_on_both_windows() -> None:
     outcome = backtest(Recipe("popularity", {}), origin(events), competes=True)
     # January: x and z once each, told apart by nothing; before March x leads, then y, then z.
     assert outcome.validation["all"].metrics["mrr@10"] == 1
-    assert outcome.sane == {"all": False, "discover": True}
+    sane = {name: is_sane(look, TERMS) for name, look in outcome.looks.items()}
+    assert sane == {"all": False, "discover": True}
     x, y, z = (list(events.item_ids).index(name) for name in "xyz")
     assert outcome.lists["all"].tolist() == [[x, y, z] + [-1] * 7]
     assert outcome.lists["discover"].tolist() == [[z] + [-1] * 9]
@@ -93,7 +97,7 @@ def test_a_method_that_competes_is_judged_on_both_windows() -> None:
 
 def test_other_methods_are_judged_on_the_test_window_only() -> None:
     outcome = backtest(Recipe("decayed_counts", {}), origin(shop()), competes=False)
-    assert (outcome.validation, outcome.sane) == ({}, {})
+    assert (outcome.validation, outcome.looks) == ({}, {})
     assert set(outcome.test) == set(PROTOCOLS)
 
 
@@ -140,7 +144,7 @@ def outcome(number: int, *, all_: float, discover: float, sane: bool = True) -> 
         lists={name: np.full((50, 10), number, dtype=np.int32) for name in PROTOCOLS},
         test={name: evaluation(number / 100) for name in PROTOCOLS},
         validation={"all": evaluation(all_), "discover": evaluation(discover)},
-        sane={"all": sane, "discover": True},
+        looks={"all": Served(sane, 0.0, 1.0), "discover": Served(True, 0.0, 1.0)},
     )
 
 
@@ -152,9 +156,9 @@ def test_each_list_is_filled_by_the_best_sane_method_on_the_window_before() -> N
         "lightfm": outcome(4, all_=0.9, discover=0.1, sane=False),
         "ease": outcome(5, all_=1.0, discover=1.0),
     }
-    choice = choices(outcomes, ("popularity", "decayed_counts", "two_stage", "lightfm"))
+    choice = choices(outcomes, ("popularity", "decayed_counts", "two_stage", "lightfm"), TERMS)
     assert choice == {"all": "two_stage", "discover": "two_stage"}
-    assert choices(outcomes, ("popularity", "decayed_counts")) == {
+    assert choices(outcomes, ("popularity", "decayed_counts"), TERMS) == {
         "all": "decayed_counts",
         "discover": "popularity",
     }

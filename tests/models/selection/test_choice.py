@@ -11,8 +11,9 @@ from models.core.context import Context
 from models.core.interactions import Interactions
 from models.evaluation.protocol import task
 from models.recommenders.decayed_counts import DecayedCounts
-from models.selection.choice import choose, is_sane
-from tests.nights import NIGHT, shop
+from models.selection.choice import Terms, choose, is_sane, look_at
+from models.selection.gate import Served
+from tests.nights import NIGHT, TERMS, shop
 
 HEURISTICS = ("popularity", "counts")
 GOOD = np.linspace(0.2, 0.8, 200)
@@ -22,7 +23,7 @@ DOUBTFUL = GOOD + np.tile([0.31, -0.29], 100)
 
 
 def chosen(ndcg: dict[str, NDArray[np.float64]], unusable: tuple[str, ...] = ()) -> str:
-    return choose(ndcg, heuristics=HEURISTICS, usable=ndcg.keys() - set(unusable))
+    return choose(ndcg, heuristics=HEURISTICS, usable=ndcg.keys() - set(unusable), seed=42)
 
 
 def test_the_best_heuristic_wins_where_nothing_beats_it() -> None:
@@ -71,5 +72,18 @@ def test_a_model_is_sane_if_its_scores_are_numbers_that_differ(
         model._scores[:] = scores
     asked = task("all", context, interactions.between(start, NIGHT))
     lists = model.recommend(asked.users, 10, new_only=False)
-    assert is_sane(lists, asked, finite=model.is_finite()) == sane
-    assert not is_sane(lists, asked, finite=False)
+    assert is_sane(look_at(lists, asked, finite=model.is_finite()), TERMS) == sane
+    assert not is_sane(look_at(lists, asked, finite=False), TERMS)
+
+
+def test_the_limit_of_lists_with_one_score_is_the_gate_s() -> None:
+    look = Served(finite=True, constant_share=0.5, coverage=1.0)
+    assert is_sane(look, Terms(42, 0.5))
+    assert not is_sane(look, Terms(42, 0.49))
+
+
+def test_the_seed_decides_a_close_call() -> None:
+    noise = np.random.default_rng(1).normal(0, 0.1, 200)
+    ndcg = {"counts": GOOD, "ranker": GOOD + noise - noise.mean() + 0.013}
+    by_seed = [choose(ndcg, heuristics=HEURISTICS, usable=ndcg, seed=seed) for seed in (0, 1)]
+    assert by_seed == ["ranker", "counts"]
