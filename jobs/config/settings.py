@@ -165,7 +165,9 @@ class Train(Parameters):
         "The gate, which needs more of them to judge, has `[gate] cold_days`.",
     )
     warm_start: Switch = Field(
-        default=False, description="LightFM goes on from the last night trained with this."
+        default=False,
+        description="Methods that learn in passes (LightFM) go on from the last night trained with "
+        "this.",
     )
 
     @field_validator("methods")

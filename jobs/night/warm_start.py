@@ -1,4 +1,4 @@
-"""Nights that go on from an earlier night's LightFM: from whose run, and where its states lie."""
+"""Nights that go on from an earlier night's fits: from whose run, and where their states lie."""
 
 import tempfile
 from dataclasses import dataclass
@@ -6,7 +6,9 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from models.recommenders.lightfm_state import LightFMState
+from lakehouse.errors import DataError
+from models.core.capabilities import LearnsInPasses, State
+from models.lists import catalogue
 from models.selection.trial import States
 from models.tracking.registry import Registry, TrackedRun
 
@@ -59,7 +61,14 @@ def _read(registry: Registry, run_id: str) -> WarmStart:
     with tempfile.TemporaryDirectory(prefix="topshelf-") as copy:
         folder = registry.download(run_id, FOLDER, Path(copy))
         states = {
-            method.name: [LightFMState.load(fit) for fit in sorted(method.iterdir())]
+            method.name: [_state(method.name, fit) for fit in sorted(method.iterdir())]
             for method in sorted(folder.iterdir())
         }
     return WarmStart(run_id, states)
+
+
+def _state(method: str, folder: Path) -> State:
+    model = catalogue.build(method, {})
+    if not isinstance(model, LearnsInPasses):
+        raise DataError(f"{folder} holds a state, but {method} starts from none. Train again.")
+    return model.load_state(folder)

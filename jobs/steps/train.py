@@ -23,7 +23,7 @@ from jobs.night.recipes import newcomers_recipe, recipes, terms
 from jobs.night.registry import models_lock, open_registry
 from lakehouse.locks import process_lock
 from lakehouse.tables import ALL_TABLES
-from models.core.capabilities import TellsImportance
+from models.core.capabilities import OnEpoch, TellsImportance
 from models.evaluation.protocol import by_segment
 from models.evaluation.reliability import by_score
 from models.evaluation.segments import activity
@@ -32,7 +32,7 @@ from models.selection.choice import PRIMARY_METRIC
 from models.selection.evidence import EVIDENCE_FOLDER
 from models.selection.origin import Nights
 from models.selection.training import Evaluations, Trained, train
-from models.selection.trial import NO_STATES, OnEpoch
+from models.selection.trial import NO_STATES
 from models.tracking import plots
 from models.tracking.page import MEASURES, deciding, metric_name
 from models.tracking.registry import (

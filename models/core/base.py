@@ -214,6 +214,11 @@ class BaseRecommender(ABC):
         return self.configuration.model_dump(mode="json")
 
     @property
+    def learnt_parameters(self) -> dict[str, Any]:
+        """The parameters for the next fit: as configured, but for what a validation taught."""
+        return self.parameters
+
+    @property
     def is_deterministic(self) -> bool:
         """Whether fitting again gives an equal model."""
         return True

@@ -20,9 +20,9 @@ here:
 
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple, Self
 
 import numpy as np
@@ -33,6 +33,7 @@ from pydantic import Field, model_validator
 from scipy import sparse
 
 from lakehouse.errors import DataError
+from models.core.capabilities import LearnsInPasses, OnEpoch, State
 from models.core.content import OneHot, one_hot, quantile_bands, with_identity
 from models.core.context import Context
 from models.core.factors import Factors, Floats
@@ -43,8 +44,6 @@ from models.evaluation.protocol import Task, evaluate, task
 from models.recommenders.lightfm_state import LightFMState
 
 logger = logging.getLogger(__name__)
-
-OnEpoch = Callable[[int, dict[str, float]], None]
 
 USER_BANDS = 5
 METRIC = "ndcg@10"
@@ -101,7 +100,7 @@ class _Attributes(NamedTuple):
 
 
 @register("lightfm")
-class PureLightFM(Factors):
+class PureLightFM(LearnsInPasses, Factors):
     """LightFM by who took what alone.
 
     A pair's sample weight is ``0.5 ** (age of its last event / weight_half_life_days)``, an item's
@@ -183,7 +182,7 @@ class PureLightFM(Factors):
         self.curve: tuple[dict[str, float], ...] = ()
         self.best_epoch = 0
         self.started_from: date | None = None
-        self.state: LightFMState | None = None
+        self._reached: LightFMState | None = None
 
     @property
     def is_deterministic(self) -> bool:
@@ -191,10 +190,25 @@ class PureLightFM(Factors):
         return self.configuration.threads == 1
 
     @property
+    def state(self) -> LightFMState | None:
+        """What the fit has learnt, ``None`` before; it is not saved with the model."""
+        return self._reached
+
+    @property
+    def learnt_parameters(self) -> dict[str, Any]:
+        """With as many passes as the validation window found best."""
+        return {**self.parameters, "max_epochs": self.best_epoch}
+
+    @classmethod
+    def load_state(cls, folder: Path) -> LightFMState:
+        """Read a state; raises ``DataError`` where it is missing or damaged."""
+        return LightFMState.load(folder)
+
+    @property
     def _attributes(self) -> _Attributes:
         return _Attributes()
 
-    def fit(self, context: Context, *, start: LightFMState | None = None) -> Self:
+    def fit(self, context: Context, *, start: State | None = None) -> Self:
         """Learn from ``context``, going on from ``start`` if that is given and fits.
 
         Raises ``ConfigurationError`` where ``start`` knows more than ``context`` may, and
@@ -210,7 +224,7 @@ class PureLightFM(Factors):
         validation: Interactions,
         on_epoch: OnEpoch | None = None,
         *,
-        start: LightFMState | None = None,
+        start: State | None = None,
     ) -> Self:
         """As ``fit``, and keep the pass after which the lists for ``validation`` are best.
 
@@ -232,7 +246,7 @@ class PureLightFM(Factors):
         *,
         judged: Task | None = None,
         on_epoch: OnEpoch | None = None,
-        start: LightFMState | None = None,
+        start: State | None = None,
     ) -> None:
         chosen, data = self.configuration, self._training(context)
         model = self._initialised(context, data, start)
@@ -260,13 +274,11 @@ class PureLightFM(Factors):
         if best is None:
             self.best_epoch = chosen.max_epochs
             self._set_vectors(model, data)
-            self.state = self._state(model, data, context)
+            self._reached = self._state(model, data, context)
         else:
-            self._user_vectors, self._item_vectors, self.state = best
+            self._user_vectors, self._item_vectors, self._reached = best
 
-    def _initialised(
-        self, context: Context, data: _Training, start: LightFMState | None
-    ) -> LightFM:
+    def _initialised(self, context: Context, data: _Training, start: State | None) -> LightFM:
         """The library's model before the first pass, its rows those of ``start`` where known."""
         chosen = self.configuration
         model = LightFM(
@@ -281,6 +293,8 @@ class PureLightFM(Factors):
         _passes(model, data, chosen.threads, 0)
         self.started_from = None
         if start is not None:
+            if not isinstance(start, LightFMState):
+                raise TypeError(f"{self.name} cannot go on from a {type(start).__name__}")
             start.require_not_after(context.as_of)
             if differing := self._differing(start):
                 logger.warning("%s starts cold: %s", self.name, differing)

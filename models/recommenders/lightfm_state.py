@@ -4,7 +4,7 @@ Matrices of two nights differ: people and items come and go, and with them what 
 an attribute of its own. Rows are carried over by name, new ones stay as the library drew them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -91,9 +91,3 @@ class LightFMState:
                 for part in PARTS
             },
         )
-
-
-def newest(states: Iterable[LightFMState], as_of: date) -> LightFMState | None:
-    """The one that knows most of those that a fit at ``as_of`` may start from, if any."""
-    allowed = (state for state in states if state.as_of <= as_of)
-    return max(allowed, key=lambda state: state.as_of, default=None)

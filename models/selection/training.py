@@ -14,22 +14,19 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from models.core.base import BaseRecommender
+from models.core.capabilities import LearnsInPasses, OnEpoch, State
 from models.evaluation.protocol import Evaluation, Protocol, active_days
 from models.evaluation.reliability import Places, places_of
 from models.lists.published import PERSONAL_LISTS, Published
-from models.recommenders.lightfm_model import PureLightFM
-from models.recommenders.lightfm_state import LightFMState
 from models.selection.choice import PRIMARY_METRIC, Terms
 from models.selection.evidence import Evidence
 from models.selection.origin import Nights, Origin
 from models.selection.recipe import Recipe
 from models.selection.trial import (
     NO_STATES,
-    OnEpoch,
     States,
     Tried,
     choices,
-    learnt_parameters,
     refit,
     try_out,
 )
@@ -83,7 +80,7 @@ def train(
     on_epoch: OnEpoch | None = None,
     earlier: States = NO_STATES,
 ) -> Trained:
-    """Fit, choose, measure and fit again; LightFM goes on from the states of an ``earlier`` night.
+    """Fit, choose, measure and fit again, in passes from where an ``earlier`` night stopped.
 
     Methods are tried ``METHODS_AT_ONCE``, each in a thread, which does not change any result:
     LightFM and LightGBM leave the interpreter to others while they work. ``on_epoch`` is told, in
@@ -115,8 +112,8 @@ def train(
         choice=choice,
         validation=_by_list({name: one.validation for name, one in outcomes.items()}),
         test=_by_list({name: one.test for name, one in outcomes.items()}),
-        learnt={model.name: learnt_parameters(model) for model in tuned},
-        curve=next((model.curve for model in tuned if isinstance(model, PureLightFM)), ()),
+        learnt={model.name: model.learnt_parameters for model in tuned},
+        curve=next((model.curve for model in tuned if isinstance(model, LearnsInPasses)), ()),
         active_days=active_days(nights.test.interactions),
         places={
             name: places_of(methods[choice[name]].lists[name], origin.test[name].relevant)
@@ -135,11 +132,11 @@ def judge(recipe: Recipe, nights: Nights, list_name: Protocol) -> Evaluation:
     return try_out(recipe, Origin.of(nights, [list_name], lists=())).outcome.test[list_name]
 
 
-def _states(*fitted: BaseRecommender | None) -> list[LightFMState]:
+def _states(*fitted: BaseRecommender | None) -> list[State]:
     return [
         model.state
         for model in fitted
-        if isinstance(model, PureLightFM) and model.state is not None
+        if isinstance(model, LearnsInPasses) and model.state is not None
     ]
 
 

@@ -3,26 +3,24 @@
 No window's events take part in what is decided or learnt before it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from models.core.base import BaseRecommender, Lists
+from models.core.capabilities import LearnsInPasses, OnEpoch, State, newest
 from models.core.context import Context
 from models.core.interactions import Indices
 from models.evaluation.protocol import Evaluation, Protocol, Task, measure
 from models.lists.catalogue import heuristics
 from models.lists.published import PERSONAL_LISTS
-from models.recommenders.lightfm_model import PureLightFM
-from models.recommenders.lightfm_state import LightFMState, newest
 from models.selection.choice import PRIMARY_METRIC, Terms, choose, is_sane, look_at
 from models.selection.gate import PLACES, Served
 from models.selection.origin import Nights, Origin
 from models.selection.recipe import Recipe
 
-OnEpoch = Callable[[int, dict[str, float]], None]
 # By method, what its fits of one night have learnt.
-States = Mapping[str, Sequence[LightFMState]]
+States = Mapping[str, Sequence[State]]
 NO_STATES: Final[States] = {}
 
 
@@ -63,14 +61,14 @@ def try_out(
     on_epoch: OnEpoch | None = None,
     earlier: States = NO_STATES,
 ) -> Tried:
-    """Fit and measure before both windows; LightFM goes on from the states of an ``earlier`` night.
+    """Fit and measure before both windows; who learns in passes goes on from an ``earlier`` night.
 
     Without validation tasks only what the test window needs is done. ``on_epoch`` is told of each
     pass over the data during early stopping.
     """
     nights = origin.nights
     tuned = recipe.build()
-    if origin.validation or isinstance(tuned, PureLightFM):
+    if origin.validation or isinstance(tuned, LearnsInPasses):
         tuned = tune(recipe, nights, on_epoch, earlier)
     shown = _lists(tuned, origin.validation)
     finite = bool(shown) and tuned.is_finite()
@@ -116,10 +114,11 @@ def tune(
 ) -> BaseRecommender:
     """The recipe fitted up to the validation window, which says when to stop if passes count.
 
-    LightFM starts from the newest of the states ``earlier`` that knows nothing of the window.
+    Who learns in passes starts from the newest of the states ``earlier`` that knows nothing of the
+    window.
     """
     model = recipe.build()
-    if isinstance(model, PureLightFM):
+    if isinstance(model, LearnsInPasses):
         night = nights.validation
         window = nights.interactions.between(night.as_of, nights.test.as_of)
         start = newest(earlier.get(model.name, ()), night.as_of)
@@ -132,19 +131,12 @@ def refit(tuned: BaseRecommender, context: Context, earlier: States = NO_STATES)
 
     The number of passes holds for a start like that of ``tuned``, cold or from ``earlier`` states.
     """
-    model = Recipe(tuned.kind, learnt_parameters(tuned)).build()
-    if isinstance(model, PureLightFM) and isinstance(tuned, PureLightFM):
+    model = Recipe(tuned.kind, tuned.learnt_parameters).build()
+    if isinstance(model, LearnsInPasses) and isinstance(tuned, LearnsInPasses):
         warm = tuned.started_from is not None
         start = newest(earlier.get(model.name, ()), context.as_of) if warm else None
         return model.fit(context, start=start)
     return model.fit(context)
-
-
-def learnt_parameters(tuned: BaseRecommender) -> dict[str, Any]:
-    """The parameters after tuning: as configured, but for the number of passes."""
-    if isinstance(tuned, PureLightFM):
-        return {**tuned.parameters, "max_epochs": tuned.best_epoch}
-    return tuned.parameters
 
 
 def _lists(model: BaseRecommender, tasks: Mapping[Protocol, Task]) -> dict[Protocol, Lists]:

@@ -9,11 +9,12 @@ import pytest
 from lightfm import LightFM
 
 from lakehouse.errors import ConfigurationError, DataError
+from models.core.capabilities import newest
 from models.core.context import Context
 from models.core.interactions import Interactions, day_number
 from models.evaluation.protocol import evaluate, task
 from models.recommenders.lightfm_model import HybridLightFM, PureLightFM
-from models.recommenders.lightfm_state import PARTS, LightFMState, newest
+from models.recommenders.lightfm_state import PARTS, LightFMState
 from models.recommenders.popularity import Popularity
 from tests import shop
 
