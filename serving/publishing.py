@@ -1,6 +1,6 @@
 """Publishing, rolling back, listing and verifying releases in any store."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from lakehouse.errors import ConfigurationError
@@ -25,11 +25,12 @@ class Publication:
 
 
 def publish(
-    store: Store, manifest: Manifest, records: Sequence[Record], *, keep: int
+    store: Store, manifest: Manifest, records: Iterable[Record], *, keep: int
 ) -> Publication:
     """Store a release, verify what was stored, let it serve, and drop what exceeds ``keep``.
 
-    ``records`` come in key order and agree with the manifest. A second call with the same release
+    ``records`` come in key order and agree with the manifest; they are gone through once at most,
+    and may be made meanwhile. A second call with the same release
     changes nothing. The release doesn't take over from one of a later night, nor if a person
     rolled it back (``releases.takes_over``). At any failure, what served before goes on serving
     and the same call completes the publish.

@@ -15,9 +15,8 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 from serving.format.records import Record
@@ -28,6 +27,8 @@ from serving.stores.opening import open_store
 from serving.stores.store import Store
 from tests.stored_lists import SHOP, USERS, make_release
 
+# A whole batch of either store.
+TAKEN = 1_000
 MANY_USERS = tuple(f"user {number}" for number in range(1_000))
 
 
@@ -35,18 +36,11 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Dying(list[Record]):
+def interrupted(records: list[Record], act: Callable[[], None]) -> Iterator[Record]:
     """Records that do something to the process or server once a store has taken the first ones."""
-
-    def __init__(self, records: list[Record], act: Callable[[], None]) -> None:
-        super().__init__(records)
-        self.act: Callable[[], None] | None = act
-
-    def __getitem__(self, place: Any) -> Any:
-        if isinstance(place, slice) and place.start > 0 and self.act is not None:
-            self.act()
-            self.act = None
-        return super().__getitem__(place)
+    yield from records[:TAKEN]
+    act()
+    yield from records[TAKEN:]
 
 
 def shorten_lease() -> None:
@@ -80,7 +74,7 @@ def _publish(store: Store, release: str, point: str) -> None:
         return after
 
     store.update = deadly  # type: ignore[method-assign]
-    publish(store, manifest, Dying(records, die) if point == "writing" else records, keep=3)
+    publish(store, manifest, interrupted(records, die) if point == "writing" else records, keep=3)
 
 
 def _poll(store: Store, stop: Path) -> None:

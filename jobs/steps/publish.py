@@ -1,20 +1,28 @@
 """Write one night's recommendations to the store as a release, and let it serve."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
-from itertools import groupby
-from operator import itemgetter
 from typing import cast
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from jobs.config.settings import Settings
 from jobs.night.job_report import JobReport, JsonValue, read_report
 from lakehouse.errors import DataError
 from lakehouse.io import arrow
 from lakehouse.tables import RECOMMENDATIONS
-from serving.format.records import FALLBACK, FORMAT, Item, Record, encode, key, summarise
+from serving.format.records import (
+    FALLBACK,
+    FORMAT,
+    ITEM_FIELDS,
+    Record,
+    encode_places,
+    key,
+    summarise,
+)
 from serving.format.releases import Manifest
 from serving.publishing import Publication, publish
 from serving.stores.opening import open_store
@@ -29,10 +37,9 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
     """
     facts = _recommend_facts(settings, run_date)
     rows = _read_recommendations(settings, facts, run_date)
-    records = to_records(rows)
-    manifest = _manifest(facts, run_date, rows, records)
+    manifest = _manifest(facts, run_date, rows)
     with open_store(settings.serving.store, settings.shop.name) as store:
-        done = publish(store, manifest, records, keep=settings.serving.keep_releases)
+        done = publish(store, manifest, to_records(rows), keep=settings.serving.keep_releases)
         return JobReport(
             step="publish",
             run_date=run_date,
@@ -50,16 +57,30 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
         )
 
 
-def to_records(rows: pa.Table) -> list[Record]:
-    """The rows of ``gold.recommendations`` as records, one per user and list, in key order."""
-    names = ("list", "user_id", "rank", "item_id", "title", "score", "source", "reason")
-    ordered = rows.sort_by([(name, "ascending") for name in names[:3]])
-    values = zip(*(ordered[name].to_pylist() for name in names), strict=True)
-    records = []
-    for (list_name, user), places in groupby(values, key=itemgetter(0, 1)):
-        record_key = key(list_name, user)
-        records.append((record_key, encode(record_key, [Item(*place[2:]) for place in places])))
-    return sorted(records)
+def to_records(rows: pa.Table) -> Iterator[Record]:
+    """The rows of ``gold.recommendations`` as records, one per user and list, in key order.
+
+    Each is made when it is asked for, so that they are never all in memory.
+    """
+    names = ("list", "user_id", "rank")
+    ordered = rows.sort_by([(name, "ascending") for name in names])
+    starts = _starts(ordered.select(["list", "user_id"]))
+    firsts = ordered.select(["list", "user_id"]).take(starts).to_pydict()
+    keys = map(key, firsts["list"], firsts["user_id"])
+    columns = [ordered[name].combine_chunks() for name in ITEM_FIELDS]
+    # A long id's key is a digest, in another order than the ids.
+    for record_key, start, end in sorted(zip(keys, starts, [*starts[1:], len(rows)], strict=True)):
+        values = [column[start:end].to_pylist() for column in columns]
+        yield record_key, encode_places(record_key, zip(*values, strict=True))
+
+
+def _starts(ordered: pa.Table) -> list[int]:
+    """Where runs of equal rows begin."""
+    changes = np.ones(len(ordered), dtype=np.bool_)
+    changes[1:] = False
+    for column in ordered.columns:
+        changes[1:] |= pc.not_equal(column[1:], column[:-1]).to_numpy()
+    return np.flatnonzero(changes).tolist()
 
 
 def _recommend_facts(settings: Settings, run_date: date) -> Mapping[str, JsonValue]:
@@ -98,11 +119,9 @@ def _read_recommendations(
     return rows
 
 
-def _manifest(
-    facts: Mapping[str, JsonValue], run_date: date, rows: pa.Table, records: list[Record]
-) -> Manifest:
+def _manifest(facts: Mapping[str, JsonValue], run_date: date, rows: pa.Table) -> Manifest:
     lists = rows.group_by(["list", "user_id"]).aggregate([])["list"].to_pylist()
-    summary = summarise(records)
+    summary = summarise(to_records(rows))
     return Manifest(
         release=cast("str", facts["release"]),
         run_date=run_date,

@@ -7,10 +7,11 @@ CRC ties a value to its key, so that a value that turns up under another key is 
 
 import hashlib
 import json
+import math
 import re
 import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
 from typing import Final, TypeAlias
 
 from lakehouse.errors import DataError, InfrastructureError
@@ -42,6 +43,12 @@ class Item:
     reason: str
 
 
+ITEM_FIELDS: Final = tuple(field.name for field in fields(Item))
+Place: TypeAlias = tuple[int, str, str | None, float, str, str]
+
+_json: Final = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def key(list_name: str, user: str) -> bytes:
     """The key of a user's list, at most 511 bytes, different for every user and list.
 
@@ -62,16 +69,28 @@ def list_of(record_key: bytes) -> str:
 FALLBACK_KEY: Final = key(FALLBACK, "")
 
 
-def encode(record_key: bytes, items: Sequence[Item]) -> bytes:
+def encode(record_key: bytes, items: Iterable[Item]) -> bytes:
     """The value to store under ``record_key``; raises ``DataError`` for a NaN or infinite score."""
-    content = {"format": FORMAT, "items": [asdict(item) for item in items]}
-    try:
-        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except ValueError as error:
-        raise DataError(
-            "gold.recommendations: a score is NaN or infinite. Find the model that gives it, run "
-            "`topshelf recommend` again, then publish."
-        ) from error
+    return encode_places(record_key, map(astuple, items))
+
+
+def encode_places(record_key: bytes, places: Iterable[Place]) -> bytes:
+    """As ``encode``, from the fields of each ``Item`` in order.
+
+    Written by a template, which is JSON as its encoder would write it, several times as fast.
+    """
+    items = []
+    for rank, item_id, title, score, source, reason in places:
+        if not math.isfinite(score):
+            raise DataError(
+                "gold.recommendations: a score is NaN or infinite. Find the model that gives it, "
+                "run `topshelf recommend` again, then publish."
+            )
+        items.append(
+            f'{{"rank":{rank},"item_id":{_json(item_id)},"title":{_json(title)},'
+            f'"score":{score!r},"source":{_json(source)},"reason":{_json(reason)}}}'
+        )
+    text = f'{{"format":{FORMAT},"items":[{",".join(items)}]}}'
     body = text.encode("utf-8", "surrogatepass")
     return b"%08x" % _crc(record_key, body) + body
 

@@ -22,7 +22,7 @@ import re
 import shutil
 import threading
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +42,7 @@ from serving.format.records import (
     without_checksum,
 )
 from serving.format.releases import Manifest, Pointer
-from serving.stores.store import Reading, differs_from_manifest, no_current_release
+from serving.stores.store import Reading, batches, differs_from_manifest, no_current_release
 
 PUBLISH_WAIT_SECONDS: Final = 600.0
 POINTER_WAIT_SECONDS: Final = 30.0
@@ -82,7 +82,7 @@ class LmdbStore:
                 self._clear_leftovers()
             yield
 
-    def write(self, manifest: Manifest, records: Sequence[Record]) -> None:
+    def write(self, manifest: Manifest, records: Iterable[Record]) -> None:
         """See ``Store``: a new file, then the seal that names it."""
         release = manifest.release
         staged = self._releases / f".staging.{release}.mdb"
@@ -415,13 +415,13 @@ def _identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _load(path: Path, records: Sequence[Record], limit_bytes: int) -> None:
+def _load(path: Path, records: Iterable[Record], limit_bytes: int) -> None:
     """Write ``records`` (in key order) to a new LMDB file and force it to the disk.
 
-    The map is only as large as the records can need. It isn't ``writemap``: with that, a full disk
-    would kill the process instead of raising an error.
+    The map is only as large as the records so far can need. It isn't ``writemap``: with that, a
+    full disk would kill the process instead of raising an error.
     """
-    size = _SPARE_BYTES + sum(_bytes_needed(*record) for record in records)
+    size = _SPARE_BYTES
     with lmdb.open(
         os.fspath(path),
         subdir=False,
@@ -430,9 +430,11 @@ def _load(path: Path, records: Sequence[Record], limit_bytes: int) -> None:
         map_size=min(size, limit_bytes),
         mode=0o600,
     ) as environment:
-        for start in range(0, len(records), _BATCH_RECORDS):
+        for batch in batches(records, _BATCH_RECORDS):
+            size += sum(_bytes_needed(*record) for record in batch)
+            environment.set_mapsize(min(size, limit_bytes))
             with environment.begin(write=True) as transaction:
-                for key, value in records[start : start + _BATCH_RECORDS]:
+                for key, value in batch:
                     transaction.put(key, value, append=True)
         environment.sync(True)
 

@@ -15,7 +15,7 @@ Scripts compute key names, so this is for a single server with replicas, not for
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, Self, cast
 
@@ -32,7 +32,7 @@ from serving.format.records import (
     without_checksum,
 )
 from serving.format.releases import Manifest, Pointer
-from serving.stores.store import Reading, differs_from_manifest, no_current_release
+from serving.stores.store import Reading, batches, differs_from_manifest, no_current_release
 
 CONNECT_SECONDS: Final = 2.0
 ANSWER_SECONDS: Final = 5.0
@@ -150,18 +150,19 @@ class RedisStore:
             with suppress(redis.RedisError):  # The lease and what it staged expire by themselves.
                 self._scripts[_GIVE_BACK](keys=[self._prefix], args=[token])
 
-    def write(self, manifest: Manifest, records: Sequence[Record]) -> None:
+    def write(self, manifest: Manifest, records: Iterable[Record]) -> None:
         """See ``Store``: a hash under another name, renamed and sealed in one step."""
         token = self._token
         if token is None:
             raise RuntimeError("write() needs publishing()")
         staging = self._prefix + _STAGING + token
-        for start in range(0, len(records), _BATCH_RECORDS):
-            batch = [part for record in records[start : start + _BATCH_RECORDS] for part in record]
+        keys: list[bytes] = []
+        for batch in batches(records, _BATCH_RECORDS):
             with self._naming_limits():
-                self._client.hset(staging, items=batch)
+                self._client.hset(staging, items=[part for record in batch for part in record])
             self._renew_lease()
-        found = summarise(self._values(staging, [record_key for record_key, _ in records]))
+            keys += [record_key for record_key, _ in batch]
+        found = summarise(self._values(staging, keys))
         if found != manifest.summary:
             raise InfrastructureError(differs_from_manifest(self.name, manifest, found))
         sealed = self._run(

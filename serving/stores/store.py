@@ -1,8 +1,9 @@
 """The key-value stores that releases live in, behind one Protocol."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol, Self
 
 from serving.format.records import Record, Summary
@@ -37,9 +38,10 @@ class Store(Protocol):
         """
         ...
 
-    def write(self, manifest: Manifest, records: Sequence[Record]) -> None:
+    def write(self, manifest: Manifest, records: Iterable[Record]) -> None:
         """Store ``records`` (in key order), read them back, compare with the manifest, seal.
 
+        They are gone through once and never all held in memory.
         On return the release is listed; after a failure it is not. A release of the same name is
         replaced as a whole.
         """
@@ -89,6 +91,13 @@ class Store(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
+
+
+def batches(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
+    """``records`` in order, ``size`` at a time."""
+    left = iter(records)
+    while batch := list(islice(left, size)):
+        yield batch
 
 
 def no_current_release(store: str) -> str:

@@ -14,7 +14,7 @@ from jobs.steps import publish
 from lakehouse.errors import ConfigurationError, DataError, InfrastructureError
 from lakehouse.io import arrow
 from lakehouse.tables import RECOMMENDATIONS
-from serving.format.records import DamagedReleaseError, Item
+from serving.format.records import DamagedReleaseError, Item, decode, key
 from serving.format.releases import Manifest
 from serving.lookup import lookup
 from serving.publishing import list_releases, rollback, verify
@@ -144,6 +144,20 @@ def test_a_night_is_published_whole(settings: Settings) -> None:
             "store": settings.serving.store,
         },
     )
+
+
+def test_records_come_in_the_order_of_their_keys_whatever_that_of_the_rows(
+    settings: Settings,
+) -> None:
+    # A long id's key is a digest behind a byte that comes after that of all short ones.
+    users = ["u1", "a" * 600, "b" * 600, "u"]
+    recommend(settings, MONDAY, lists=(("fallback", ""), *(("all", user) for user in users)))
+    records = list(publish.to_records(arrow.read(settings.paths.lake, RECOMMENDATIONS)))
+
+    keys = [record_key for record_key, _ in records]
+    long = sorted(key("all", user) for user in users[1:3])
+    assert keys == [b"all\0u", b"all\0u1", *long, b"fallback\0"]
+    assert [[item.rank for item in decode(*record)] for record in records] == [[1, 2]] * 5
 
 
 def test_the_command_writes_for_its_owner_alone_whatever_it_inherits(

@@ -1,4 +1,5 @@
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from datetime import date
 from itertools import pairwise
 
@@ -30,6 +31,22 @@ class TestRecords:
 
     def test_items_come_back(self) -> None:
         assert decode(key("all", "u"), encode(key("all", "u"), ITEMS)) == tuple(ITEMS)
+
+    @given(
+        items=st.lists(
+            st.builds(
+                Item,
+                rank=st.integers(1, 1000),
+                title=st.none() | st.text(),
+                score=st.floats(allow_nan=False, allow_infinity=False),
+            ),
+            max_size=3,
+        )
+    )
+    def test_a_record_is_what_jsons_own_encoder_writes(self, items: list[Item]) -> None:
+        content = {"format": 1, "items": [asdict(item) for item in items]}
+        expected = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+        assert encode(b"k", items)[8:] == expected.encode("utf-8", "surrogatepass")
 
     @given(place=st.integers(0, 10**6), bit=st.integers(0, 7))
     def test_any_flipped_bit_is_found(self, place: int, bit: int) -> None:

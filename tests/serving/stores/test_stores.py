@@ -27,7 +27,7 @@ from serving.stores.opening import open_store, public_address
 from serving.stores.redis_store import RedisStore
 from serving.stores.store import Store
 from tests.redis_server import RedisServer
-from tests.store_processes import MANY_USERS, Dying, release_with_many_users, start
+from tests.store_processes import MANY_USERS, interrupted, release_with_many_users, start
 from tests.stored_lists import SHOP, item, make_release
 
 OLD, NEW = "2024-03-01-aaaaaaaa", "2024-03-02-bbbbbbbb"
@@ -60,7 +60,7 @@ class StoreConformance:
     ) -> None:
         manifest, records = make_release(NEW)
         with store.publishing():
-            store.write(manifest, records)
+            store.write(manifest, iter(records))
 
         assert store.manifests() == {NEW: manifest}
         assert list(store.records(NEW)) == records
@@ -698,7 +698,7 @@ class TestRedis(StoreConformance):
         put(store, OLD)
         manifest, records = make_release(NEW, MANY_USERS[:600], size=1)
         with pytest.raises(InfrastructureError, match="does not answer within 1 s: it hangs"):
-            publish(store, manifest, Dying(records, redis_server.hang), keep=5)
+            publish(store, manifest, interrupted(records, redis_server.hang), keep=5)
         redis_server.go_on()
         assert lookup(store, "ann").release == OLD
         assert set(store.manifests()) == {OLD}
@@ -713,7 +713,7 @@ class TestRedis(StoreConformance):
         manifest, records = make_release(NEW, MANY_USERS[:600], size=1)
         strike = redis_server.kill if fault == "dies" else redis_server.flush
         with pytest.raises(InfrastructureError, match=r"not to be reached|lease is gone"):
-            publish(store, manifest, Dying(records, strike), keep=5)
+            publish(store, manifest, interrupted(records, strike), keep=5)
         if fault == "dies":
             redis_server.start()
         with pytest.raises(InfrastructureError, match="has no current release"):
@@ -772,7 +772,7 @@ class TestRedis(StoreConformance):
             redis_server.admin.set(f"topshelf:{SHOP}:publisher", "another")
 
         with pytest.raises(InfrastructureError, match="lease is gone"):
-            publish(store, manifest, Dying(records, other_takes_over), keep=5)
+            publish(store, manifest, interrupted(records, other_takes_over), keep=5)
         assert store.manifests() == {}
         assert redis_server.admin.get(f"topshelf:{SHOP}:publisher") == b"another"
 
