@@ -21,6 +21,7 @@ FOR_FEW_ROWS = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     """Run a file's tests in one process, and in one too all that use the running Airflow."""
     for item in items:
