@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
+from xdist.scheduler.loadfile import LoadFileScheduling
 
 from lakehouse.io.lake import Lakehouse
 from lakehouse.io.session import spark_session
@@ -12,6 +14,7 @@ from tests.scheduled_night import airflow, airflow_home, night, shop_folder, sho
 
 __all__ = ["airflow", "airflow_home", "night", "shop_folder", "shops"]
 
+WITH_AIRFLOW = {"tests/dags/test_airflow.py", "tests/test_end_to_end.py"}
 # Compiling each query costs more than running it on a handful of rows; the end-to-end test runs as
 # a night does.
 FOR_FEW_ROWS = {
@@ -21,12 +24,17 @@ FOR_FEW_ROWS = {
 }
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Run a file's tests in one process, and in one too all that use the running Airflow."""
-    for item in items:
-        shared = "airflow" in item.fixturenames
-        item.add_marker(pytest.mark.xdist_group("airflow" if shared else str(item.path)))
+class SharedProcess(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """A file's tests run in one process, and so do all that use the running Airflow."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return "airflow" if file in WITH_AIRFLOW else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SharedProcess:
+    return SharedProcess(config, log)
 
 
 @pytest.fixture(scope="session")
