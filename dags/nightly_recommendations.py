@@ -12,11 +12,11 @@ from airflow.sdk import DAG, BaseOperator, CronTriggerTimetable, TaskGroup
 
 from lakehouse.steps import GROUPS, STEPS
 from topshelf_shops import Shop, configured_shops
-from topshelf_tasks import AwaitTurn, of_a_night, task_of
+from topshelf_tasks import FROM_THE_NEXT, AwaitTurn, of_a_night, task_of
 
 # The schedule is midnight so that a run's date is a whole day: wherever Airflow takes a range of
 # dates (backfill, clearing), its last day belongs to it.
-MIDNIGHT = CronTriggerTimetable("0 0 * * *", timezone="UTC")
+MIDNIGHT = CronTriggerTimetable("0 0 * * *", timezone="UTC", run_immediately=FROM_THE_NEXT)
 FILES_HAVE_LANDED = timedelta(hours=2)
 
 
@@ -29,7 +29,8 @@ Processes everything before the run date and publishes one release of recommenda
   again at any time: each step replaces its own night's partition and nothing else. A date after
   today (UTC) fails at the first step; it is not retried.
 * **Its turn**: `await_turn` lets a scheduled night begin at 02:00 UTC, when the day's files have
-  landed, and any night only after the earlier ones that are queued or running.
+  landed, and any night only after the earlier ones that are queued or running. From midnight until
+  02:00 UTC the night that waits holds the DAG's only place: a run triggered then begins after it.
 * **A task fails**: its log ends with `topshelf STEP: reason`. Wrong calls and wrong data are not
   retried; mend them and clear the task. Infrastructure failures are retried with growing delays.
 * **The gate refuses**: `gate` is skipped with what follows, the run succeeds, and the former

@@ -31,6 +31,9 @@ LAKE_POOL = "delta"
 EXIT_REFUSED = 99
 WRONG_CALL_OR_DATA = {2, 3}
 SHOWN_CHARACTERS = 60
+# A DAG that is switched on for the first time begins with its next scheduled run: by default
+# Airflow starts the one before too, for some hours, and that would hold the DAG's only place.
+FROM_THE_NEXT = timedelta(0)
 
 
 def night(dag_run: DagRunProtocol) -> str:

@@ -9,7 +9,7 @@ from airflow.sdk import DAG, CronTriggerTimetable
 
 from lakehouse.steps import TUNE
 from topshelf_shops import Shop, configured_shops
-from topshelf_tasks import of_a_night, task_of
+from topshelf_tasks import FROM_THE_NEXT, of_a_night, task_of
 
 DOC = """
 ### Weekly tuning
@@ -31,7 +31,7 @@ def weekly_tuning(shop: Shop) -> None:
         dag_id=shop.dag_id("weekly_tuning"),
         description="Try other parameters on past weeks and propose the best.",
         doc_md=DOC,
-        schedule=CronTriggerTimetable("0 6 * * 0", timezone="UTC"),
+        schedule=CronTriggerTimetable("0 6 * * 0", timezone="UTC", run_immediately=FROM_THE_NEXT),
         dagrun_timeout=timedelta(hours=6),
         **of_a_night(shop, "weekly"),
     ):

@@ -76,6 +76,7 @@ print(json.dumps({
             "max_active_runs": dag.max_active_runs,
             "timezone": str(dag.timezone),
             "cron": dag.timetable.expression,
+            "first_run_within": dag.timetable.run_immediately.total_seconds(),
             "run_timeout": dag.dagrun_timeout.total_seconds(),
             "cron_timezone": str(dag.timetable.timezone),
             "tasks": [task(it) for it in dag.topological_sort()],
@@ -271,6 +272,7 @@ def test_no_file_takes_a_package_s_name() -> None:
 def test_the_schedule_is_an_explicit_utc_cron_without_catch_up(nightly: dict[str, Any]) -> None:
     # Midnight, so that a run's date is a whole day; `await_turn` waits for 02:00.
     assert nightly["cron"] == "0 0 * * *"
+    assert nightly["first_run_within"] == 0
     assert timedelta(seconds=nightly["run_timeout"]) == timedelta(hours=8)
     assert nightly["cron_timezone"] == nightly["timezone"] == "UTC"
     assert not nightly["catchup"]
@@ -386,6 +388,7 @@ def test_every_table_is_the_outlet_of_one_task_which_waits_for_the_lake_s_pool(
 
 def test_tuning_runs_once_a_week_and_ends_with_a_proposal(weekly: dict[str, Any]) -> None:
     assert weekly["cron"] == "0 6 * * 0"
+    assert weekly["first_run_within"] == 0
     assert weekly["cron_timezone"] == weekly["timezone"] == "UTC"
     assert not weekly["catchup"]
     assert weekly["max_active_runs"] == 1
