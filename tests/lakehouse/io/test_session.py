@@ -8,7 +8,7 @@ from tests.project import ROOT
 DYING = """
 import os, signal
 from lakehouse.errors import InfrastructureError
-from lakehouse.session import spark_session
+from lakehouse.io.session import spark_session
 
 try:
     with spark_session("dying") as spark:
