@@ -9,6 +9,7 @@ import typer
 
 from benchmarks.quality import measure
 from jobs.cli.app import ConfigFile, explaining, load_settings, parse_date
+from jobs.cli.research import Methods
 from jobs.night.recipes import chosen_methods
 from jobs.steps.demo_data import data_folder
 
@@ -27,10 +28,7 @@ def quality(
     cut: Annotated[
         list[str] | None, typer.Option(metavar="YYYY-MM-DD", help="Only this cut (repeatable).")
     ] = None,
-    methods: Annotated[
-        str | None,
-        typer.Option(metavar="A,B,C", help="Methods; by default all but spark_als."),
-    ] = None,
+    methods: Methods = None,
 ) -> None:
     """Measure all methods on four dates of Complete Journey.
 

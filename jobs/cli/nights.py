@@ -26,7 +26,7 @@ from lakehouse.steps import STEPS, Step
 EXIT_REFUSED = 99
 
 
-def _run(step: Step, config: Path, run_date: date) -> "JobReport":
+def _run(step: Step, config: Path, run_date: date) -> JobReport:
     settings = load_settings(config, with_models=step.checks_models)
     report = run_step(step, settings, run_date)
     show(step.name, report)
@@ -61,13 +61,13 @@ def _add_recommend(step: Step) -> None:
         *,
         future: Future = False,
     ) -> None:
-        from jobs.operate import newcomer
-
         with explaining(step.name):
             is_newcomer = bool(history) or history_file is not None
             if run_date is not None and not is_newcomer:
                 _run(step, config, night(run_date, future=future))
             elif is_newcomer and run_date is None:
+                from jobs.operate import newcomer
+
                 lines = [] if history_file is None else newcomer.read_history(history_file)
                 print_content(newcomer.recommend(load_settings(config), [*(history or ()), *lines]))
             else:
@@ -87,7 +87,7 @@ def undo_night(run_date: RunDate, config: ConfigFile) -> None:
     from jobs.operate import undo_night as job
 
     with explaining("undo-night"):
-        night = parse_date(run_date)
-        removed = job.undo_night(load_settings(config, with_models=False), night)
+        undone = parse_date(run_date)
+        removed = job.undo_night(load_settings(config, with_models=False), undone)
         rows = ", ".join(f"{name} {count:,}" for name, count in removed.items())
         print(f"topshelf undo-night: rows removed: {rows}")
