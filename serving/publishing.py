@@ -30,10 +30,10 @@ def publish(
     """Store a release, verify what was stored, let it serve, and drop what exceeds ``keep``.
 
     ``records`` come in key order and agree with the manifest; they are gone through once at most,
-    and may be made meanwhile. A second call with the same release
-    changes nothing. The release doesn't take over from one of a later night, nor if a person
-    rolled it back (``releases.takes_over``). At any failure, what served before goes on serving
-    and the same call completes the publish.
+    and may be made meanwhile. A second call with the same release changes nothing. The release
+    doesn't take over from one of a later night, nor if a person rolled it back
+    (``releases.takes_over``). At any failure, what served before goes on serving and the same call
+    completes the publish.
     """
     release = manifest.release
     with store.publishing():
