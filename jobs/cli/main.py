@@ -6,9 +6,13 @@ Each command imports what it needs when it runs, so that ``lookup`` answers with
 import os
 from functools import partial
 
-from jobs.cli import configuration, nights, operate, research
+from jobs.cli import nights, operate, research
 from jobs.cli.app import app
 from jobs.night.supervision import supervised
+
+# isort: split
+# The overview lists commands as they are loaded: those of the night first, this one's last.
+from jobs.cli import configuration
 
 __all__ = ["app", "configuration", "main", "nights", "operate", "research"]
 
