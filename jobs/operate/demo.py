@@ -26,7 +26,7 @@ from lakehouse.errors import InfrastructureError
 from lakehouse.locks import process_lock
 from lakehouse.steps import STEPS, Step
 
-PROJECT: Final = Path(__file__).resolve().parents[1]
+PROJECT: Final = Path(__file__).resolve().parents[2]
 CONFIG: Final = PROJECT / "infra" / "config" / "complete_journey.toml"
 FOLDER: Final = Path(".topshelf/demo")
 SUMMARY: Final = FOLDER / "summary.json"

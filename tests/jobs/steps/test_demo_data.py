@@ -6,9 +6,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.config.settings import Settings
+from jobs.operate import demo
 from jobs.steps import demo_data
 from lakehouse.errors import ConfigurationError
 from tests.landed import EVENTS, settings_of
+from tests.project import ROOT
 
 NIGHT = date(2018, 1, 2)
 
@@ -84,3 +86,8 @@ def test_the_real_year_splits_without_loss() -> None:
         times = rows["transaction_timestamp"].to_pandas()
         assert times.is_monotonic_increasing
         assert {times.iloc[0].date(), times.iloc[-1].date()} == {day}
+
+
+def test_the_demo_finds_its_configuration_in_the_checkout() -> None:
+    assert demo.PROJECT == ROOT
+    assert demo.CONFIG.is_file()
