@@ -26,8 +26,8 @@ from great_expectations.render.renderer.page_renderer import ValidationResultsPa
 from great_expectations.render.view.view import DefaultJinjaPageView
 
 from expectations.findings import counted_rows, findings
-from lakehouse.atomic import read_json, write_json
 from lakehouse.errors import DataError
+from lakehouse.files import read_json, write_json
 from lakehouse.locks import process_lock
 from lakehouse.tables import Table
 

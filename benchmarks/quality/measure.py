@@ -6,7 +6,6 @@ score them with code of their own. Each file appears whole; a killed run leaves 
 
 import json
 import logging
-import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
@@ -23,8 +22,8 @@ from benchmarks.quality.results import CutResult, Run, as_json
 from jobs.config.settings import Settings
 from jobs.night.recipes import cold, in_order, recipe, terms
 from jobs.night.resources import Cost, measured
-from lakehouse.atomic import write_text
 from lakehouse.errors import ConfigurationError
+from lakehouse.files import replacing, write_text
 from models.core.interactions import UNKNOWN, Ids, Indices
 from models.evaluation import segments
 from models.evaluation.protocol import PROTOCOLS, by_segment
@@ -154,7 +153,8 @@ def _write_lists(folder: Path, cut: Cut, method: str, outcome: Outcome, origin: 
     for protocol in PROTOCOLS:
         users = events.user_ids[origin.test[protocol].users]
         table = list_rows(users, outcome.lists[protocol], events.item_ids)
-        _write_whole(table, folder / f"{cut.start}_{protocol}_{method}.parquet")
+        with replacing(folder / f"{cut.start}_{protocol}_{method}.parquet") as new:
+            pq.write_table(table, new)
 
 
 def list_rows(users: Ids, item: Indices, item_ids: Ids) -> pa.Table:
@@ -167,11 +167,3 @@ def list_rows(users: Ids, item: Indices, item_ids: Ids) -> pa.Table:
             "rank": pa.array(place + 1, pa.int32()),
         }
     )
-
-
-def _write_whole(table: pa.Table, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
-        written = Path(folder) / path.name
-        pq.write_table(table, written)
-        written.replace(path)

@@ -2,7 +2,6 @@
 
 import os
 import re
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from jobs.config.detection import (
 )
 from jobs.config.doc import toml
 from lakehouse.errors import ConfigurationError, DataError
+from lakehouse.files import write_new_text
 from lakehouse.ingest.landing import CODECS, DATE_PATTERN, shown
 from lakehouse.ingest.records import csv_table, json_records, physical_lines
 from lakehouse.ingest.sources import TARGETS, mappable_columns
@@ -100,21 +100,11 @@ def write_first_configuration(
         )
     sources = [source for look in looks for source in _sources(look, given)]
     text = _text(shop, landing, sources)
-    _write_new(out, text)
+    try:
+        write_new_text(out, text)
+    except FileExistsError:
+        raise ConfigurationError(f"{out} exists already. Name another file by --out.") from None
     return out, text.count("# ?")
-
-
-def _write_new(path: Path, text: str) -> None:
-    """Write the file whole, or not at all where there is one by now."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, encoding="UTF-8") as whole:
-        whole.write(text)
-        whole.flush()
-        os.fsync(whole.fileno())
-        try:
-            os.link(whole.name, path)
-        except FileExistsError:
-            raise ConfigurationError(f"{path} exists already. Name another by --out.") from None
 
 
 def _look(path: Path, name: str) -> Look:

@@ -14,8 +14,8 @@ from datetime import date
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from lakehouse.atomic import read_json, write_json
 from lakehouse.errors import DataError, TopshelfError
+from lakehouse.files import read_json, write_json
 
 JsonValue: TypeAlias = (
     "str | int | float | bool | Sequence[JsonValue] | Mapping[str, JsonValue] | None"

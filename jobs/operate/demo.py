@@ -21,8 +21,8 @@ from jobs.night.job_report import JobReport, JsonValue, read_report
 from jobs.night.running import run_step
 from jobs.reports.overview import REPORT, Overview, collect
 from jobs.reports.page import METRIC, SHOWN_METRICS, findings, layer_rows, page_path
-from lakehouse.atomic import write_text
 from lakehouse.errors import InfrastructureError
+from lakehouse.files import write_text
 from lakehouse.locks import process_lock
 from lakehouse.steps import STEPS, Step
 

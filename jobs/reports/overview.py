@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from jobs.config.settings import Settings
 from jobs.night.job_report import JobReport, JsonValue, StepFailure, read_failures, read_report
 from jobs.reports.differences import Differences, differences
-from lakehouse.atomic import read_json
 from lakehouse.errors import DataError, InfrastructureError
+from lakehouse.files import read_json
 from lakehouse.io import arrow
 from lakehouse.steps import STEPS
 from lakehouse.tables import (

@@ -14,7 +14,7 @@ from jobs.night.job_report import JobReport, write_report
 from jobs.night.recipes import recipe
 from jobs.night.resources import measured
 from jobs.research.experiments import experiment
-from lakehouse.atomic import write_text
+from lakehouse.files import write_text
 from models.core.parameters import Range, ranges
 from models.evaluation.bootstrap import Difference, paired_bootstrap
 from models.evaluation.protocol import Evaluation

@@ -1,8 +1,6 @@
 """Land a year of real grocery retail (Complete Journey) as if a shop had delivered it daily."""
 
 import importlib.util
-import os
-import tempfile
 from datetime import date
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pyarrow.parquet as pq
 from jobs.config.settings import Settings
 from jobs.night.job_report import JobReport
 from lakehouse.errors import ConfigurationError
+from lakehouse.files import replacing
 
 STEP = "demo-data"
 TIME_COLUMN = "transaction_timestamp"
@@ -80,9 +79,6 @@ def _land(rows: pa.Table, path: Path) -> bool:
     """Write the file whole or not at all; False where it is there already."""
     if path.exists():
         return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "wb") as stream:
-        pq.write_table(rows, stream)
-    Path(name).replace(path)
+    with replacing(path) as new:
+        pq.write_table(rows, new)
     return True

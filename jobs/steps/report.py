@@ -9,7 +9,7 @@ from jobs.night.job_report import JobReport
 from jobs.reports.differences import settings_by_name
 from jobs.reports.overview import REPORT, collect
 from jobs.reports.page import headline, page_path, render
-from lakehouse.atomic import write_text
+from lakehouse.files import write_text
 
 
 def run(settings: Settings, *, run_date: date) -> JobReport:

@@ -6,7 +6,6 @@ one can use. So they run on a new file or a copy beside it, which is then rename
 
 import functools
 import logging
-import os
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from lakehouse.errors import ConfigurationError, DataError, InfrastructureError
+from lakehouse.files import put
 from lakehouse.locks import process_lock
 
 BUSY_SECONDS: Final = 20.0
@@ -135,7 +135,7 @@ def _make(path: Path, artifacts: Path) -> None:
     store.engine.dispose()
     for suffix in COMPANIONS:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
-    _put(new, path)
+    put(new, path)
 
 
 def _upgrade(path: Path, revision: str) -> None:
@@ -164,7 +164,7 @@ def _upgrade(path: Path, revision: str) -> None:
             raise _broken(path, str(error).splitlines()[0]) from error
         kept.unlink(missing_ok=True)
         kept.hardlink_to(path)
-        _put(new, path)
+        put(new, path)
 
 
 def _beside(path: Path) -> Path:
@@ -186,21 +186,6 @@ def _is_infrastructure(error: Exception) -> bool:
         sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_READONLY,
     )
-
-
-def _put(new: Path, path: Path) -> None:
-    """Rename ``new`` to ``path``, both on the disk for certain."""
-    _sync(new)
-    new.replace(path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _broken(path: Path, reason: str) -> DataError:

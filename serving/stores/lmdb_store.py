@@ -4,7 +4,7 @@
     releases/RELEASE.json          the seal: manifest, file, the CRC-32 of both and its own;
                                    without it, no release
     releases/RELEASE.DIGEST.mdb    the records
-    releases/.staging.*            what a publisher is writing
+    releases/.*, .CURRENT.*        what a publisher is writing
     publish.lock, pointer.lock
     .shop                          the name of the shop whose releases these are
 
@@ -31,6 +31,7 @@ from typing import Final, Self, TypeAlias
 import lmdb
 
 from lakehouse.errors import InfrastructureError
+from lakehouse.files import put, write_text
 from lakehouse.locks import process_lock
 from lakehouse.ownership import check_owner, claim
 from serving.format.records import (
@@ -94,8 +95,8 @@ class LmdbStore:
                 if found != manifest.summary:
                     raise InfrastructureError(differs_from_manifest(self.name, manifest, found))
                 seal = _Seal(manifest, path.name, _crc_of(staged, manifest))
-                staged.replace(path)
-                _write_durably(self._seal_path(release), seal.to_json())
+                put(staged, path)
+                write_text(self._seal_path(release), seal.to_json())
                 self._delete_files(release, except_for=path)
         finally:
             staged.unlink(missing_ok=True)
@@ -109,7 +110,7 @@ class LmdbStore:
             content = add_checksum(after.to_json())
             if after != before.pointer or before.content not in (None, content.encode()):
                 with self._naming_limits():
-                    _write_durably(self._folder / "CURRENT", content)
+                    write_text(self._folder / "CURRENT", content)
             return after
 
     def pointer(self) -> Pointer:
@@ -457,18 +458,3 @@ def _crc_of(path: Path, manifest: Manifest) -> int:
         while chunk := stream.read(_CHUNK_BYTES):
             crc = zlib.crc32(chunk, crc)
     return crc
-
-
-def _write_durably(path: Path, content: str) -> None:
-    """Replace a small file in one step that survives a power cut."""
-    staged = path.with_name(f".staging.{path.name}")
-    with staged.open("w") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    staged.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -4,7 +4,8 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,15 +14,36 @@ from lakehouse.errors import DataError
 CHECKSUM: Final = "sha256"
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside ``path`` to write; at the end it takes the place of ``path`` (see ``put``).
+
+    Where the block raises, the old file stays and nothing is left of the new one.
+    """
+    with _beside(path) as new:
+        yield new
+        put(new, path)
+
+
+def put(new: Path, path: Path) -> None:
+    """Rename ``new`` to ``path`` in its folder, in one step and both on the disk for certain."""
+    _sync(new)
+    new.replace(path)
+    _sync(path.parent)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` so that a reader sees the old file or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    Path(name).replace(path)
+    with replacing(path) as new:
+        new.write_text(text, encoding="utf-8")
+
+
+def write_new_text(path: Path, text: str) -> None:
+    """Write ``text`` whole to ``path``; raise ``FileExistsError`` where there is a file."""
+    with _beside(path) as new:
+        new.write_text(text, encoding="utf-8")
+        _sync(new)
+        path.hardlink_to(new)
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:
@@ -46,6 +68,26 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     if expected is not None and expected != _checksum(content):
         raise DataError(f"{path} is damaged: its checksum is another. {remedy}")
     return content
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    new = Path(name)
+    try:
+        yield new
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _checksum(content: Mapping[str, object]) -> str:

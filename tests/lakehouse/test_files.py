@@ -1,4 +1,4 @@
-"""JSON files on disk: what was written comes back, or the damage is named."""
+"""Files on disk: written whole or not at all; what was written comes back, or damage is named."""
 
 import json
 from contextlib import suppress
@@ -6,10 +6,43 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.atomic import read_json, write_json
 from lakehouse.errors import DataError
+from lakehouse.files import read_json, replacing, write_json, write_new_text, write_text
 
 CONTENT = {"b": {"10": 1, "9": [0.1, None, True]}, "a": "naïve"}
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "x.txt"
+    write_text(path, "old")
+    with replacing(path) as new:
+        new.write_bytes(b"new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert names(path.parent) == ["x.txt"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    write_text(path, "old")
+    with suppress(OSError), replacing(path) as new:
+        new.write_bytes(b"ne")
+        raise OSError
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["x.txt"]
+
+
+def test_a_new_file_never_takes_the_place_of_another(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    write_new_text(path, "mine")
+    with pytest.raises(FileExistsError):
+        write_new_text(path, "other")
+    assert path.read_text() == "mine"
+    assert names(tmp_path) == ["x.txt"]
 
 
 def test_what_was_written_comes_back_in_one_stable_form(tmp_path: Path) -> None:
@@ -19,7 +52,7 @@ def test_what_was_written_comes_back_in_one_stable_form(tmp_path: Path) -> None:
     assert read_json(path, "") == CONTENT
     write_json(path, dict(reversed(CONTENT.items())))
     assert path.read_bytes() == first
-    assert [file.name for file in path.parent.iterdir()] == ["x.json"]
+    assert names(path.parent) == ["x.json"]
 
 
 def test_keys_are_text_afterwards(tmp_path: Path) -> None:
