@@ -1,7 +1,6 @@
 """Charts of the run report, as SVG in data URIs so that the page needs no other file.
 
-The colours are two of Okabe and Ito's palette, which colour-blind people tell apart; what a colour
-says is always said by a label too. Text and axes turn light where the reader's page is dark.
+Text and axes turn light where the reader's page is dark.
 """
 
 import base64
@@ -15,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
-EMPHASIS = "#0072B2"
-PLAIN = "#B8B8B8"
+from lakehouse.colours import EMPHASIS, PLAIN
+
 INK = "#333333"
 # Matplotlib writes the ink as a fixed colour; the picture itself must ask how the page looks.
 INK_OF_PAGE = (

@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from lakehouse.colours import EMPHASIS, PLAIN
+
 # By list and method, one number of each measure.
 Measures: TypeAlias = Mapping[str, Mapping[str, Mapping[str, float]]]
 
@@ -17,8 +19,6 @@ T = TypeVar("T")
 
 WIDTH = 9.0
 FEATURES = 20
-CHOSEN = "#1b6ca8"
-OTHER = "#b8c4ce"
 NO_OWN_PLACES = "popularity filled every place"
 
 
@@ -31,7 +31,7 @@ def learning_curve(ndcg: Sequence[float], title: str, first: int = 1) -> Figure:
     axes = figure.subplots()
     epochs = range(first, first + len(ndcg))
     best = max(epochs, key=lambda epoch: ndcg[epoch - first])
-    axes.plot(epochs, ndcg, marker="o", color=CHOSEN)
+    axes.plot(epochs, ndcg, marker="o", color=EMPHASIS)
     axes.axvline(best, color="0.6", linestyle=":", label=f"kept: epoch {best}")
     axes.set(title=title, xlabel="Epoch", ylabel="NDCG@10, validation window")
     axes.set_xticks(list(epochs))
@@ -45,7 +45,7 @@ def methods(measures: Measures, choice: Mapping[str, str], title: str) -> Figure
     for axes, (list_name, by_method) in _panels(figure, measures):
         ndcg = {name: values["ndcg@10"] for name, values in by_method.items()}
         names = sorted(ndcg, key=lambda name: ndcg[name])
-        colours = [CHOSEN if name == choice[list_name] else OTHER for name in names]
+        colours = [EMPHASIS if name == choice[list_name] else PLAIN for name in names]
         bars = axes.barh(names, [ndcg[name] for name in names], color=colours)
         axes.bar_label(bars, fmt="%.3f", padding=3)
         axes.margins(x=0.2)
@@ -60,7 +60,7 @@ def recall_against_coverage(measures: Measures, choice: Mapping[str, str], title
     for axes, (list_name, by_method) in _panels(figure, measures):
         for marker, (name, values) in zip(cycle("osD^vP"), by_method.items(), strict=False):
             point = values["coverage@10"], values["recall@10"]
-            colour = CHOSEN if name == choice[list_name] else OTHER
+            colour = EMPHASIS if name == choice[list_name] else PLAIN
             axes.scatter(*point, color=colour, marker=marker, s=60, label=name)
         axes.margins(0.15)
         axes.legend(frameon=False, fontsize="small")
@@ -79,7 +79,7 @@ def segments(ndcg: Mapping[str, pd.DataFrame], choice: Mapping[str, str], title:
                 by_segment.index,
                 by_segment[name],
                 marker=marker,
-                color=CHOSEN if chosen else OTHER,
+                color=EMPHASIS if chosen else PLAIN,
                 zorder=2 if chosen else 1,
                 label=name,
             )
@@ -103,7 +103,7 @@ def reliability(
     """
     figure = _figure()
     for axes, (list_name, rows) in _panels(figure, tenths):
-        axes.bar(rows["tenth"], rows["hit_rate"], color=CHOSEN)
+        axes.bar(rows["tenth"], rows["hit_rate"], color=EMPHASIS)
         axes.set_xticks(list(rows["tenth"]))
         if len(rows):
             axes.axhline(
@@ -129,7 +129,7 @@ def importance(shares: Mapping[str, "pd.Series[float]"], title: str) -> Figure:
     figure = _figure(height=6.0)
     for axes, (list_name, by_feature) in _panels(figure, shares):
         shown = by_feature.head(FEATURES)[::-1]
-        axes.barh([str(name) for name in shown.index], shown, color=CHOSEN)
+        axes.barh([str(name) for name in shown.index], shown, color=EMPHASIS)
         axes.tick_params(axis="y", labelsize="small")
         axes.set(title=f"List {list_name!r}", xlabel="Share of the gain")
     figure.suptitle(title)
@@ -142,7 +142,7 @@ def feature_values(values: pd.DataFrame, title: str) -> Figure:
     by_list = {str(name): rows[::-1] for name, rows in values.groupby("list", sort=True)}
     for axes, (list_name, rows) in _panels(figure, by_list):
         place = np.arange(len(rows))
-        for shift, what, colour in ((0.2, "shuffled", CHOSEN), (-0.2, "off", OTHER)):
+        for shift, what, colour in ((0.2, "shuffled", EMPHASIS), (-0.2, "off", PLAIN)):
             reach = [rows[what] - rows[f"{what}_low"], rows[f"{what}_high"] - rows[what]]
             axes.barh(place + shift, rows[what], 0.36, xerr=reach, color=colour, label=what)
         axes.set_yticks(place, [str(name) for name in rows["group"]])

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from matplotlib.figure import Figure
 
+from expectations.data_docs import STYLE
 from jobs.config.settings import Settings, load
 from jobs.night.job_report import (
     JobReport,
@@ -36,6 +37,7 @@ from jobs.reports.overview import (
 )
 from jobs.reports.page import SHOWN_METRICS, findings, headline, layer_rows, render
 from jobs.steps.report import run
+from lakehouse.colours import EMPHASIS
 from lakehouse.io import arrow
 from lakehouse.steps import STEPS
 from lakehouse.tables import RECOMMENDATIONS
@@ -431,6 +433,10 @@ def test_the_ink_of_charts_follows_the_page(html: str) -> None:
         assert "prefers-color-scheme:dark" in svg
         assert "currentColor" in svg
         assert charts.INK not in svg
+
+
+def test_charts_have_the_accent_of_the_pages() -> None:
+    assert f"--accent: {EMPHASIS};" in STYLE
 
 
 def test_the_demo_s_figures_tell_steps_from_airflow(night: Overview) -> None:
