@@ -13,6 +13,9 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 
+from rich.console import Console
+from rich.table import Column, Table
+
 from serving.format.records import FALLBACK_KEY, FORMAT, Item, Record, encode, key, summarise
 from serving.format.releases import Manifest
 from serving.lookup import lookup
@@ -105,10 +108,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, RedisServer() as server:
         columns = [measure(f"lmdb:{Path(folder) / 'store'}"), measure(server.address)]
     size = sum(len(value) for _, value in generated_release(1)[1])
-    print(f"{LISTS:,} lists of {ITEMS} items, {size / 1e6:.1f} MB\n")
-    print("| | LMDB | Redis (loopback) |\n|---|---:|---:|")
+    table = Table(
+        "",
+        Column("LMDB", justify="right"),
+        Column("Redis (loopback)", justify="right"),
+        title=f"{LISTS:,} lists of {ITEMS} items, {size / 1e6:.1f} MB",
+    )
     for row in columns[0]:
-        print(f"| {row} | {columns[0][row]} | {columns[1][row]} |")
+        table.add_row(row, columns[0][row], columns[1][row])
+    Console().print(table)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Seconds until a Spark step can work, each time in a process of its own, as a Markdown table.
+"""Seconds until a Spark step can work, each time in a process of its own.
 
 The clock runs from the start of the process. The session is ready when ``spark_session`` returns;
 after it, the first query on a small Delta table loads what every step needs.
@@ -18,17 +18,22 @@ def main() -> None:
     """Write a small Delta table without Spark, then start Spark twice and read it."""
     import pyarrow as pa  # noqa: PLC0415 (the started processes shall not pay for these)
     from deltalake import write_deltalake  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Column, Table  # noqa: PLC0415
 
-    print(f"Spark's start, {os.cpu_count()} cores\n")
-    print("| start | session ready after s | Delta table read after s |")
-    print("|---|---:|---:|")
+    table = Table(
+        "start",
+        Column("session ready after s", justify="right"),
+        Column("Delta table read after s", justify="right"),
+        title=f"Spark's start, {os.cpu_count()} cores",
+    )
     with tempfile.TemporaryDirectory() as folder:
         write_deltalake(folder, pa.table({"number": [1, 2, 3]}))
         for name in STARTS:
             command = [sys.executable, __file__, folder, str(time.time())]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            ready, read = done.stdout.split()
-            print(f"| {name} | {ready} | {read} |", flush=True)
+            table.add_row(name, *done.stdout.split())
+    Console().print(table)
 
 
 def start(table: Path, started: float) -> None:

@@ -1,8 +1,11 @@
-"""Seconds and rows per step of the last `make demo`, as a Markdown table."""
+"""Seconds and rows per step of the last `make demo`."""
 
 import json
 import os
 from pathlib import Path
+
+from rich.console import Console
+from rich.table import Column, Table
 
 SUMMARY = Path(".topshelf/demo/summary.json")
 
@@ -12,17 +15,21 @@ def main() -> None:
     if not SUMMARY.is_file():
         raise SystemExit(f"steps: no {SUMMARY}; run `make demo` first")
     summary = json.loads(SUMMARY.read_text())
-    print(f"`make demo`, {os.cpu_count()} cores, run date {summary['run_date']}\n")
-    print("| step | seconds | rows |")
-    print("|---|---:|---|")
+    table = Table(
+        "step",
+        Column("seconds", justify="right"),
+        "rows",
+        title=f"make demo, {os.cpu_count()} cores, run date {summary['run_date']}",
+    )
     for step, seconds in summary["seconds"].items():
         rows = ", ".join(f"{t} {n:,}" for t, n in summary["rows"].get(step, {}).items())
-        print(f"| {step} | {seconds:.1f} | {rows} |")
+        table.add_row(step, f"{seconds:.1f}", rows)
     airflow = summary["airflow"]
     share = f"{airflow['overhead_share']:.1%} of the DAG run"
-    print(f"| Airflow's own | {airflow['overhead_seconds']:.1f} | {share} |")
+    table.add_row("Airflow's own", f"{airflow['overhead_seconds']:.1f}", share)
     together = summary["seconds"]["demo-data"] + airflow["wall_seconds"]
-    print(f"| together | {together:.1f} | |")
+    table.add_row("together", f"{together:.1f}", "")
+    Console().print(table)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from rich.console import Console
+from rich.table import Table
 
 from models.core.base import Lists
 from models.core.interactions import UNKNOWN, Indices
@@ -22,6 +24,7 @@ NIGHT: Final = "night"
 HEAD: Final = ("list", "rule", "challenger", "against", "verdict", "asked")
 VERDICT: Final = HEAD.index("verdict")
 REFUSED: Final = "REFUSED"
+LONGEST_LINE: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +145,14 @@ class Verdict:
         )
 
     def table(self) -> str:
-        """The checks as aligned lines of text."""
-        head, rows = HEAD, self._rows()
-        widths = [max(len(row[place]) for row in (head, *rows)) for place in range(len(head))]
-        return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in (head, *rows)
-        )
+        """The checks as aligned lines of text, each in one line however long."""
+        table = Table(*HEAD, box=None, pad_edge=False)
+        for row in self._rows():
+            table.add_row(*row)
+        console = Console(width=LONGEST_LINE, color_system=None, markup=False)
+        with console.capture() as text:
+            console.print(table)
+        return "\n".join(line.rstrip() for line in text.get().splitlines())
 
     def markdown(self) -> str:
         """The checks as a table of Markdown, those not met first."""
