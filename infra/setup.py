@@ -30,7 +30,7 @@ VENV_STAMP = VENV / "lock.stamp"
 PROJECT_STAMP = VENV / "project.stamp"
 UV_INSTALL = [str(VENV / "bin" / "uv"), "pip", "install", "--compile-bytecode"]
 LOCK = ROOT / "infra" / "requirements.lock"
-UV_LOCK = ROOT / "infra" / "uv.lock"
+INSTALLER_LOCK = ROOT / "infra" / "installer.lock"
 PYPROJECT = ROOT / "pyproject.toml"
 JARS_LOCK = ROOT / "infra" / "jars.lock"
 SYSTEM = ROOT / "infra" / "system.sh"
@@ -232,7 +232,7 @@ def uv_environment() -> dict[str, str]:
 
 def ensure_venv(python: str, version: str) -> None:
     """Create `.venv` from the lock, afresh where the lock or the Python has changed."""
-    wanted = digest(str(ROOT), version, LOCK, UV_LOCK)
+    wanted = digest(str(ROOT), version, LOCK, INSTALLER_LOCK)
     if is_stamped(VENV_STAMP, wanted):
         return
     say(f"creating .venv with Python {version}")
@@ -241,7 +241,7 @@ def ensure_venv(python: str, version: str) -> None:
     run_quietly([python, "-m", "venv", str(VENV)], "creating .venv (Debian: python3-venv)")
     own = str(VENV / "bin" / "python")
     pip = [own, "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
-    run_quietly([*pip, "--require-hashes", "-r", str(UV_LOCK)], "installing uv")
+    run_quietly([*pip, "--require-hashes", "-r", str(INSTALLER_LOCK)], "installing uv")
     say("installing the locked packages (about a minute)")
     run_quietly(
         [*UV_INSTALL, "--require-hashes", "-r", str(LOCK)], "installing the lock", uv_environment()

@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.decomposition import TruncatedSVD
+from sklearn.preprocessing import MultiLabelBinarizer, normalize
 
 from models.core.content import digest, one_hot, quantile_bands, unit_rows, with_identity
 from models.core.memory import Memory
@@ -38,6 +40,14 @@ def test_one_hot_takes_text_classes_and_lists() -> None:
         [0, 0, 1, 0, 0, 0],
         [1, 0, 0, 0, 0, 1],
     ]
+
+
+def test_one_hot_is_scikit_learn_s() -> None:
+    encoder = MultiLabelBinarizer(sparse_output=True)
+    theirs = encoder.fit_transform(FRAME["tags"])
+    ours = one_hot(FRAME, ["tags"])
+    assert ours.matrix.toarray().tolist() == theirs.toarray().tolist()
+    assert ours.names == tuple(f"tags={name}" for name in encoder.classes_)
 
 
 def test_without_columns_there_are_no_attributes() -> None:
@@ -112,6 +122,14 @@ def test_latent_vectors_keep_who_is_alike() -> None:
     alike = vectors @ vectors.T
     same = taste[:, None] == taste
     assert alike[same].min() > alike[~same].max() == pytest.approx(0, abs=1e-6)
+
+
+def test_latent_cosines_are_scikit_learn_s() -> None:
+    terms = sparse.random_array((60, 30), density=0.2, rng=np.random.default_rng(3), format="csr")
+    weights = tf_idf(terms)
+    ours = latent(weights, 5, seed=1)
+    theirs = normalize(TruncatedSVD(5, algorithm="arpack", random_state=2).fit_transform(weights))
+    np.testing.assert_allclose(ours @ ours.T, theirs @ theirs.T, atol=1e-6)
 
 
 def test_a_catalogue_is_learnt_once_for_all_nights(monkeypatch: pytest.MonkeyPatch) -> None:
