@@ -402,7 +402,7 @@ def _recency(*, nullable: bool = False) -> tuple[Column, ...]:
 USER_ITEM_FEATURES: Final = Table(
     "gold",
     "user_item_features",
-    "How often and how recently each user took each item.",
+    "How often and how recently each user took each item, as of the run date.",
     ("run_date", "as_of", "user_id", "item_id"),
     ("run_date", "as_of"),
     (

@@ -62,9 +62,11 @@ def run(lake: Lakehouse, settings: Settings, *, run_date: date) -> JobReport:
         users = cache(user_features(events, pairs, items, nights))
 
         known_events = events.count()
+        # Of pairs only the run date's are read: models look at the events themselves.
+        written = (pairs.where(F.col("as_of") == F.lit(run_date)), items, users)
         frames = {
             table: frame.select(F.lit(run_date).alias("run_date"), "*")
-            for table, frame in zip(TABLES, (pairs, items, users), strict=True)
+            for table, frame in zip(TABLES, written, strict=True)
         }
         measured = {table: _measure(frame, run_date) for table, frame in frames.items()}
         sold = _measure_items(items, run_date)
@@ -121,7 +123,7 @@ def _known_events(lake: Lakehouse, settings: Settings, run_date: date) -> DataFr
 
 
 def _measure(frame: DataFrame, run_date: date) -> dict[str, int]:
-    """Rows of all nights, and the events that those of the run date count."""
+    """Rows, and the events that those of the run date count."""
     on_run_date = F.when(F.col("as_of") == F.lit(run_date), F.col("events_total"))
     return _only_row(
         frame.agg(
