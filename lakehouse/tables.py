@@ -1,13 +1,11 @@
 """Every table of the lake, declared once.
 
 Spark schemas, DDL with comments, structural validation suites, the documentation in
-``docs/tables.md``, Airflow assets, test-row factories and the list of personal columns are all
-derived from these declarations. The module uses the standard library alone, so that a DAG file can
-import it without loading Spark.
+``docs/tables.md``, Airflow assets and test-row factories are all derived from these declarations.
+The module uses the standard library alone, so that a DAG file can import it without loading Spark.
 """
 
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -96,11 +94,6 @@ class Table:
     def column_names(self) -> tuple[str, ...]:
         """The columns' names in declared order."""
         return tuple(column.name for column in self.columns)
-
-    @property
-    def personal_columns(self) -> tuple[str, ...]:
-        """The columns that hold data about a person."""
-        return tuple(column.name for column in self.columns if column.personal)
 
     def column(self, name: str) -> Column:
         """The declaration of one column; raises ``KeyError`` for an unknown name."""
@@ -548,11 +541,3 @@ ALL_TABLES: Final = (
     ITEM_FEATURES,
     RECOMMENDATIONS,
 )
-
-
-def personal_columns() -> Iterator[tuple[Table, Column]]:
-    """Every column that erasure has to reach, table by table."""
-    for table in ALL_TABLES:
-        for column in table.columns:
-            if column.personal:
-                yield table, column

@@ -2,11 +2,12 @@
 
 from itertools import groupby
 
+from lakehouse.clean.silver import RULES
 from lakehouse.tables import ALL_TABLES, Column, Table
 
 
 def tables_doc() -> str:
-    """The content of ``docs/tables.md``: every table with its grain, partitions and columns."""
+    """The content of ``docs/tables.md``: every table's columns, and the quarantine's rules."""
     parts = [
         "# Tables\n\n"
         "Generated from `lakehouse/tables.py` by `topshelf tables-doc`; change it there.\n"
@@ -16,6 +17,12 @@ def tables_doc() -> str:
     for layer, tables in groupby(ALL_TABLES, key=lambda table: table.layer):
         parts.append(f"\n## {layer.capitalize()}\n")
         parts += [_table(table) for table in tables]
+    parts.append(
+        "\n## Rules of the quarantine\n\n"
+        "What `silver.quarantine` names; a source's own come from its `reject`.\n\n"
+        "| rule | meaning |\n|---|---|\n"
+    )
+    parts += [f"| `{rule}` | {meaning} |\n" for rule, meaning in RULES.items()]
     return "".join(parts)
 
 
