@@ -1,7 +1,7 @@
 """Rules that a table's declaration cannot hold: volume, shares, rows together, other tables.
 
-A builder returns a ``Check`` (``usual_volume`` several) for ``expectations.gate.validate``. A rule
-of severity *fail* stops the night; one of severity *warn* is reported.
+A builder returns a ``Check`` (``usual_volume`` several) for ``expectations.validation.validate``.
+A rule of severity *fail* stops the night; one of severity *warn* is reported.
 """
 
 from collections.abc import Sequence

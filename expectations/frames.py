@@ -1,4 +1,4 @@
-"""What both kinds of frame that the gate accepts have in common."""
+"""What both kinds of frame that ``validate`` accepts have in common."""
 
 from typing import Any, TypeAlias
 

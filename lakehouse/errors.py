@@ -3,7 +3,7 @@
     TopshelfError                 anything we foresaw; carries the process's exit code
     ├── ConfigurationError   (2)  a wrong call or configuration: fix the call, then run again
     ├── DataError            (3)  the data break a rule: fix the data or the rule
-    │   └── DataQualityError      a validation gate refused a table
+    │   └── DataQualityError      validation refused a table
     └── InfrastructureError  (4)  a store, disk, lock or service failed: usually worth a retry
 
 The exit codes let a scheduler tell "do not retry, wake the owner of the data" (3) from "retry" (4).
@@ -46,7 +46,7 @@ class DataError(TopshelfError):
 
 
 class DataQualityError(DataError):
-    """A validation gate refused a table; nothing downstream of the gate has changed."""
+    """Validation refused a table; nothing downstream of it has changed."""
 
 
 class InfrastructureError(TopshelfError):

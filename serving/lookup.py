@@ -37,7 +37,7 @@ def lookup(store: Store, user: str, list_name: str = "all", context: str | None 
     has a list of its own, where the release has one; else the fallback list for all answers.
     The current release answers; if it is damaged, the newest intact one that served before it.
     Raises ``ConfigurationError`` for an unknown list and ``InfrastructureError`` where the store
-    is not to be had, is empty, or holds no intact release.
+    cannot be reached, is empty, or holds no intact release.
     """
     if list_name not in PERSONAL_LISTS:
         raise ConfigurationError(

@@ -88,7 +88,7 @@ class Paths(Parameters):
 
 
 class Quality(Parameters):
-    """Bounds of the gates; shares are between 0 and 1."""
+    """Bounds of the validation between layers; shares are between 0 and 1."""
 
     volume_warn_ratio: Real = Field(
         default=0.5, gt=0, le=1, description="Warn below this share of the usual night's rows."
@@ -191,7 +191,7 @@ class Gate(Parameters):
         default=0.0,
         ge=0,
         lt=1,
-        description="Relative loss of NDCG@10 against the champion's recipe that is accepted.",
+        description="Accepted relative loss of NDCG@10 against the champion's configuration.",
     )
     coverage_ratio: Real = Field(
         default=0.5,

@@ -18,7 +18,7 @@ from jobs.night.inputs import read_night
 from jobs.night.recipes import recipe, terms
 from jobs.night.resources import Cost, measured
 from jobs.research.compare import comparison
-from jobs.research.experiments import experiment
+from jobs.research.tracked_runs import tracked_run
 from lakehouse.errors import ConfigurationError
 from models.lists.published import PERSONAL_LISTS
 from models.selection.backtest import backtest
@@ -27,7 +27,7 @@ from models.selection.trial import Outcome, choices
 
 logger = logging.getLogger(__name__)
 
-EXPERIMENT = "backtests"
+RUNS = "backtests"
 COMMAND = "topshelf backtest"
 
 
@@ -57,7 +57,7 @@ def run(
     Raises ``DataError`` where a window has nothing to learn from or be judged by, and
     ``InfrastructureError`` where MLflow fails.
     """
-    with experiment(settings, EXPERIMENT, run_date, command=COMMAND) as parent:
+    with tracked_run(settings, RUNS, run_date, command=COMMAND) as parent:
         versions = parent.source.table_versions
         night = read_night(settings, versions, run_date=run_date, as_of=(run_date,))
         today = night.contexts[run_date]

@@ -12,7 +12,7 @@ from jobs.config.settings import Settings
 from jobs.night.inputs import read_nights
 from jobs.night.recipes import recipe
 from jobs.night.resources import Cost, measured
-from jobs.research.experiments import experiment
+from jobs.research.tracked_runs import tracked_run
 from models.evaluation.bootstrap import Difference
 from models.evaluation.protocol import Evaluation
 from models.lists.published import PERSONAL_LISTS
@@ -26,7 +26,7 @@ from models.tracking.registry import TrackedRun
 
 logger = logging.getLogger(__name__)
 
-EXPERIMENT = "comparisons"
+RUNS = "comparisons"
 COMMAND = "topshelf compare"
 UNKNOWN_GAIN = Difference(math.nan, math.nan, math.nan)
 
@@ -38,7 +38,7 @@ def run(settings: Settings, *, run_date: date, methods: Sequence[str]) -> Table:
     nights'. Raises ``DataError`` where the lake holds too little and ``InfrastructureError`` where
     MLflow fails.
     """
-    with experiment(settings, EXPERIMENT, run_date, command=COMMAND) as parent:
+    with tracked_run(settings, RUNS, run_date, command=COMMAND) as parent:
         source = parent.source
         nights = read_nights(settings, source.table_versions, run_date=run_date)
         origin = Origin.of(nights, PERSONAL_LISTS)

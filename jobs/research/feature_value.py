@@ -8,14 +8,14 @@ from rich.table import Table
 from jobs.config.settings import Settings
 from jobs.night.inputs import read_nights
 from jobs.night.recipes import recipe
-from jobs.research.experiments import experiment
+from jobs.research.tracked_runs import tracked_run
 from models.evaluation.protocol import task
 from models.lists.published import PERSONAL_LISTS
 from models.ranking.two_stage import TwoStage
 from models.selection.feature_value import feature_value
 from models.tracking.plots import feature_values
 
-EXPERIMENT = "feature_value"
+RUNS = "feature_value"
 COMMAND = "topshelf feature-value"
 
 
@@ -25,7 +25,7 @@ def run(settings: Settings, *, run_date: date) -> Table:
     Raises ``DataError`` where the lake holds too little and ``InfrastructureError`` where MLflow
     fails.
     """
-    with experiment(settings, EXPERIMENT, run_date, command=COMMAND) as run:
+    with tracked_run(settings, RUNS, run_date, command=COMMAND) as run:
         nights = read_nights(settings, run.source.table_versions, run_date=run_date)
         window = nights.interactions.between(nights.test.as_of, nights.today.as_of)
         tasks = {name: task(name, nights.test, window) for name in PERSONAL_LISTS}

@@ -13,7 +13,7 @@ from jobs.night.inputs import read_nights
 from jobs.night.job_report import JobReport, write_report
 from jobs.night.recipes import recipe
 from jobs.night.resources import measured
-from jobs.research.experiments import experiment
+from jobs.research.tracked_runs import tracked_run
 from lakehouse.files import write_text
 from models.core.parameters import Range, ranges
 from models.evaluation.bootstrap import Difference, paired_bootstrap
@@ -39,7 +39,7 @@ from models.tracking.registry import Provenance, Registry
 logger = logging.getLogger(__name__)
 
 STEP: Final = "tune"
-EXPERIMENT: Final = "tuning"
+RUNS: Final = "tuning"
 COMMAND: Final = "topshelf tune"
 WINDOWS: Final = 2
 GAIN_PARTS: Final = {"": "mean", "_low": "low", "_high": "high"}
@@ -116,7 +116,7 @@ def run(settings: Settings, *, run_date: date, method: str, trials: int) -> JobR
     """
     with (
         measured() as cost,
-        experiment(settings, EXPERIMENT, run_date, command=COMMAND) as run,
+        tracked_run(settings, RUNS, run_date, command=COMMAND) as run,
     ):
         registry, source, log = run.registry, run.source, run.log
         versions = source.table_versions

@@ -1,7 +1,7 @@
 """Clean a night's bronze rows into silver; what cannot be used goes to the quarantine.
 
 All rows of the night are replaced whole, and no other night is touched. Nothing is written before
-every row is accounted for and every gate has passed.
+every row is accounted for and every validation has passed.
 """
 
 import re
@@ -17,7 +17,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from expectations import checks
-from expectations.gate import validate
+from expectations.validation import validate
 from jobs.config.settings import Settings
 from jobs.night.job_report import JobReport
 from jobs.night.later_nights import later_events
@@ -66,7 +66,7 @@ def run(lake: Lakehouse, settings: Settings, *, run_date: date) -> JobReport:
 
     Raises ``ConfigurationError`` where events would get other ids than in earlier nights,
     ``DataError`` where a row is unaccounted for or a mapping cannot be applied to the rows, and
-    ``DataQualityError`` where a gate refuses; silver is then as it was.
+    ``DataQualityError`` where validation refuses; silver is then as it was.
     """
     by_table = _sources_by_table(settings)
     with lake.writing(*SILVER_OF.values(), QUARANTINE, ROW_ACCOUNTING, EVENT_IDENTITY):
@@ -232,7 +232,7 @@ def _can_be_computed(frame: DataFrame) -> bool:
 def _check(
     lake: Lakehouse, settings: Settings, nights: Mapping[Table, Night], run_date: date
 ) -> list[str]:
-    """Pass the rows for silver through the gate; return its warnings."""
+    """Validate the rows for silver; return its warnings."""
     warnings: list[str] = []
     for table, night in nights.items():
         if not night.tally.silver_rows:
@@ -278,7 +278,7 @@ def _check(
 def _check_outcome(
     settings: Settings, tallies: Mapping[str, Tally], quarantine: DataFrame, run_date: date
 ) -> list[str]:
-    """Pass the quarantine and the row accounting through the gate; return its warnings."""
+    """Validate the quarantine and the row accounting; return its warnings."""
     rejected = validate(
         quarantine,
         QUARANTINE,

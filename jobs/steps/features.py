@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from expectations import checks
-from expectations.gate import validate
+from expectations.validation import validate
 from features.item_features import catalogue_in_force, item_features
 from features.user_features import user_features
 from features.user_item_features import user_item_features
@@ -33,7 +33,7 @@ def run(lake: Lakehouse, settings: Settings, *, run_date: date) -> JobReport:
     """Build the features that the night ``run_date`` knows, and replace its gold partitions.
 
     The night knows what silver had taken in by then, and events dated before it. Raises
-    ``DataQualityError`` where a gate refuses; gold is then as it was.
+    ``DataQualityError`` where validation refuses; gold is then as it was.
     """
     with ExitStack() as cached:
 

@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from expectations import checks
-from expectations.gate import validate
+from expectations.validation import validate
 from jobs.config.settings import Settings
 from jobs.night.job_report import JobReport, JsonValue
 from jobs.night.later_nights import later_files
@@ -69,7 +69,7 @@ def run(lake: Lakehouse, settings: Settings, *, run_date: date) -> JobReport:
 
     A night without new files is a night of 0 rows with a warning. Raises ``DataError``, with
     nothing written, where the landing folder or every file of a source is missing, a file cannot be
-    read or has changed since it was taken in, and ``DataQualityError`` where a gate refuses.
+    read or has changed since it was taken in, and ``DataQualityError`` where validation refuses.
     """
     with lake.writing(BRONZE_FILES, *ROW_TABLES):
         register = read_register(lake.root)
@@ -350,7 +350,7 @@ def _check(
     register: Sequence[RegisteredFile],
     run_date: date,
 ) -> list[str]:
-    """Pass the staged rows through the gate; return its warnings."""
+    """Validate the staged rows; return its warnings."""
     warnings: list[str] = []
     taken_in_before = {row.source for row in register if row.ingest_date == run_date}
     for table, frame in staged.items():

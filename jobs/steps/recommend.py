@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from expectations import checks
-from expectations.gate import validate
+from expectations.validation import validate
 from jobs.config.settings import Settings
 from jobs.night.inputs import read_gold
 from jobs.night.job_report import JobReport, JsonValue

@@ -22,7 +22,7 @@ SPARK_TYPES: dict[ColumnType, T.DataType] = {
 def spark_schema(table: Table) -> T.StructType:
     """The table's columns as a Spark schema, comments included.
 
-    Every field is nullable: Delta would enforce nullability by a constraint, but the gate reports
+    Every field is nullable: Delta would enforce nullability by a constraint, but validation reports
     nulls by name and share instead of by a failed job.
     """
     return T.StructType(

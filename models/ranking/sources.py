@@ -34,7 +34,7 @@ FurtherSource: TypeAlias = Literal["lightfm", "content"]
 
 
 class Given(NamedTuple):
-    """What the first stage is told: values that methods share, and which further sources to ask."""
+    """What the first stage is told: values that methods share, and further candidate sources."""
 
     popularity_half_life_days: float
     half_life_days: float

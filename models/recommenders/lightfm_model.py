@@ -5,8 +5,8 @@ attributes and of an identity of its own (Kula 2015). What its library leaves to
 here:
 
 - Explicit attributes replace the identity, so it is added, and rows are scaled to sum to 1.
-- An item without events would be nothing but a negative and sink, and one of few buyers is learnt
-  by heart. Both are left out of training and ranked by their attributes alone; the biases of the
+- An item without events would be nothing but a negative and sink, and one of few buyers is
+  overfitted. Both are left out of training and ranked by their attributes alone; the biases of the
   rarer ones of the others are drawn towards the mean.
 - WARP caps ``weight * log(rank)`` at 10, so that sample weights are scaled to at most 1.
 - BPR draws its negatives by popularity, so that what it learns is ``log(p(item | user) / p(item))``

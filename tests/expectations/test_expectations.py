@@ -1,4 +1,4 @@
-"""The gate: every kind of rule kept and broken, on both kinds of frame, with its exact words."""
+"""Validation: every kind of rule kept and broken, on both kinds of frame, with its exact words."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -13,8 +13,8 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from expectations import checks
-from expectations.gate import Verdict, validate
 from expectations.suites import content_rules
+from expectations.validation import Verdict, validate
 from lakehouse.errors import DataQualityError, InfrastructureError
 from lakehouse.io.arrow import arrow_schema
 from lakehouse.tables import (

@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from expectations import checks
-from expectations.gate import build_data_docs, validate
+from expectations.validation import build_data_docs, validate
 from lakehouse.errors import DataQualityError
 from lakehouse.tables import QUARANTINE, RECOMMENDATIONS, ROW_ACCOUNTING, Column, Table
 from tests.expectations.test_expectations import pandas_frame

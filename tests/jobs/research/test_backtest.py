@@ -9,7 +9,7 @@ from jobs.cli.main import app
 from jobs.config.settings import Settings
 from jobs.night.inputs import newest_versions, read_nights
 from jobs.research.backtest import cuts_of
-from jobs.research.experiments import open_experiment
+from jobs.research.tracked_runs import open_runs
 from lakehouse.errors import ConfigurationError
 from models.lists.published import PERSONAL_LISTS
 from models.selection.backtest import backtest
@@ -65,7 +65,7 @@ def test_the_newest_cut_has_the_figures_of_the_night_and_mlflow_keeps_all(
     assert row[row.index("decayed_counts") + 4] == f"{night.test['all'].metrics['ndcg@10']:.4f}"
     assert f"{last}: decayed_counts would have been published" in done.stdout
 
-    registry = open_experiment(settings, "backtests")
+    registry = open_runs(settings, "backtests")
     experiment = registry.client.get_experiment_by_name("nightly_backtests")
     assert experiment is not None
     (run,) = registry.client.search_runs([experiment.experiment_id])

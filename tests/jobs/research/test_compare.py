@@ -14,7 +14,7 @@ from jobs.night.inputs import newest_versions, read_nights
 from jobs.night.resources import Cost
 from jobs.research import compare
 from jobs.research.compare import comparison, table
-from jobs.research.experiments import open_experiment
+from jobs.research.tracked_runs import open_runs
 from models.evaluation.protocol import Evaluation
 from models.lists.published import PERSONAL_LISTS
 from models.selection.backtest import backtest
@@ -88,7 +88,7 @@ def test_mlflow_shows_a_run_below_the_comparison_for_each_method(settings: Setti
     shown = compare.run(settings, run_date=NIGHT, methods=methods)
     assert shown.row_count == 3
 
-    registry = open_experiment(settings, "comparisons")
+    registry = open_runs(settings, "comparisons")
     experiment = registry.client.get_experiment_by_name("nightly_comparisons")
     assert experiment is not None
     runs = {

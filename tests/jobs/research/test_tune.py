@@ -15,7 +15,7 @@ from jobs.config.settings import Settings
 from jobs.night.job_report import read_report
 from jobs.night.recipes import recipe
 from jobs.research import tune
-from jobs.research.experiments import open_experiment
+from jobs.research.tracked_runs import open_runs
 from jobs.research.tune import Proposal, proposal_path, tunable
 from lakehouse.errors import DataError
 from models.core.context import Context
@@ -250,7 +250,7 @@ def test_a_night_is_tuned_from_end_to_end(settings: Settings) -> None:
     assert list(proposed["models"]["decayed_counts"]) == ["half_life_days"]
     assert read_report(settings.paths.runs, NIGHT, "tune") == report
 
-    registry = open_experiment(settings, "tuning")
+    registry = open_runs(settings, "tuning")
     experiment = registry.client.get_experiment_by_name("nightly_tuning")
     assert experiment is not None
     runs = {

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from jobs.research import feature_value as job
-from jobs.research.experiments import open_experiment
+from jobs.research.tracked_runs import open_runs
 from lakehouse.errors import ConfigurationError
 from models.evaluation.protocol import task
 from models.ranking.feature_groups import GROUPS, group_of, members
@@ -86,7 +86,7 @@ def test_the_command_prints_a_row_per_group_and_keeps_table_and_plot(tmp_path: P
     printed.print(job.run(settings, run_date=NIGHT))
     text = printed.export_text()
     assert all(group in text for group in GROUPS)
-    registry = open_experiment(settings, job.EXPERIMENT)
+    registry = open_runs(settings, job.RUNS)
     experiment = registry.client.get_experiment_by_name("nightly_feature_value")
     assert experiment is not None
     (run,) = registry.client.search_runs([experiment.experiment_id])

@@ -1,4 +1,4 @@
-"""MLflow experiments beside the nights': what is tried there is never registered."""
+"""Runs tracked in MLflow beside the nights': what they try is never registered."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +13,8 @@ from models.tracking.registry import Provenance, Registry, TrackedRun
 
 
 @dataclass(frozen=True, slots=True)
-class Experiment:
-    """An open run of an experiment: where it is kept, and of which night and tables it is."""
+class OpenRun:
+    """A tracked run under way: where it is kept, and of which night and tables it is."""
 
     registry: Registry
     source: Provenance
@@ -22,26 +22,26 @@ class Experiment:
 
 
 @contextmanager
-def experiment(
+def tracked_run(
     settings: Settings, kind: str, run_date: date, *, command: str
-) -> Iterator[Experiment]:
-    """The run ``{command's last word} {run_date}`` of the experiment ``kind``, one at a time.
+) -> Iterator[OpenRun]:
+    """The run ``{command's last word} {run_date}`` among those of ``kind``, one at a time.
 
     It reads the newest table versions. Raises ``DataError`` where the lake lacks a table and
     ``InfrastructureError`` where MLflow fails.
     """
-    registry = open_experiment(settings, kind)
-    with process_lock(experiment_lock(settings, kind)):
+    registry = open_runs(settings, kind)
+    with process_lock(runs_lock(settings, kind)):
         registry.fail_interrupted()
         versions = newest_versions(settings.paths.lake)
         source = Provenance(run_date, versions, settings.digest(), settings.train.seed)
         name = f"{command.rsplit(maxsplit=1)[-1]} {run_date}"
         with registry.run(name, source, command=command) as log:
-            yield Experiment(registry, source, log)
+            yield OpenRun(registry, source, log)
 
 
-def open_experiment(settings: Settings, kind: str) -> Registry:
-    """The settings' MLflow with the experiment ``{nightly experiment}_{kind}``.
+def open_runs(settings: Settings, kind: str) -> Registry:
+    """The settings' MLflow, where runs of ``kind`` lie under ``{[mlflow] experiment}_{kind}``.
 
     Raises ``InfrastructureError`` where it cannot be reached and written (see ``Registry``).
     """
@@ -51,6 +51,6 @@ def open_experiment(settings: Settings, kind: str) -> Registry:
     )
 
 
-def experiment_lock(settings: Settings, kind: str) -> Path:
-    """The lock file of whoever makes runs in that experiment."""
+def runs_lock(settings: Settings, kind: str) -> Path:
+    """The lock file of whoever makes runs of that kind."""
     return settings.paths.lake / ".locks" / kind

@@ -1,4 +1,4 @@
-"""The gate between two layers: validate a frame, keep the result, stop the night on a *fail*."""
+"""Validation between two layers: check a frame, keep the result, stop the night on a *fail*."""
 
 import logging
 import re
