@@ -21,9 +21,11 @@ from benchmarks.quality.complete_journey import ShopData, read_shop
 from jobs.config.settings import Settings, load
 from jobs.night.recipes import recipe
 from jobs.steps.demo_data import data_folder
+from models.core.capabilities import LearnsInPasses
 from models.evaluation.bootstrap import paired_bootstrap
-from models.evaluation.protocol import evaluate, task
-from models.recommenders.lightfm_model import METRIC, HybridLightFM
+from models.evaluation.measures import PRIMARY_METRIC
+from models.evaluation.protocol import task
+from models.lists.path import DEFAULT_POLICY, evaluate
 from models.selection.origin import Nights
 from models.selection.trial import NO_STATES, States, refit, tune
 
@@ -53,7 +55,7 @@ def main() -> None:
     shop = read_shop(settings, data_folder())
     night_column = Column("night", no_wrap=True)
     table = Table(
-        night_column, *(f"{s} {x}" for x in ("passes", "seconds", METRIC) for s in STARTS)
+        night_column, *(f"{s} {x}" for x in ("passes", "seconds", PRIMARY_METRIC) for s in STARTS)
     )
     compared = []
     states = NO_STATES
@@ -91,16 +93,16 @@ def nights(settings: Settings, shop: ShopData, day: date) -> Nights:
 def fitted(settings: Settings, night: Nights, earlier: States) -> Fit:
     """Fit before the validation window, which chooses the passes, and before the test window."""
     started = time.perf_counter()
-    tuned = tune(recipe(METHOD, settings), night, None, earlier)
+    tuned = tune(recipe(METHOD, settings), night, DEFAULT_POLICY, earlier=earlier)
     judged = refit(tuned, night.test, earlier)
     seconds = time.perf_counter() - started
     window = night.interactions.between(night.test.as_of, night.today.as_of)
     found = evaluate(judged, task("discover", night.test, window))
-    fits = [model for model in (tuned, judged) if isinstance(model, HybridLightFM)]
+    fits = [model for model in (tuned, judged) if isinstance(model, LearnsInPasses)]
     return Fit(
         passes=fits[0].best_epoch,
         seconds=seconds,
-        ndcg=found.per_user[METRIC],
+        ndcg=found.per_user[PRIMARY_METRIC],
         states={METHOD: [fit.state for fit in fits if fit.state is not None]},
     )
 

@@ -23,6 +23,7 @@ from models.core.context import Context
 from models.core.interactions import UNKNOWN, Interactions
 from models.evaluation.bootstrap import paired_bootstrap
 from models.evaluation.protocol import Evaluation, Task, measure
+from models.lists.path import evaluate
 from models.selection.origin import Cut, Origin
 from models.selection.recipe import Recipe
 
@@ -175,8 +176,7 @@ def ours(origin: Origin, tasks: Mapping[tuple[str, str], Task]) -> Iterator[Cand
             model = recipe.build().fit(context)
             for protocol in PROTOCOLS:
                 asked = tasks[window, protocol]
-                lists = model.recommend(asked.users, 10, new_only=asked.new_only)
-                found[window, protocol] = measure(lists.item, asked)
+                found[window, protocol] = evaluate(model, asked)
         shown = ", ".join(
             f"{name}={value}"
             for name, value in recipe.parameters.items()

@@ -22,6 +22,7 @@ from jobs.config.settings import load
 from jobs.steps.demo_data import data_folder
 from models.evaluation import metrics
 from models.evaluation.protocol import task
+from models.lists.path import Policy, lists_for
 from models.ranking.two_stage import TwoStage
 
 DEPTH: Final = 100
@@ -46,7 +47,7 @@ def main() -> None:
     for cut in cuts(settings):
         known = shop.context(cut.start)
         asked = task("all", known, shop.interactions.between(cut.start, cut.end))
-        lists = TwoStage().fit(known).recommend(asked.users, DEPTH, new_only=False)
+        lists = lists_for(TwoStage().fit(known), asked, Policy(size=DEPTH))
         own = lists.source == 0
         hits = metrics.hits_of(lists.item, asked.relevant) & own
         relevant = metrics.relevant_counts(asked.relevant)

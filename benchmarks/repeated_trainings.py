@@ -21,6 +21,7 @@ from rich.table import Table
 
 from models.core.context import Context
 from models.core.interactions import Interactions
+from models.lists.path import Policy
 from models.selection.choice import Terms
 from models.selection.origin import Nights
 from models.selection.recipe import Recipe
@@ -75,6 +76,7 @@ def _train(done: Connection) -> None:
         _nights(),
         Terms(seed=42, constant_share=0.95),
         newcomers=Recipe("ease", {}),
+        policy=Policy(),
     )
     used = resource.getrusage(resource.RUSAGE_SELF)
     done.send((used.ru_utime + used.ru_stime, used.ru_maxrss / 1024))

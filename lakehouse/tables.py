@@ -9,6 +9,8 @@ import sys
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from lakehouse.lists import LISTS
+
 ColumnType = Literal[
     "string",
     "int",
@@ -495,8 +497,6 @@ ITEM_FEATURES: Final = Table(
         Column("tags", "array<string>", "Several-valued attribute, sorted, e.g. genres."),
     ),
 )
-
-LISTS: Final = ("all", "discover", "fallback")
 
 RECOMMENDATIONS: Final = Table(
     "gold",

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 from lakehouse.errors import ConfigurationError
+from lakehouse.lists import FALLBACK, PERSONAL_LISTS
 from serving.format.records import (
-    FALLBACK,
     FALLBACK_KEY,
-    PERSONAL_LISTS,
     DamagedReleaseError,
     Item,
     decode,
@@ -44,7 +43,7 @@ def lookup(store: Store, user: str, list_name: str = "all", context: str | None 
             f"there is no list {list_name!r}; the lists are {', '.join(PERSONAL_LISTS)}."
         )
     # From the user's own list to that for everybody; the first that there is answers.
-    fallbacks = [] if context is None else [key(FALLBACK, context)]
+    fallbacks = [] if context is None else [key(FALLBACK.name, context)]
     wanted = (key(list_name, user), *fallbacks, FALLBACK_KEY)
     try:
         return _answer(store.read(wanted), wanted, list_name)

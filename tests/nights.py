@@ -6,6 +6,7 @@ import sqlite3
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +28,9 @@ from lakehouse.tables import (
     Table,
 )
 from lakehouse.windows import Windows
+from models.core.assortment import Assortment
 from models.core.base import BaseRecommender
+from models.core.parameters import POPULARITY_HALF_LIFE_DAYS
 from models.lists.published import PUBLISHED_FOLDER, Published
 from models.recommenders.ease import Ease
 from models.selection.choice import Terms
@@ -46,7 +49,7 @@ MODELS = {"lightfm": SMALL, "hybrid_lightfm": SMALL}
 TERMS = Terms(seed=42, constant_share=0.95)
 NEWCOMERS = Recipe("ease", {})
 POPULARITY = Recipe("popularity", {"popularity_half_life_days": 30.0})
-COUNTS = Recipe("decayed_counts", {"popularity_half_life_days": 30.0, "half_life_days": 120.0})
+COUNTS = Recipe("decayed_counts", {"half_life_days": 120.0})
 DEFAULT_RECIPES = {recipe.kind: recipe for recipe in (POPULARITY, COUNTS)}
 
 
@@ -242,12 +245,13 @@ def plant(
     night: date = NIGHT,
     ndcg: Mapping[str, float] | None = None,
     damage: Callable[[BaseRecommender], None] | None = None,
+    sells_everything: bool = False,
 ) -> ModelVersion:
     """Register a version that fills each list by the recipe given, as training would.
 
     ``ndcg`` gives the NDCG@10 that each kind of method is said to have for the list ``all``, the
     same for twelve users, 0.5 if not given; for ``discover`` all have 0.5. ``damage`` may spoil a
-    fitted model.
+    fitted model; a version that ``sells_everything`` lists what may not be sold.
     """
     versions = newest_versions(settings.paths.lake)
     context = read_nights(settings, versions, run_date=night).today
@@ -255,6 +259,9 @@ def plant(
     if damage is not None:
         for model in models.values():
             damage(model)
+    assortment = Assortment.of(context, POPULARITY_HALF_LIFE_DAYS)
+    if sells_everything:
+        assortment = replace(assortment, sellable=np.ones_like(assortment.sellable))
     by_kind = {recipe.kind: recipe for recipe in recipes.values()}
     known = DEFAULT_RECIPES | by_kind
     said = dict(ndcg or {}) | {kind: 0.5 for kind in by_kind if kind not in (ndcg or {})}
@@ -271,7 +278,7 @@ def plant(
     )
     source = Provenance(night, versions, settings.digest(), settings.train.seed)
     with tempfile.TemporaryDirectory() as folder:
-        Published(models, Ease().fit(context)).save(Path(folder) / PUBLISHED_FOLDER)
+        Published(models, Ease().fit(context), assortment).save(Path(folder) / PUBLISHED_FOLDER)
         evidence.save(Path(folder) / EVIDENCE_FOLDER)
         with open_registry(settings).run(f"nightly {night}", source) as run:
             return run.register(Path(folder), source)

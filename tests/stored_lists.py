@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from datetime import date
 
-from serving.format.records import FALLBACK, FORMAT, Item, Record, encode, key, summarise
+from lakehouse.lists import FALLBACK
+from serving.format.records import FORMAT, Item, Record, encode, key, summarise
 from serving.format.releases import Manifest
 
 SHOP = "corner"
@@ -27,7 +28,7 @@ def make_release(
     Titles carry ``text``, by default the name.
     """
     content = text or name
-    keys = [(kind, user) for kind in ("all", "discover") for user in users] + [(FALLBACK, "")]
+    keys = [(kind, user) for kind in ("all", "discover") for user in users] + [(FALLBACK.name, "")]
     records = sorted(one_list(content, kind, user, size) for kind, user in keys)
     summary = summarise(records)
     manifest = Manifest(
@@ -37,7 +38,7 @@ def make_release(
         table_versions={"gold.user_features": 4},
         configuration="c0ffee",
         seed=42,
-        lists={"all": len(users), "discover": len(users), FALLBACK: 1},
+        lists={"all": len(users), "discover": len(users), FALLBACK.name: 1},
         records=summary.records,
         checksum=summary.checksum,
         format=FORMAT,

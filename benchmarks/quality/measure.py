@@ -24,12 +24,12 @@ from jobs.night.recipes import cold, in_order, recipe, terms
 from jobs.night.resources import Cost, measured
 from lakehouse.errors import ConfigurationError
 from lakehouse.files import replacing, write_text
+from lakehouse.lists import PERSONAL_LISTS
 from models.core.interactions import UNKNOWN, Ids, Indices
 from models.evaluation import segments
+from models.evaluation.measures import PRIMARY_METRIC
 from models.evaluation.protocol import PROTOCOLS, by_segment
-from models.lists.published import PERSONAL_LISTS
 from models.selection.backtest import PUBLISHED, backtest, published
-from models.selection.choice import PRIMARY_METRIC
 from models.selection.origin import Cut, Origin
 from models.selection.trial import Outcome, choices
 

@@ -12,14 +12,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmarks.quality.results import CutResult, Run, overall, overall_gain
 from models.evaluation.bootstrap import Difference
-from models.evaluation.protocol import PROTOCOLS, Protocol
+from models.evaluation.protocol import PROTOCOLS
 from models.selection.backtest import PUBLISHED, best_simple, ranking
 
 COLUMNS: Final = ("map@10", "recall@10", "coverage@10", "novelty@10")
 # A mean over fewer users is mostly chance.
 SEGMENT_USERS: Final = 30
 
-PROTOCOL_TITLES: Final[dict[Protocol, str]] = {
+PROTOCOL_TITLES: Final[dict[str, str]] = {
     "all": "all items",
     "discover": "new to the user only",
     "cold_users": "cold users",
@@ -31,7 +31,7 @@ PROTOCOL_TITLES: Final[dict[Protocol, str]] = {
 class Target:
     """A figure to reach, of the last cut; ``aim`` is the wish beyond."""
 
-    protocol: Protocol
+    protocol: str
     method: str
     metric: str
     asked: float
@@ -81,8 +81,8 @@ def _reached(
 
 
 def _over_simple(
-    results: Sequence[CutResult], protocol: Protocol, seed: int
-) -> tuple[Protocol, list[tuple[Difference | None, str | None]], str]:
+    results: Sequence[CutResult], protocol: str, seed: int
+) -> tuple[str, list[tuple[Difference | None, str | None]], str]:
     """How much better than the best simple method at each cut, and whether that is sure."""
     rivals = [best_simple(result.outcomes, protocol) for result in results]
     gains = [

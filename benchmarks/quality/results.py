@@ -9,9 +9,9 @@ import pandas as pd
 
 from jobs.night.resources import Cost
 from models.evaluation.bootstrap import Difference, paired_bootstrap
-from models.evaluation.protocol import PROTOCOLS, Cold, Protocol
-from models.selection.backtest import LIST_OF, PUBLISHED, gain, ranking
-from models.selection.choice import PRIMARY_METRIC
+from models.evaluation.measures import PRIMARY_METRIC
+from models.evaluation.protocol import PROTOCOLS, SURFACE_OF, Cold
+from models.selection.backtest import PUBLISHED, gain, ranking
 from models.selection.origin import Cut
 from models.selection.recipe import Recipe
 from models.selection.trial import Outcome
@@ -45,20 +45,20 @@ class CutResult:
     costs: Mapping[str, Cost]
     segments: Mapping[str, Mapping[str, pd.DataFrame]]
 
-    def metric(self, protocol: Protocol, method: str, name: str = PRIMARY_METRIC) -> float:
+    def metric(self, protocol: str, method: str, name: str = PRIMARY_METRIC) -> float:
         """One measure of one method."""
         return self.outcomes[method].test[protocol].metrics[name]
 
-    def cost(self, protocol: Protocol, method: str) -> Cost:
+    def cost(self, protocol: str, method: str) -> Cost:
         """What a method took at this cut; ``published`` what the method published took."""
-        return self.costs[self.choice[LIST_OF[protocol]] if method == PUBLISHED else method]
+        return self.costs[self.choice[SURFACE_OF[protocol].name] if method == PUBLISHED else method]
 
-    def gain(self, protocol: Protocol, method: str, seed: int) -> Difference:
+    def gain(self, protocol: str, method: str, seed: int) -> Difference:
         """NDCG@10 of ``published`` less that of ``method``."""
         return gain(self.outcomes[PUBLISHED], self.outcomes[method], protocol, seed)
 
 
-def overall(results: Sequence[CutResult], protocol: Protocol) -> list[str]:
+def overall(results: Sequence[CutResult], protocol: str) -> list[str]:
     """The methods judged at every cut by their mean NDCG@10 over the cuts, the best first."""
     everywhere = set.intersection(*(set(result.outcomes) for result in results))
     return sorted(
@@ -71,7 +71,7 @@ def overall(results: Sequence[CutResult], protocol: Protocol) -> list[str]:
 
 
 def overall_gain(
-    results: Sequence[CutResult], protocol: Protocol, method: str, seed: int
+    results: Sequence[CutResult], protocol: str, method: str, seed: int
 ) -> tuple[Difference, int]:
     """NDCG@10 of ``published`` less that of ``method`` over all cuts, and the number of users.
 

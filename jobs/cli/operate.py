@@ -1,20 +1,12 @@
 """What people do with models, releases and the demo."""
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from jobs.cli.app import ConfigFile, app, explaining, load_settings, print_content, show
 from jobs.night.running import run_step
-
-
-class PersonalList(StrEnum):
-    """The lists that are made for each user."""
-
-    ALL = "all"
-    DISCOVER = "discover"
-
+from lakehouse.lists import PERSONAL_LISTS
 
 Who = Annotated[str, typer.Option("--who", help="Who decides; kept in MLflow.")]
 Why = Annotated[str, typer.Option("--why", help="The reason; kept in MLflow.")]
@@ -47,8 +39,9 @@ def lookup(
     config: ConfigFile,
     user: Annotated[str, typer.Option("--user", help="The user's id in the source.")],
     list_name: Annotated[
-        PersonalList, typer.Option("--list", help="Everything, or only what is new to the user.")
-    ] = PersonalList.ALL,
+        str,
+        typer.Option("--list", metavar="|".join(PERSONAL_LISTS), help="Which of the user's lists."),
+    ] = PERSONAL_LISTS[0],
     context: Annotated[
         str | None,
         typer.Option(metavar="NAME=VALUE", help="For unknown users, e.g. store_id=367."),
@@ -59,7 +52,7 @@ def lookup(
 
     with explaining("lookup"):
         settings = load_settings(config, with_models=False)
-        print_content(job.lookup(settings, user, list_name.value, context))
+        print_content(job.lookup(settings, user, list_name, context))
 
 
 @app.command()

@@ -34,6 +34,7 @@ from models.core.parameters import (
     COLD_USER_DAYS,
     MAX_DAYS,
     NEW_ITEM_DAYS,
+    POPULARITY_HALF_LIFE_DAYS,
     CountsHalfLife,
     NewItemDays,
     Parameters,
@@ -155,7 +156,7 @@ class Train(Parameters):
     validation_days: Whole = Field(
         default=28, ge=1, le=3650, description="Length of the validation window."
     )
-    popularity_half_life_days: PopularityHalfLife = 30.0
+    popularity_half_life_days: PopularityHalfLife = POPULARITY_HALF_LIFE_DAYS
     counts_half_life_days: CountsHalfLife = 120.0
     cold_user_days: Whole = Field(
         default=COLD_USER_DAYS,

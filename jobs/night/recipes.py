@@ -9,6 +9,7 @@ from lakehouse.errors import ConfigurationError
 from models.core.parameters import shared_names
 from models.evaluation.protocol import Cold
 from models.lists import catalogue
+from models.lists.path import Policy
 from models.selection.choice import Terms
 from models.selection.recipe import Recipe
 
@@ -61,6 +62,18 @@ def newcomers_recipe(settings: Settings) -> Recipe:
 def terms(settings: Settings) -> Terms:
     """By what a night chooses among its methods."""
     return Terms(seed=settings.train.seed, constant_share=settings.gate.constant_share)
+
+
+def policy(settings: Settings) -> Policy:
+    """What is decided about lists, whoever ranks them."""
+    wanted = settings.recommend
+    return Policy(
+        size=wanted.size,
+        new_item_share=wanted.new_item_share,
+        new_item_days=wanted.new_item_days,
+        popularity_half_life_days=settings.train.popularity_half_life_days,
+        seed=settings.train.seed,
+    )
 
 
 def cold(settings: Settings) -> Cold:

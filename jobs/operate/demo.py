@@ -20,11 +20,12 @@ from jobs.config.settings import Settings, load
 from jobs.night.job_report import JobReport, JsonValue, read_report
 from jobs.night.running import run_step
 from jobs.reports.overview import REPORT, Overview, collect
-from jobs.reports.page import METRIC, SHOWN_METRICS, findings, layer_rows, page_path
+from jobs.reports.page import SHOWN_METRICS, findings, layer_rows, page_path
 from lakehouse.errors import InfrastructureError
 from lakehouse.files import write_text
 from lakehouse.locks import process_lock
 from lakehouse.steps import STEPS, Step
+from models.evaluation.measures import PRIMARY_METRIC
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 CONFIG: Final = PROJECT / "infra" / "config" / "complete_journey.toml"
@@ -232,7 +233,7 @@ def _accounting_table(night: Overview) -> Table:
 def _metrics_table(night: Overview, list_name: str) -> Table:
     table = _table(f"Methods for the list {list_name}, test window", "method", *SHOWN_METRICS)
     methods = night.metrics[list_name]
-    for method in sorted(methods, key=lambda name: -methods[name][METRIC]):
+    for method in sorted(methods, key=lambda name: -methods[name][PRIMARY_METRIC]):
         chosen = method == night.methods[list_name]
         table.add_row(
             Text(f"{method} (published)" if chosen else method),

@@ -14,9 +14,9 @@ from rich.text import Text
 from jobs.config.settings import Settings
 from jobs.night.registry import models_lock, open_registry
 from lakehouse.errors import ConfigurationError, DataError
+from lakehouse.lists import PERSONAL_LISTS
 from lakehouse.locks import process_lock
-from models.lists.published import PERSONAL_LISTS
-from models.selection.choice import PRIMARY_METRIC
+from models.evaluation.measures import PRIMARY_METRIC
 from models.tracking.decisions import Decision, Recorded, record, recorded
 from models.tracking.page import deciding
 from models.tracking.registry import CHAMPION, Action, ListedVersion, ModelVersion, Registry

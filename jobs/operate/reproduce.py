@@ -5,7 +5,7 @@ Lake, store and registry are only read.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import Final, TypeAlias
 
@@ -17,10 +17,11 @@ from jobs.config.settings import Settings
 from jobs.night import warm_start
 from jobs.night.inputs import read_gold, read_nights
 from jobs.night.lists import served_lists
-from jobs.night.recipes import newcomers_recipe, recipes, terms
+from jobs.night.recipes import newcomers_recipe, policy, recipes, terms
 from jobs.night.registry import open_registry
 from lakehouse.errors import ConfigurationError, DataError
-from lakehouse.tables import ITEM_FEATURES, LISTS, USER_FEATURES
+from lakehouse.lists import LISTS
+from lakehouse.tables import USER_FEATURES
 from models.selection.training import train
 from models.selection.trial import NO_STATES, States
 from models.tracking.registry import Provenance
@@ -139,15 +140,17 @@ def _make(settings: Settings, manifest: Manifest) -> Items:
         nights,
         terms(settings),
         newcomers=newcomers_recipe(settings),
+        policy=policy(settings),
         earlier=_earlier(settings, manifest),
     )
-    users, items = (
-        read_gold(settings.paths.lake, table, versions, night, night)
-        for table in (USER_FEATURES, ITEM_FEATURES)
+    users = read_gold(
+        settings.paths.lake, USER_FEATURES, versions, night, night, columns=("user_id",)
     )
     source = Provenance(night, versions, manifest.configuration, manifest.seed)
-    rows = served_lists(settings, source, trained.published, users["user_id"], items)
-    places = zip(rows["list"], rows["user_id"], rows["item_id"], strict=True)
+    blocks = served_lists(settings, source, trained.published, users["user_id"], policy(settings))
+    places = chain.from_iterable(
+        zip(rows["list"], rows["user_id"], rows["item_id"], strict=True) for rows in blocks
+    )
     return {
         key(list_name, user): tuple(item_id for _, _, item_id in items)
         for (list_name, user), items in groupby(places, key=itemgetter(0, 1))

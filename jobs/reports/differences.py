@@ -12,8 +12,8 @@ from jobs.config.settings import Settings
 from jobs.night.job_report import JobReport, JsonValue, read_report
 from lakehouse.errors import DataError
 from lakehouse.io import arrow
+from lakehouse.lists import PERSONAL_LISTS
 from lakehouse.tables import RECOMMENDATIONS
-from serving.format.records import PERSONAL_LISTS
 
 # Where things lie shapes no list, and an address may hold a password.
 PLACES: Final = {"paths", "serving", "mlflow"}

@@ -15,6 +15,7 @@ from jobs.reports.differences import Differences, differences
 from lakehouse.errors import DataError, InfrastructureError
 from lakehouse.files import read_json
 from lakehouse.io import arrow
+from lakehouse.lists import PERSONAL_LISTS
 from lakehouse.steps import STEPS
 from lakehouse.tables import (
     ITEM_FEATURES,
@@ -23,7 +24,6 @@ from lakehouse.tables import (
     USER_ITEM_FEATURES,
     Table,
 )
-from serving.format.records import PERSONAL_LISTS
 from serving.stores.opening import open_store
 
 SAMPLE_USERS: Final = 3

@@ -14,11 +14,11 @@ from jobs.night.job_report import JsonValue, StepFailure
 from jobs.reports import charts
 from jobs.reports.differences import Change
 from jobs.reports.overview import REPORT, Overview
+from models.evaluation.measures import MEASURES, PLACES, PRIMARY_METRIC
 
 PAGE: Final = "report.html"
-METRIC: Final = "ndcg@10"
 # What fits on a page; MLflow and the step's report have every measure.
-SHOWN_METRICS: Final = (METRIC, "map@10", "recall@10", "hit_rate@10", "coverage@10", "novelty@10")
+SHOWN_METRICS: Final = tuple(f"{one.name}@{PLACES}" for one in MEASURES if one.reported)
 LAYER_TABLES: Final = (
     "bronze.events",
     "silver.interactions",
@@ -115,8 +115,8 @@ def render(night: Overview, data_docs: str) -> str:
     templates.filters |= {"figure": figure, "change": relative_change}
     seconds = {name: spent for name, spent in night.seconds.items() if name != REPORT}
     rows = layer_rows(night)
-    measures = by_method(night, METRIC)
-    curve = {int(point["epoch"]): point[METRIC] for point in night.curve}
+    measures = by_method(night, PRIMARY_METRIC)
+    curve = {int(point["epoch"]): point[PRIMARY_METRIC] for point in night.curve}
     return templates.get_template("run_report.html.j2").render(
         night=night,
         style=STYLE,
@@ -130,7 +130,7 @@ def render(night: Overview, data_docs: str) -> str:
         rows_chart=charts.bars(rows, number_format=",.0f") if rows else None,
         metrics_chart=charts.comparison(measures, night.methods, ".4f") if measures else None,
         curve_chart=charts.curve(
-            [*curve.values()], first=min(curve), x_label="epoch", y_label=METRIC
+            [*curve.values()], first=min(curve), x_label="epoch", y_label=PRIMARY_METRIC
         )
         if curve
         else None,
@@ -182,13 +182,13 @@ def findings(night: Overview) -> list[str]:
     """What the comparison says, in a sentence for each list."""
     return [
         _finding(name, values, night.methods[name])
-        for name, values in by_method(night, METRIC).items()
+        for name, values in by_method(night, PRIMARY_METRIC).items()
     ]
 
 
 def _finding(list_name: str, values: Mapping[str, float], chosen: str) -> str:
     best = max(values, key=lambda method: values[method])
-    sentence = f"List {list_name}: {chosen} is published with {METRIC} {values[chosen]:.4f}"
+    sentence = f"List {list_name}: {chosen} is published with {PRIMARY_METRIC} {values[chosen]:.4f}"
     if best == chosen:
         others = {method: value for method, value in values.items() if method != chosen}
         if not others:

@@ -15,12 +15,12 @@ from rich.text import Text
 
 from jobs.config.settings import Settings
 from jobs.night.inputs import read_night
-from jobs.night.recipes import recipe, terms
+from jobs.night.recipes import policy, recipe, terms
 from jobs.night.resources import Cost, measured
 from jobs.research.compare import comparison
 from jobs.research.tracked_runs import tracked_run
 from lakehouse.errors import ConfigurationError
-from models.lists.published import PERSONAL_LISTS
+from lakehouse.lists import PERSONAL_LISTS
 from models.selection.backtest import backtest
 from models.selection.origin import Cut, Origin
 from models.selection.trial import Outcome, choices
@@ -64,7 +64,9 @@ def run(
         figures: dict[date, pd.DataFrame] = {}
         chosen: dict[date, Mapping[str, str]] = {}
         for cut in cuts:
-            origin = Origin.at(cut, night.interactions, today.earlier, PERSONAL_LISTS)
+            origin = Origin.at(
+                cut, night.interactions, today.earlier, PERSONAL_LISTS, policy=policy(settings)
+            )
             outcomes: dict[str, Outcome] = {}
             costs: dict[str, Cost] = {}
             for name in methods:

@@ -10,14 +10,14 @@ from rich.table import Table
 
 from jobs.config.settings import Settings
 from jobs.night.inputs import read_nights
-from jobs.night.recipes import recipe
+from jobs.night.recipes import policy, recipe
 from jobs.night.resources import Cost, measured
 from jobs.research.tracked_runs import tracked_run
+from lakehouse.lists import PERSONAL_LISTS
 from models.evaluation.bootstrap import Difference
+from models.evaluation.measures import PRIMARY_METRIC
 from models.evaluation.protocol import Evaluation
-from models.lists.published import PERSONAL_LISTS
 from models.selection.backtest import backtest, best_simple, gain, ranking
-from models.selection.choice import PRIMARY_METRIC
 from models.selection.origin import Origin
 from models.selection.recipe import Recipe
 from models.selection.trial import Outcome
@@ -41,7 +41,7 @@ def run(settings: Settings, *, run_date: date, methods: Sequence[str]) -> Table:
     with tracked_run(settings, RUNS, run_date, command=COMMAND) as parent:
         source = parent.source
         nights = read_nights(settings, source.table_versions, run_date=run_date)
-        origin = Origin.of(nights, PERSONAL_LISTS)
+        origin = Origin.of(nights, PERSONAL_LISTS, policy=policy(settings))
         outcomes: dict[str, Outcome] = {}
         costs: dict[str, Cost] = {}
         for name in methods:

@@ -9,8 +9,8 @@ from jobs.config.settings import Settings
 from jobs.night.inputs import read_nights
 from jobs.night.recipes import recipe
 from jobs.research.tracked_runs import tracked_run
+from lakehouse.lists import PERSONAL_LISTS
 from models.evaluation.protocol import task
-from models.lists.published import PERSONAL_LISTS
 from models.ranking.two_stage import TwoStage
 from models.selection.feature_value import feature_value
 from models.tracking.plots import feature_values

@@ -11,15 +11,15 @@ from jobs.config.methods import all_methods
 from jobs.config.settings import Settings
 from jobs.night.inputs import read_nights
 from jobs.night.job_report import JobReport, write_report
-from jobs.night.recipes import recipe
+from jobs.night.recipes import policy, recipe
 from jobs.night.resources import measured
 from jobs.research.tracked_runs import tracked_run
 from lakehouse.files import write_text
+from lakehouse.lists import PERSONAL_LISTS
 from models.core.parameters import Range, ranges
 from models.evaluation.bootstrap import Difference, paired_bootstrap
+from models.evaluation.measures import PRIMARY_METRIC
 from models.evaluation.protocol import Evaluation
-from models.lists.published import PERSONAL_LISTS
-from models.selection.choice import PRIMARY_METRIC
 from models.selection.origin import Origin
 from models.selection.recipe import Recipe
 from models.selection.tuning import (
@@ -121,7 +121,8 @@ def run(settings: Settings, *, run_date: date, method: str, trials: int) -> JobR
         registry, source, log = run.registry, run.source, run.log
         versions = source.table_versions
         log.tags({"method": method})
-        origins = windows(read_nights(settings, versions, run_date=run_date), WINDOWS)
+        nights = read_nights(settings, versions, run_date=run_date)
+        origins = windows(nights, WINDOWS, policy(settings))
         present = recipe(method, settings)
         now = [judge(present, origin) for origin in origins]
         tried = _Trials(settings, registry, source, method, origins, now)

@@ -17,20 +17,21 @@ from numpy.typing import NDArray
 from jobs.config.settings import Settings
 from jobs.night.inputs import read_nights
 from jobs.night.job_report import JobReport, JsonValue, read_report
+from jobs.night.recipes import policy
 from jobs.night.registry import models_lock, open_registry
 from lakehouse.errors import ConfigurationError, DataError
+from lakehouse.lists import PERSONAL, Surface
 from lakehouse.locks import process_lock
-from models.core.base import Lists
 from models.core.interactions import UNKNOWN, index_of
+from models.core.lists import Lists
 from models.evaluation.bootstrap import Difference, paired_bootstrap
-from models.evaluation.protocol import Protocol
+from models.evaluation.measures import PLACES, PRIMARY_METRIC
 from models.lists.catalogue import heuristics
-from models.lists.published import PERSONAL_LISTS, PUBLISHED_FOLDER, Published
+from models.lists.path import Policy, make_lists
+from models.lists.published import PUBLISHED_FOLDER, Published
 from models.recommenders.popularity import Popularity
-from models.selection.choice import PRIMARY_METRIC
 from models.selection.evidence import EVIDENCE_FOLDER, Evidence
 from models.selection.gate import (
-    PLACES,
     Check,
     Limits,
     ListFigures,
@@ -128,29 +129,38 @@ class _Model:
     evidence: Evidence
     published: Published
     lists: Mapping[str, Lists]
+    policy: Policy
 
     @classmethod
-    def read(cls, registry: Registry, version: ModelVersion) -> "_Model":
+    def read(cls, registry: Registry, version: ModelVersion, policy: Policy) -> "_Model":
         folder = registry.folder(version)
         published = Published.load(folder / PUBLISHED_FOLDER)
         everybody = np.arange(len(published.user_ids), dtype=np.int32)
         return cls(
             Evidence.load(folder / EVIDENCE_FOLDER),
             published,
-            {name: published.lists(name, everybody, PLACES) for name in PERSONAL_LISTS},
+            {
+                surface.name: published.lists(surface, everybody, policy).head(PLACES)
+                for surface in PERSONAL
+            },
+            policy,
         )
 
-    def served(self, list_name: str) -> Served:
+    def served(self, surface: Surface) -> Served:
         """What the list looks like."""
-        lists = self.lists[list_name]
-        popular = Popularity.as_known_by(self.published.by_list[list_name]).recommend(
-            np.arange(len(lists.item), dtype=np.int32), PLACES, new_only=list_name == "discover"
+        lists, assortment = self.lists[surface.name], self.published.assortment
+        popular = make_lists(
+            Popularity.as_known_by(self.published.by_list[surface.name], assortment),
+            surface,
+            np.arange(len(lists.item), dtype=np.int32),
+            assortment,
+            self.policy,
         )
         return served(
             lists,
-            sellable=int(self.published.sellable.sum()),
+            sellable=int(assortment.sellable.sum()),
             finite=self.published.is_finite(),
-            popular=popular.item,
+            popular=popular.head(PLACES).item,
         )
 
     def churn(self, before: "_Model", list_name: str) -> float:
@@ -171,24 +181,27 @@ def _figures(
     challenger: ModelVersion,
     champion: ModelVersion | None,
 ) -> list[ListFigures]:
-    now = _Model.read(registry, challenger)
+    lists_by = policy(settings).at_least(PLACES)
+    now = _Model.read(registry, challenger, lists_by)
     before = None
     if champion is not None:
         with _champions_faults(champion, challenger):
-            before = _Model.read(registry, champion)
+            before = _Model.read(registry, champion, lists_by)
     figures = []
-    for name in PERSONAL_LISTS:
-        theirs = None
+    for surface in PERSONAL:
+        name, theirs = surface.name, None
         if champion is not None and before is not None:
             recipe = before.evidence.recipe_of(name)
             with _champions_faults(champion, challenger):
                 theirs = _ndcg(now.evidence, recipe, name, settings, challenger.provenance)
-        figures.append(_list_figures(name, now, before, theirs, limits, seed=settings.train.seed))
+        figures.append(
+            _list_figures(surface, now, before, theirs, limits, seed=settings.train.seed)
+        )
     return figures
 
 
 def _list_figures(
-    name: str,
+    surface: Surface,
     now: _Model,
     before: _Model | None,
     champion_ndcg: Values | None,
@@ -197,6 +210,7 @@ def _list_figures(
     seed: int,
 ) -> ListFigures:
     """The figures of one list; ``champion_ndcg`` are the users' values of the champion's recipe."""
+    name = surface.name
     evidence, recipe = now.evidence, now.evidence.recipe_of(name)
     ndcg, method = evidence.ndcg[name], evidence.choice[name]
     simple = heuristics()
@@ -219,7 +233,7 @@ def _list_figures(
     best = sorted(cold_rivals, key=lambda rival: -rival.ndcg)[:1]
     return ListFigures(
         list_name=name,
-        challenger=now.served(name),
+        challenger=now.served(surface),
         ndcg=_mean(ndcg[method]),
         heuristics=tuple(rivals),
         cold=Segment(
@@ -229,7 +243,7 @@ def _list_figures(
         ),
         is_heuristic=recipe.kind in simple,
         is_popularity=recipe.kind == Popularity.kind,
-        champion=None if before is None else before.served(name),
+        champion=None if before is None else before.served(surface),
         champion_recipe=champion_recipe,
         churn=None if before is None else now.churn(before, name),
     )
@@ -261,7 +275,7 @@ def _mean(values: Values) -> float:
 
 
 def _ndcg(
-    evidence: Evidence, recipe: Recipe, list_name: Protocol, settings: Settings, source: Provenance
+    evidence: Evidence, recipe: Recipe, list_name: str, settings: Settings, source: Provenance
 ) -> Values:
     """Users' NDCG@10 of ``recipe`` on the challenger's test window, refitted only if need be."""
     method = evidence.method_with(recipe)
@@ -269,7 +283,7 @@ def _ndcg(
         return evidence.ndcg[list_name][method]
     logger.info("the champion's recipe %s for %r is refitted", recipe.kind, list_name)
     nights = read_nights(settings, source.table_versions, run_date=source.run_date)
-    return judge(recipe, nights, list_name).per_user[PRIMARY_METRIC]
+    return judge(recipe, nights, list_name, policy(settings)).per_user[PRIMARY_METRIC]
 
 
 def _outcome(verdict: Verdict, challenger: ModelVersion, champion: ModelVersion | None) -> str:

@@ -13,9 +13,9 @@ from jobs.config.settings import Settings
 from jobs.night.job_report import JobReport, JsonValue, read_report
 from lakehouse.errors import DataError
 from lakehouse.io import arrow
+from lakehouse.lists import FALLBACK
 from lakehouse.tables import RECOMMENDATIONS
 from serving.format.records import (
-    FALLBACK,
     FORMAT,
     ITEM_FIELDS,
     Record,
@@ -111,9 +111,9 @@ def _read_recommendations(
                 f"{RECOMMENDATIONS.full_name}: {name} is {found} in the rows of {run_date}, but "
                 f"the recommend step reported {reported!r}. {again}"
             )
-    if FALLBACK not in rows["list"].unique().to_pylist():
+    if FALLBACK.name not in rows["list"].unique().to_pylist():
         raise DataError(
-            f"{RECOMMENDATIONS.full_name} has no {FALLBACK!r} list for {run_date}, so unknown "
+            f"{RECOMMENDATIONS.full_name} has no {FALLBACK.name!r} list for {run_date}, so unknown "
             f"users would get nothing. {again}"
         )
     return rows

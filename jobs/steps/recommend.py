@@ -15,13 +15,16 @@ from expectations.validation import validate
 from jobs.config.settings import Settings
 from jobs.night.inputs import read_gold
 from jobs.night.job_report import JobReport, JsonValue
-from jobs.night.lists import HISTORY_COLUMNS, explained, served_lists
+from jobs.night.lists import served_lists
+from jobs.night.recipes import policy
 from jobs.night.registry import open_registry
 from jobs.night.release import release_id
 from lakehouse.io import arrow
+from lakehouse.lists import FALLBACK, PERSONAL, PERSONAL_LISTS
 from lakehouse.tables import ITEM_FEATURES, RECOMMENDATIONS, USER_FEATURES, USER_ITEM_FEATURES
 from models.core.interactions import index_of
-from models.lists.published import FALLBACK_LIST, PERSONAL_LISTS, PUBLISHED_FOLDER, Published
+from models.lists.published import PUBLISHED_FOLDER, Published
+from models.lists.reasons import HISTORY_COLUMNS, explained
 from models.tracking.registry import ModelVersion
 
 AGAIN = "Run `topshelf train` and `topshelf gate` for this night again; nothing was published."
@@ -50,10 +53,13 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
     configuration = settings.digest()
     release = release_id(run_date, version.label, source.table_versions, configuration, source.seed)
 
-    lists = served_lists(settings, source, published, users["user_id"], items)
-    frame = explained(lists, pairs, items, settings.features.event_types).assign(
-        run_date=run_date, model_version=version.label, release=release
-    )[list(RECOMMENDATIONS.column_names)]
+    blocks = served_lists(settings, source, published, users["user_id"], policy(settings))
+    frame = pd.concat(
+        [explained(block, pairs, items, settings.features.event_types) for block in blocks],
+        ignore_index=True,
+    ).assign(run_date=run_date, model_version=version.label, release=release)[
+        list(RECOMMENDATIONS.column_names)
+    ]
     verdict = validate(
         frame,
         RECOMMENDATIONS,
@@ -107,7 +113,7 @@ def rules(
     everybody = pd.MultiIndex.from_product([PERSONAL_LISTS, user_ids], names=["list", "user_id"])
     lengths = frame.groupby(["list", "user_id"]).size().reindex(everybody, fill_value=0).to_numpy()
     users = index_of(published.user_ids, user_ids)
-    possible = np.concatenate([published.possible(name, users) for name in PERSONAL_LISTS])
+    possible = np.concatenate([published.possible(surface, users) for surface in PERSONAL])
     return [
         checks.row_count(minimum=1, advice="The night has no users or no sellable items."),
         checks.unique(("list", "user_id", "item_id"), advice=AGAIN),
@@ -126,7 +132,7 @@ def rules(
         ),
         checks.measure(
             "rows of the list for unknown users",
-            int(((frame["list"] == FALLBACK_LIST) & (frame["user_id"] == "")).sum()),
+            int(((frame["list"] == FALLBACK.name) & (frame["user_id"] == "")).sum()),
             minimum=min(size, len(sellable)),
             advice=AGAIN,
         ),

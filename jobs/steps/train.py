@@ -19,22 +19,22 @@ from jobs.night import warm_start
 from jobs.night.inputs import TableVersions, newest_versions, read_nights
 from jobs.night.job_report import JobReport
 from jobs.night.later_nights import later_events
-from jobs.night.recipes import newcomers_recipe, recipes, terms
+from jobs.night.recipes import newcomers_recipe, policy, recipes, terms
 from jobs.night.registry import models_lock, open_registry
 from lakehouse.locks import process_lock
 from lakehouse.tables import ALL_TABLES
 from models.core.capabilities import OnEpoch, TellsImportance
+from models.evaluation.measures import PRIMARY_METRIC
 from models.evaluation.protocol import by_segment
 from models.evaluation.reliability import by_score
 from models.evaluation.segments import activity
 from models.lists.published import PUBLISHED_FOLDER
-from models.selection.choice import PRIMARY_METRIC
 from models.selection.evidence import EVIDENCE_FOLDER
 from models.selection.origin import Nights
 from models.selection.training import Evaluations, Trained, train
 from models.selection.trial import NO_STATES
 from models.tracking import plots
-from models.tracking.page import MEASURES, deciding, metric_name
+from models.tracking.page import DECIDING, deciding, metric_name
 from models.tracking.registry import (
     METHODS_HEADING,
     NOTE_TAG,
@@ -67,6 +67,7 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
                 nights,
                 terms(settings),
                 newcomers=newcomers_recipe(settings),
+                policy=policy(settings),
                 on_epoch=_epoch_logger(log),
                 earlier=start.states if start else NO_STATES,
             )
@@ -126,7 +127,7 @@ def _log_results(log: TrackedRun, trained: Trained) -> None:
     for list_name, method in trained.choice.items():
         log.tags({f"published.{list_name}": method})
         published = trained.test[list_name][method].metrics
-        log.metrics({deciding(name, list_name): published[name] for name in MEASURES})
+        log.metrics({deciding(name, list_name): published[name] for name in DECIDING})
     for window, evaluations in (("validation", trained.validation), ("test", trained.test)):
         log.metrics(
             {

@@ -1,4 +1,4 @@
-"""The interface of every recommender, and what all of ours share: masks, fallback, saving."""
+"""The interface of every recommender, and what all of ours share: masks, saving."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -11,37 +11,15 @@ from pydantic import ValidationError
 from scipy import sparse
 
 from lakehouse.errors import ConfigurationError, DataError
-from models.core import storage
+from models.core import former_release, storage
 from models.core.context import Context
 from models.core.interactions import UNKNOWN, Ids, Indices
-from models.core.parameters import Parameters, PopularityHalfLife, sentences
-from models.core.topn import Ranked
-
-FALLBACK_SOURCE = "popularity"
-FILL_ROWS = 1024
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Lists:
-    """Users x N recommendations, best first.
-
-    ``item`` is ``UNKNOWN`` (-1) where there are no more; ``source`` is the place in
-    ``source_names`` of the method that put the item there (-1 with an ``UNKNOWN`` item). A score
-    compares within one list and source only.
-    """
-
-    item: Indices
-    score: NDArray[np.float32]
-    source: NDArray[np.int8]
-    source_names: tuple[str, ...]
-
-    def head(self, n: int) -> "Lists":
-        """The first ``n`` places of each list."""
-        return Lists(self.item[:, :n], self.score[:, :n], self.source[:, :n], self.source_names)
+from models.core.parameters import Parameters, sentences
+from models.core.topn import Ranked, nothing_ranked, rows_of
 
 
 class Recommender(Protocol):
-    """A method that learns from a night's context and fills lists of items."""
+    """A method that learns from a night's context and ranks items for users."""
 
     @property
     def kind(self) -> str:
@@ -53,11 +31,11 @@ class Recommender(Protocol):
 
     @property
     def user_ids(self) -> Ids:
-        """The vocabulary that ``recommend`` takes indices of."""
+        """The vocabulary that ``rank`` takes indices of."""
 
     @property
     def item_ids(self) -> Ids:
-        """The vocabulary that lists hold indices of."""
+        """The vocabulary that ``rank`` gives indices of."""
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -66,19 +44,20 @@ class Recommender(Protocol):
     def fit(self, context: Context) -> Self:
         """Learn; equal context, parameters and one thread give an equal model."""
 
-    def recommend(
+    def rank(
         self,
         users: Indices,
         n: int,
         *,
-        new_only: bool,
-        among: NDArray[np.bool_] | None = None,
-    ) -> Lists:
-        """N sellable items for each of ``users``, each item once; ``UNKNOWN`` users are served too.
+        filter_seen: bool,
+        items_to_recommend: NDArray[np.bool_] | None = None,
+    ) -> Ranked:
+        """The method's own N best sellable items for each of ``users``, each item once.
 
-        ``new_only`` leaves out what the user has taken before; ``among`` (a mask over items) takes
-        the place of the context's ``sellable``. A list is shorter than N only where no further
-        such item has a score or sales.
+        ``filter_seen`` leaves out what the user has taken before; ``items_to_recommend`` (a mask
+        over items) takes the place of the context's ``sellable``. A row is shorter than N where the
+        method has no score for more; that of an ``UNKNOWN`` user is empty. What fills lists up is
+        not the method's business (see ``models.lists.path``).
         """
 
     def is_finite(self) -> bool:
@@ -96,19 +75,17 @@ class Recommender(Protocol):
 class Known:
     """What each of our models keeps of its context to answer requests.
 
-    ``seen`` holds the users' items (users x items, stored entries), ``popularity`` the decayed
-    number of events of each item.
+    ``seen`` holds the users' items (users x items, stored entries).
     """
 
     user_ids: Ids
     item_ids: Ids
     seen: sparse.csr_array
     sellable: NDArray[np.bool_]
-    popularity: NDArray[np.float64]
 
     @classmethod
-    def of(cls, context: Context, half_life_days: float) -> Self:
-        """What is known in ``context``; popularity decays with ``half_life_days``."""
+    def of(cls, context: Context) -> Self:
+        """What is known in ``context``."""
         events = context.interactions
         seen = events.matrix()
         return cls(
@@ -118,11 +95,6 @@ class Known:
                 (np.ones(seen.nnz, dtype=np.bool_), seen.indices, seen.indptr), shape=seen.shape
             ),
             sellable=context.sellable,
-            popularity=np.bincount(
-                events.item,
-                weights=events.decay(context.as_of, half_life_days),
-                minlength=events.items,
-            ),
         )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -133,7 +105,6 @@ class Known:
             "seen_indptr": self.seen.indptr,
             "seen_indices": self.seen.indices,
             "sellable": self.sellable,
-            "popularity": self.popularity,
         }
 
     @classmethod
@@ -150,7 +121,6 @@ class Known:
                 shape=(len(user_ids), len(item_ids)),
             ),
             sellable=arrays["sellable"],
-            popularity=arrays["popularity"],
         )
 
 
@@ -170,9 +140,7 @@ class BaseRecommender(ABC):
     only_when_named: ClassVar[bool] = False
 
     class Configuration(Parameters):
-        """Popularity fills up short lists, and serves users without any."""
-
-        popularity_half_life_days: PopularityHalfLife = 30.0
+        """Nothing that all methods have."""
 
     configuration: Configuration
 
@@ -200,12 +168,12 @@ class BaseRecommender(ABC):
 
     @property
     def user_ids(self) -> Ids:
-        """The vocabulary that ``recommend`` takes indices of."""
+        """The vocabulary that ``rank`` takes indices of."""
         return self.known.user_ids
 
     @property
     def item_ids(self) -> Ids:
-        """The vocabulary that lists hold indices of."""
+        """The vocabulary that ``rank`` gives indices of."""
         return self.known.item_ids
 
     @property
@@ -240,41 +208,29 @@ class BaseRecommender(ABC):
                 f"{self.name}: no events before {context.as_of} to learn from. Check the run date "
                 "and that the nights before it were loaded."
             )
-        self._known = Known.of(context, self.configuration.popularity_half_life_days)
+        self._known = Known.of(context)
 
-    def recommend(
+    def rank(
         self,
         users: Indices,
         n: int,
         *,
-        new_only: bool,
-        among: NDArray[np.bool_] | None = None,
-    ) -> Lists:
-        """N items for each of ``users``; see ``Recommender.recommend``."""
+        filter_seen: bool,
+        items_to_recommend: NDArray[np.bool_] | None = None,
+    ) -> Ranked:
+        """The method's own N best items for each of ``users``; see ``Recommender.rank``."""
         known = self.known
-        allowed = known.sellable if among is None else among
+        allowed = known.sellable if items_to_recommend is None else items_to_recommend
         users = np.asarray(users, dtype=np.int32)
         if ((users < UNKNOWN) | (users >= len(known.user_ids))).any():
             raise IndexError(f"{self.name}: user indices must lie in -1..{len(known.user_ids) - 1}")
-        item = np.full((len(users), n), UNKNOWN, dtype=np.int32)
-        score = np.zeros((len(users), n), dtype=np.float32)
         is_known = users != UNKNOWN
-        exclude = _rows(known.seen, users) if new_only else None
-        item[is_known], score[is_known] = self._rank(
-            users[is_known], n, allowed, None if exclude is None else exclude[is_known]
+        asked = users[is_known]
+        result = nothing_ranked(len(users), n)
+        result.item[is_known], result.score[is_known] = self._rank(
+            asked, n, allowed, rows_of(known.seen, asked) if filter_seen else None
         )
-        return self._filled_up(Ranked(item, score), allowed, exclude)
-
-    def _filled_up(
-        self, ranked: Ranked, allowed: NDArray[np.bool_], exclude: sparse.csr_array | None
-    ) -> Lists:
-        """The method's own ``ranked`` items, and popular ones where there are too few."""
-        item, score = ranked
-        source = np.where(item == UNKNOWN, UNKNOWN, 0).astype(np.int8)
-        _fill_up(item, score, np.where(allowed, self.known.popularity, 0), exclude)
-        names = tuple(dict.fromkeys((self.name, FALLBACK_SOURCE)))
-        source[(item != UNKNOWN) & (source == UNKNOWN)] = len(names) - 1
-        return Lists(item, score, source, names)
+        return result
 
     def is_finite(self) -> bool:
         """Whether every learnt number is finite."""
@@ -293,7 +249,7 @@ class BaseRecommender(ABC):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what ``save`` wrote; raises ``DataError`` where it is missing or damaged."""
-        stored = storage.read(folder)
+        stored = former_release.renewed(storage.read(folder), cls.Configuration)
         if stored.kind != cls.kind:
             raise DataError(f"{folder} holds a model of kind {stored.kind!r}, not {cls.kind!r}")
         try:
@@ -336,50 +292,3 @@ def _with_prefix(prefix: str, arrays: storage.Arrays) -> dict[str, NDArray[Any]]
         for name, array in arrays.items()
         if name.startswith(prefix)
     }
-
-
-def _rows(matrix: sparse.csr_array, rows: Indices) -> sparse.csr_array:
-    """Rows of ``matrix`` in the order of ``rows``; an empty one for ``UNKNOWN``."""
-    known = rows != UNKNOWN
-    taken = matrix[rows[known]]
-    lengths = np.zeros(len(rows), dtype=taken.indptr.dtype)
-    lengths[known] = np.diff(taken.indptr)
-    indptr = np.concatenate([[0], np.cumsum(lengths)])
-    return sparse.csr_array((taken.data, taken.indices, indptr), shape=(len(rows), matrix.shape[1]))
-
-
-def _fill_up(
-    item: Indices,
-    score: NDArray[np.float32],
-    popularity: NDArray[np.float64],
-    exclude: sparse.csr_array | None,
-) -> None:
-    """Fill the ``UNKNOWN`` ends of lists with items of positive ``popularity`` not yet in them."""
-    short = np.flatnonzero((item == UNKNOWN).any(axis=1))
-    candidates = np.flatnonzero(popularity > 0)
-    popular = candidates[np.argsort(-popularity[candidates], kind="stable")]
-    if not len(short) or not len(popular):
-        return
-    place = np.full(len(popularity), len(popular))
-    place[popular] = np.arange(len(popular))
-    for start in range(0, len(short), FILL_ROWS):
-        rows = short[start : start + FILL_ROWS]
-        listed_row, column = np.nonzero(item[rows] != UNKNOWN)
-        taken_row, taken_item = listed_row, item[rows][listed_row, column]
-        if exclude is not None:
-            hidden = exclude[rows]
-            taken_row = np.concatenate(
-                [taken_row, np.repeat(np.arange(len(rows)), np.diff(hidden.indptr))]
-            )
-            taken_item = np.concatenate([taken_item, hidden.indices])
-        width = min(len(popular), item.shape[1] + int(np.max(np.bincount(taken_row, minlength=1))))
-        free = np.ones((len(rows), width), dtype=np.bool_)
-        near = place[taken_item] < width
-        free[taken_row[near], place[taken_item][near]] = False
-        listed = np.bincount(listed_row, minlength=len(rows))
-        free_row, choice = np.nonzero(free)
-        target = listed[free_row] + np.arange(len(free_row)) - np.searchsorted(free_row, free_row)
-        fits = target < item.shape[1]
-        into = rows[free_row[fits]], target[fits]
-        item[into] = popular[choice[fits]]
-        score[into] = popularity[popular[choice[fits]]]

@@ -9,18 +9,18 @@ from typing import Protocol, Self, TypeVar, runtime_checkable
 import pandas as pd
 from scipy import sparse
 
-from models.core.base import BaseRecommender, Lists
+from models.core.base import BaseRecommender
 from models.core.context import Context
-from models.core.interactions import Interactions
+from models.core.topn import Ranked
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 
 
 @runtime_checkable
 class FoldsIn(Protocol):
-    """A method that lists items for people whom it has not seen."""
+    """A method that ranks items for people whom it has not seen."""
 
-    def fold_in(self, histories: sparse.csr_array, n: int) -> Lists:
+    def fold_in(self, histories: sparse.csr_array, n: int) -> Ranked:
         """N sellable items for each row of ``histories`` (people x items), none of its own."""
 
 
@@ -38,35 +38,73 @@ class State(Protocol):
 AnyState = TypeVar("AnyState", bound=State)
 
 
-class LearnsInPasses(BaseRecommender):
-    """A method that passes over the data until a validation window says that it is enough.
+class Trainer(Protocol):
+    """A fit under way, of a method that learns in passes."""
 
-    It can go on from the ``state`` of an earlier fit. After a fit ``curve`` has the measures of
-    each pass that was judged, ``started_from`` the night of the fit that it went on from.
+    def train_epoch(self) -> None:
+        """One more pass over the data."""
+
+    def finish(self) -> None:
+        """Let the method rank by what the passes so far have learnt; more may follow."""
+
+
+class LearnsInPasses(BaseRecommender):
+    """A method that passes over the data, and can be asked for lists after each pass.
+
+    It can go on from the ``state`` of an earlier fit; ``started_from`` is the night of that one.
+    After a fit with a validation window (``models.selection.passes``) ``curve`` has the measures of
+    each pass, and ``best_epoch`` is the number of passes after which lists were best.
     """
 
-    curve: Sequence[Mapping[str, float]]
-    started_from: date | None
+    curve: Sequence[Mapping[str, float]] = ()
+    best_epoch: int = 0
+    started_from: date | None = None
+
+    @property
+    @abstractmethod
+    def max_epochs(self) -> int:
+        """Passes at most, and without a validation window."""
+
+    @property
+    @abstractmethod
+    def patience(self) -> int:
+        """After so many passes without a gain on the validation window it is enough."""
+
+    @property
+    @abstractmethod
+    def validation_protocol(self) -> str:
+        """By which lists the number of passes is chosen."""
 
     @property
     @abstractmethod
     def state(self) -> State | None:
-        """What the fit has learnt, ``None`` before."""
+        """What the fit has learnt, ``None`` before; it is not saved with the model."""
 
-    @abstractmethod
+    def trainer(self, context: Context, *, start: State | None = None) -> Trainer:
+        """Begin a fit on ``context``, going on from ``start`` if that is given and fits.
+
+        Raises ``ConfigurationError`` where ``start`` knows more than ``context`` may, and
+        ``DataError`` where there is no event.
+        """
+        self._begin(context)
+        return self._trainer(context, start)
+
     def fit(self, context: Context, *, start: State | None = None) -> Self:
-        """Learn from ``context`` in the configured number of passes, going on from ``start``."""
+        """Learn from ``context`` in ``max_epochs`` passes; see ``trainer``."""
+        self._begin(context)
+        self._learn(context, start)
+        return self
+
+    def _learn(self, context: Context, start: State | None = None) -> None:
+        trainer = self._trainer(context, start)
+        for _ in range(self.max_epochs):
+            trainer.train_epoch()
+        trainer.finish()
+        self.best_epoch = self.max_epochs
 
     @abstractmethod
-    def fit_with_validation(
-        self,
-        context: Context,
-        validation: Interactions,
-        on_epoch: OnEpoch | None = None,
-        *,
-        start: State | None = None,
-    ) -> Self:
-        """As ``fit``, and keep the pass after which lists for ``validation`` are best."""
+    def _trainer(self, context: Context, start: State | None) -> Trainer:
+        """As ``trainer``; ``known`` is there already."""
 
     @classmethod
     @abstractmethod

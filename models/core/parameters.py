@@ -14,6 +14,7 @@ MAX_SEED: Final = 2**32 - 1
 # The only places that say so; settings pass on what they are set to.
 COLD_USER_DAYS: Final = 5
 NEW_ITEM_DAYS: Final = 28
+POPULARITY_HALF_LIFE_DAYS: Final = 30.0
 
 Number: TypeAlias = "int | float"
 Whole: TypeAlias = Annotated[int, Strict()]

@@ -40,7 +40,7 @@ def top_n_dense(
     candidates = np.flatnonzero(allowed).astype(np.int32)
     items = np.ascontiguousarray(item_vectors[candidates], dtype=np.float32)
     hidden = None if exclude is None else exclude[:, candidates]
-    result = _empty(user_vectors.shape[0], n)
+    result = nothing_ranked(user_vectors.shape[0], n)
     finite = _surely_finite(user_vectors, items)
     # Fresh memory for each block would cost as much as the product.
     buffer = np.empty((min(BLOCK_ROWS, user_vectors.shape[0]), len(items)), dtype=np.float32)
@@ -67,7 +67,7 @@ def top_n_sparse(
 
     Items that are not stored are no candidates; masks as in ``top_n_dense``.
     """
-    result = _empty(scores.shape[0], n)
+    result = nothing_ranked(scores.shape[0], n)
     open_items = allowed.copy()
     for row in range(scores.shape[0]):
         stored = slice(scores.indptr[row], scores.indptr[row + 1])
@@ -113,7 +113,8 @@ def _largest(values: NDArray[Any]) -> float:
     return max(float(np.max(values, initial=0)), -float(np.min(values, initial=0)))
 
 
-def _empty(rows: int, n: int) -> Ranked:
+def nothing_ranked(rows: int, n: int) -> Ranked:
+    """Empty places for ``rows`` lists of ``n``."""
     return Ranked(
         np.full((rows, n), UNKNOWN, dtype=np.int32), np.zeros((rows, n), dtype=np.float32)
     )
@@ -126,6 +127,16 @@ def _named(ranked: Ranked, candidates: Indices) -> Ranked:
         np.where(ranked.item == UNKNOWN, UNKNOWN, candidates[ranked.item]).astype(np.int32),
         ranked.score,
     )
+
+
+def rows_of(matrix: sparse.csr_array, rows: Indices) -> sparse.csr_array:
+    """Rows of ``matrix`` in the order of ``rows``; an empty one for ``UNKNOWN``."""
+    known = rows != UNKNOWN
+    taken = matrix[rows[known]]
+    lengths = np.zeros(len(rows), dtype=taken.indptr.dtype)
+    lengths[known] = np.diff(taken.indptr)
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    return sparse.csr_array((taken.data, taken.indices, indptr), shape=(len(rows), matrix.shape[1]))
 
 
 def row_of_each(matrix: sparse.csr_array) -> NDArray[np.int64]:

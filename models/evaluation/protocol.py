@@ -26,7 +26,7 @@ sales; context as of 2017-12-01 without a ``sellable`` column, so that every ite
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -34,16 +34,25 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from lakehouse.errors import DataError
-from models.core.base import Recommender
+from lakehouse.lists import ALL, DISCOVER, PERSONAL, Surface
+from models.core.assortment import Assortment
 from models.core.content import one_hot, unit_rows
 from models.core.context import Context
 from models.core.interactions import Indices, Interactions, day_number
-from models.core.parameters import COLD_USER_DAYS, NEW_ITEM_DAYS
+from models.core.parameters import COLD_USER_DAYS, NEW_ITEM_DAYS, POPULARITY_HALF_LIFE_DAYS
 from models.core.topn import row_of_each, stored_in
 from models.evaluation import metrics
+from models.evaluation.measures import MEASURES, Judged
 
-Protocol = Literal["all", "discover", "cold_users", "cold_items"]
-PROTOCOLS: tuple[Protocol, ...] = ("all", "discover", "cold_users", "cold_items")
+COLD_USERS: Final = "cold_users"
+COLD_ITEMS: Final = "cold_items"
+# The lists that each is about.
+SURFACE_OF: Final[Mapping[str, Surface]] = {
+    **{surface.name: surface for surface in PERSONAL},
+    COLD_USERS: ALL,
+    COLD_ITEMS: DISCOVER,
+}
+PROTOCOLS: Final = tuple(SURFACE_OF)
 CONTENT_COLUMNS = ("department", "category", "product_type", "brand", "tags")
 
 
@@ -62,18 +71,24 @@ class Task:
     """What a recommender is asked for and judged by.
 
     ``relevant`` is users x items, aligned with ``users``; its stored entries are the items that
-    count, their values the revenue with them (0 where unknown). ``among`` masks the items that may
-    be listed. ``buyers`` counts each item's users before the window, ``content`` describes items.
+    count, their values the revenue with them (0 where unknown). ``assortment`` is what there was to
+    list, ``items_to_recommend`` masks what of it is asked for. ``buyers`` counts each item's users
+    before the window, ``content`` describes items.
     """
 
-    protocol: Protocol
+    protocol: str
     users: Indices
     relevant: sparse.csr_array
-    among: NDArray[np.bool_]
-    new_only: bool
+    assortment: Assortment
+    items_to_recommend: NDArray[np.bool_]
     buyers: NDArray[np.int64]
     population: int
     content: sparse.csr_array
+
+    @property
+    def surface(self) -> Surface:
+        """The kind of list that is judged."""
+        return SURFACE_OF[self.protocol]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,28 +104,32 @@ class Evaluation:
     per_user: dict[str, NDArray[np.float64]]
 
 
-def task(protocol: Protocol, context: Context, window: Interactions, cold: Cold = COLD) -> Task:
+def task(
+    protocol: str,
+    context: Context,
+    window: Interactions,
+    *,
+    cold: Cold = COLD,
+    popularity_half_life_days: float = POPULARITY_HALF_LIFE_DAYS,
+) -> Task:
     """The task of ``protocol`` on the events of ``window``, of days from ``context.as_of`` on.
 
-    ``window`` shares the context's vocabularies. Raises ``DataError`` where no user has an item
-    that counts.
+    What fills lists up decays with ``popularity_half_life_days``. ``window`` shares the context's
+    vocabularies. Raises ``DataError`` where no user has an item that counts.
     """
     history = context.interactions
     if (window.day < day_number(context.as_of)).any():
         raise ValueError(f"the window holds events before the context's end, {context.as_of}")
     seen = _stored_as_ones(history.matrix())
     since = context.as_of - timedelta(days=cold.item_days)
-    among = (
-        history.items_without_event_before(since) if protocol == "cold_items" else context.sellable
+    asked_for = (
+        history.items_without_event_before(since) if protocol == COLD_ITEMS else context.sellable
     )
-    new_only = protocol in ("discover", "cold_items")
-    counts = among[window.item]
+    counts = asked_for[window.item]
     days = active_days(history)
-    counts = (
-        counts & (days <= cold.user_days if protocol == "cold_users" else days > 0)[window.user]
-    )
+    counts = counts & (days <= cold.user_days if protocol == COLD_USERS else days > 0)[window.user]
     relevant = window.select(counts).matrix(np.nan_to_num(window.value[counts]))
-    if new_only:
+    if SURFACE_OF[protocol].filter_seen:
         relevant = _without(relevant, seen)
     users = np.flatnonzero(np.diff(relevant.indptr)).astype(np.int32)
     if not len(users):
@@ -122,52 +141,35 @@ def task(protocol: Protocol, context: Context, window: Interactions, cold: Cold 
         protocol=protocol,
         users=users,
         relevant=relevant[users],
-        among=among,
-        new_only=new_only,
+        assortment=Assortment.of(context, popularity_half_life_days),
+        items_to_recommend=asked_for,
         buyers=np.bincount(seen.indices, minlength=history.items),
         population=len(np.unique(history.user)),
         content=unit_rows(content.matrix),
     )
 
 
-def evaluate(model: Recommender, task: Task, *, n: int = 10) -> Evaluation:
-    """Ask ``model`` for the task's lists and measure their first ``n`` places.
-
-    ``model`` must be fitted on the task's context (the same vocabularies).
-    """
-    lists = model.recommend(task.users, n, new_only=task.new_only, among=task.among)
-    return measure(lists.item, task)
-
-
 def measure(item: Indices, task: Task) -> Evaluation:
     """Measure lists (users x n, aligned with ``task.users``), whoever made them."""
     n = item.shape[1]
-    hits = metrics.hits_of(item, task.relevant)
-    relevant = metrics.relevant_counts(task.relevant)
-    per_user = {
-        "ndcg": metrics.ndcg(hits, relevant),
-        "map": metrics.average_precision(hits, relevant),
-        "precision": metrics.precision(hits),
-        "recall": metrics.recall(hits, relevant),
-        "hit_rate": metrics.hit_rate(hits),
-        "mrr": metrics.reciprocal_rank(hits),
-        "novelty": metrics.novelty(item, task.buyers, task.population),
-        "average_popularity": metrics.average_popularity(item, task.buyers),
-    }
-    if task.relevant.data.any():
-        per_user["revenue_recall"] = metrics.revenue_recall(item, hits, task.relevant)
-    if task.content.nnz:
-        per_user["diversity"] = metrics.intra_list_diversity(item, task.content)
-    candidates = int(task.among.sum())
-    of_all = {
-        "coverage": metrics.coverage(item, candidates),
-        "gini": metrics.gini(item, candidates),
-    }
-    means = {name: _mean(values) for name, values in per_user.items()}
+    judged = Judged(
+        item=item,
+        hits=metrics.hits_of(item, task.relevant),
+        relevant=task.relevant,
+        counts=metrics.relevant_counts(task.relevant),
+        buyers=task.buyers,
+        population=task.population,
+        content=task.content,
+        candidates=int(task.items_to_recommend.sum()),
+    )
+    values = {f"{one.name}@{n}": one.of(judged) for one in MEASURES if one.applies(judged)}
     return Evaluation(
         users=task.users,
-        metrics={f"{name}@{n}": value for name, value in (means | of_all).items()},
-        per_user={f"{name}@{n}": values for name, values in per_user.items()},
+        metrics={
+            name: value if isinstance(value, float) else _mean(value)
+            for name, value in values.items()
+        },
+        per_user={name: value for name, value in values.items() if not isinstance(value, float)},
     )
 
 

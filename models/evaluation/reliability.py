@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from models.core.base import Lists
+from models.core.lists import Lists
 from models.evaluation import metrics
 
 TENTHS: Final = 10

@@ -1,32 +1,39 @@
-"""A capped, seeded share of places for new items, which no method can know well yet.
+"""A capped share of places for new items, which no method can know well yet.
 
 Without it a new item is seldom listed, so that nothing is ever learnt of it (exploration, as in
 epsilon-greedy bandits). Places are given in the lower half of a list, where they cost least.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
-from models.core.base import Lists
 from models.core.interactions import UNKNOWN
+from models.core.lists import Lists
 
 EXPLORATION_SOURCE = "exploration"
 
 
-def expose(lists: Lists, fresh: Lists, *, share: float, random: np.random.Generator) -> Lists:
+def draws_needed(size: int) -> int:
+    """How many random numbers ``expose`` takes for each list of ``size`` places."""
+    return 2 * size + 1
+
+
+def expose(lists: Lists, fresh: Lists, *, share: float, drawn: NDArray[np.float64]) -> Lists:
     """``lists`` with some of ``fresh`` put in, each marked with the source ``exploration``.
 
-    Both are of the same users. Of a list's places ``share`` (at most 0.5) go to new items on
-    average, rounded up at most: it has the whole part of ``share`` times its length, and one more
-    with the rest as probability. Which of a user's fresh items, and where below the first half of
-    the list, is drawn; the list's own last items give way. Items that a list holds already are not
-    put in.
+    Both are of the same users and length; ``drawn`` holds ``draws_needed`` numbers in [0, 1) for
+    each. Of a list's places ``share`` (at most 0.5) go to new items on average, rounded up at most:
+    it has the whole part of ``share`` times its length, and one more with the rest as probability.
+    Which of a user's fresh items, and where below the first half of the list, is drawn; the list's
+    own last items give way. Items that a list holds already are not put in.
     """
-    users, n = lists.item.shape
+    n = lists.item.shape[1]
+    chance, which, where = drawn[:, 0], drawn[:, 1 : n + 1], drawn[:, n + 1 :]
     known = (fresh.item[:, :, None] == lists.item[:, None, :]).any(axis=2)
-    draw = np.where(known | (fresh.item == UNKNOWN), np.inf, random.random(fresh.item.shape))
+    draw = np.where(known | (fresh.item == UNKNOWN), np.inf, which)
     length = (lists.item != UNKNOWN).sum(axis=1)
     expected = share * length
-    granted = np.floor(expected) + (random.random(users) < expected % 1)
+    granted = np.floor(expected) + (chance < expected % 1)
     order = np.argsort(draw, axis=1, kind="stable")
     place = np.argsort(order, axis=1, kind="stable")
     put_in = (place < granted[:, None]) & np.isfinite(draw)
@@ -34,7 +41,7 @@ def expose(lists: Lists, fresh: Lists, *, share: float, random: np.random.Genera
     length = length[:, None]
     below = length // 2
     # Half a place before the item that gives way; what is not put in goes behind everything.
-    spot = below + random.integers(0, np.maximum(length - below, 1), fresh.item.shape) - 0.5
+    spot = below + np.floor(where * np.maximum(length - below, 1)) - 0.5
     own = np.where(lists.item == UNKNOWN, np.inf, np.arange(n))
     kept = own < length - put_in.sum(axis=1, keepdims=True)
     spot = np.minimum(spot, kept.sum(axis=1, keepdims=True) - 0.5)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 import pandas as pd
@@ -12,32 +12,36 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from lakehouse.errors import ConfigurationError, DataError
-from models.core.base import BaseRecommender, Lists
+from lakehouse.lists import ALL, PERSONAL_LISTS, Surface
+from models.core import former_release, storage
+from models.core.assortment import Assortment
+from models.core.base import BaseRecommender
 from models.core.capabilities import FoldsIn
 from models.core.interactions import UNKNOWN, Ids, Indices, index_of
+from models.core.lists import Lists
 from models.lists import catalogue as methods
+from models.lists.path import Policy, filled_up, make_lists
 
-PERSONAL_LISTS: Final = ("all", "discover")
-FALLBACK_LIST: Final = "fallback"
 PUBLISHED_FOLDER: Final = "published"
 INDEX_FILE: Final = "published.json"
 NEWCOMERS_FOLDER: Final = "newcomers"
+ASSORTMENT_FOLDER: Final = "assortment"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Published:
-    """The methods behind the lists ``all`` and ``discover``, over one vocabulary.
+    """The methods behind each list that people have of their own, over one vocabulary.
 
-    One method may fill both. The list ``fallback`` is what the method of ``all`` gives to users it
-    does not know: popularity. ``newcomers`` lists items for people of whom only a few are known,
-    without learning anew.
+    One method may fill several. ``newcomers`` lists items for people of whom only a few are known,
+    without learning anew. ``assortment`` is what there was to list on the night.
     """
 
     by_list: Mapping[str, BaseRecommender]
     newcomers: BaseRecommender
+    assortment: Assortment
 
     def __post_init__(self) -> None:
-        if tuple(sorted(self.by_list)) != PERSONAL_LISTS:
+        if sorted(self.by_list) != sorted(PERSONAL_LISTS):
             raise ValueError(f"methods for {PERSONAL_LISTS} needed, got {sorted(self.by_list)}")
         _ = self._folding
 
@@ -53,36 +57,27 @@ class Published:
     @property
     def user_ids(self) -> Ids:
         """The vocabulary of users."""
-        return self.by_list["all"].user_ids
+        return self._any.user_ids
 
     @property
     def item_ids(self) -> Ids:
         """The vocabulary of items."""
-        return self.by_list["all"].item_ids
+        return self._any.item_ids
 
     @property
-    def sellable(self) -> NDArray[np.bool_]:
-        """Which items may be listed."""
-        return self.by_list["all"].known.sellable
+    def _any(self) -> BaseRecommender:
+        return self.by_list[ALL.name]
 
     def is_finite(self) -> bool:
         """Whether every learnt number of every method is finite."""
         return all(m.is_finite() for m in (*self.by_list.values(), self.newcomers))
 
-    def lists(
-        self, name: str, users: Indices, n: int, *, among: NDArray[np.bool_] | None = None
-    ) -> Lists:
-        """The list ``name`` of each of ``users``; ``fallback`` disregards who they are.
-
-        ``among`` (a mask over items) takes the place of ``sellable``.
-        """
-        if name == FALLBACK_LIST:
-            users, name = np.full_like(users, UNKNOWN), "all"
-        return self.by_list[name].recommend(users, n, new_only=name == "discover", among=among)
-
-    def rows(self, name: str, users: Indices, n: int) -> pd.DataFrame:
-        """The same as rows (see ``as_rows``)."""
-        return self.as_rows(self.lists(name, users, n))
+    def lists(self, surface: Surface, users: Indices, policy: Policy) -> Lists:
+        """The list of each of ``users``; a surface that is keyed by nobody disregards who asks."""
+        if surface.keyed_by == "nobody":
+            users = np.full_like(users, UNKNOWN)
+        method = self.by_list.get(surface.name, self._any)
+        return make_lists(method, surface, users, self.assortment, policy)
 
     def rows_for(self, history: Sequence[str], n: int) -> pd.DataFrame:
         """A list for somebody who took the items ``history``, none of these, as ``as_rows`` gives.
@@ -100,7 +95,10 @@ class Published:
             (np.ones(len(known), dtype=np.bool_), (np.zeros(len(known), dtype=np.int32), known)),
             shape=(1, len(self.item_ids)),
         )
-        return self.as_rows(self._folding.fold_in(taken, n))
+        popularity = np.where(self.assortment.sellable, self.assortment.popularity, 0)
+        return self.as_rows(
+            filled_up(self._folding.fold_in(taken, n), self.newcomers.name, popularity, taken)
+        )
 
     def as_rows(self, lists: Lists) -> pd.DataFrame:
         """Lists as rows ``row``, ``rank``, ``item_id``, ``score`` and ``source``.
@@ -119,12 +117,12 @@ class Published:
             }
         )
 
-    def possible(self, name: str, users: Indices) -> NDArray[np.int64]:
+    def possible(self, surface: Surface, users: Indices) -> NDArray[np.int64]:
         """How many sellable items with sales each user's list could hold at least."""
-        known = self.by_list[name].known
-        listable = known.sellable & (known.popularity > 0)
+        known = self.by_list[surface.name].known
+        listable = self.assortment.sellable & (self.assortment.popularity > 0)
         counts = np.full(len(users), listable.sum())
-        if name == "discover":
+        if surface.filter_seen:
             is_known = users != UNKNOWN
             counts[is_known] -= known.seen[users[is_known]] @ listable.astype(np.int64)
         return counts
@@ -134,11 +132,12 @@ class Published:
         for name, method in {m.name: m for m in self.by_list.values()}.items():
             method.save(folder / name)
         self.newcomers.save(folder / NEWCOMERS_FOLDER)
+        self.assortment.save(folder / ASSORTMENT_FOLDER)
         index = {name: method.name for name, method in self.by_list.items()}
         (folder / INDEX_FILE).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
 
     @classmethod
-    def load(cls, folder: Path) -> "Published":
+    def load(cls, folder: Path) -> Self:
         """Read what ``save`` wrote; raises ``DataError`` where a file is missing or damaged."""
         try:
             index = json.loads((folder / INDEX_FILE).read_text())
@@ -148,4 +147,12 @@ class Published:
         return cls(
             {name: fitted[method] for name, method in index.items()},
             methods.load(folder / NEWCOMERS_FOLDER),
+            _assortment(folder, folder / index[ALL.name]),
         )
+
+
+def _assortment(folder: Path, method: Path) -> Assortment:
+    """As ``save`` wrote it; of the former release, which kept it with each ``method``."""
+    if (folder / ASSORTMENT_FOLDER).exists():
+        return Assortment.load(folder / ASSORTMENT_FOLDER)
+    return former_release.assortment(storage.read(method))

@@ -37,19 +37,18 @@ class Candidates:
 
 
 def candidates(
-    sources: Mapping[str, Source], context: Context, users: Indices, *, new_only: bool
+    sources: Mapping[str, Source], context: Context, users: Indices, *, filter_seen: bool
 ) -> Candidates:
     """Fit every source on ``context`` and collect its candidates for ``users`` (sorted).
 
-    ``new_only`` leaves out what a user has taken before. What a source fills up with popularity is
-    no candidate of its own.
+    ``filter_seen`` leaves out what a user has taken before.
     """
     items = context.interactions.items
     proposed = []
     scored: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
     for name, source in sources.items():
-        lists = source.method.fit(context).recommend(users, source.depth, new_only=new_only)
-        row, place = np.nonzero((lists.item != UNKNOWN) & (lists.source == 0))
+        lists = source.method.fit(context).rank(users, source.depth, filter_seen=filter_seen)
+        row, place = np.nonzero(lists.item != UNKNOWN)
         key = users[row].astype(np.int64) * items + lists.item[row, place]
         proposed.append(key[place < source.candidates])
         order = np.argsort(key, kind="stable")

@@ -45,10 +45,10 @@ class Given(NamedTuple):
 
 def sources(task: str, given: Given) -> Mapping[str, Source]:
     """The first stage of ``task`` by name, unfitted; ``discover`` has the further sources too."""
-    shared = {"popularity_half_life_days": given.popularity_half_life_days}
-    counts = {**shared, "half_life_days": given.half_life_days}
+    popularity = {"popularity_half_life_days": given.popularity_half_life_days}
+    counts = {"half_life_days": given.half_life_days}
     seed = {"seed": given.seed}
-    popular = Popularity(**shared)
+    popular = Popularity(**popularity)
     if task == "all":
         return {
             "own": Source(DecayedCounts(**counts), candidates=60, depth=60),
@@ -62,16 +62,18 @@ def sources(task: str, given: Given) -> Mapping[str, Source]:
             "popular_lately": Source(lately, candidates=40, depth=100),
             "similar_users": Source(similar, candidates=20, depth=100),
             "in_type": Source(in_type, candidates=20, depth=100),
-            "content": Source(ContentBased(**counts, **seed), candidates=20, depth=100),
+            "content": Source(
+                ContentBased(**popularity, **counts, **seed), candidates=20, depth=100
+            ),
         }
-    lightfm = PureLightFM(**shared, **seed, components=32, max_epochs=4)
+    lightfm = PureLightFM(**seed, components=32, max_epochs=4)
     more = {
         "lightfm": Source(lightfm, candidates=60, depth=200),
-        "content": Source(ContentBased(**counts, **seed), candidates=40, depth=200),
+        "content": Source(ContentBased(**popularity, **counts, **seed), candidates=40, depth=200),
     }
     return {
         "similar_users": Source(similar, candidates=100, depth=200),
-        "goes_with": Source(Ease(**shared, catalogue=2000), candidates=60, depth=200),
+        "goes_with": Source(Ease(catalogue=2000), candidates=60, depth=200),
         "in_type": Source(CategoryPopularity(**counts), candidates=50, depth=200),
         "popular": Source(popular, candidates=60, depth=200),
         "popular_lately": Source(lately, candidates=40, depth=200),

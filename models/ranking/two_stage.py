@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy import sparse
 
+from lakehouse.lists import ALL, DISCOVER, PERSONAL_LISTS
 from models.core import content, storage
 from models.core.base import BaseRecommender
 from models.core.context import CATALOGUE_COLUMNS, Context
@@ -30,8 +31,10 @@ from models.core.interactions import Indices, Interactions, day_number
 from models.core.memory import Memory
 from models.core.parameters import (
     NEW_ITEM_DAYS,
+    POPULARITY_HALF_LIFE_DAYS,
     CountsHalfLife,
     NewItemDays,
+    PopularityHalfLife,
     Range,
     Real,
     Seed,
@@ -47,7 +50,6 @@ from models.ranking.feature_groups import Group, group_of, members
 from models.ranking.features import NightFeatures
 from models.ranking.sources import TASKS, FurtherSource, Given, offered, sources
 
-LISTS: Final = ("all", "discover")
 OBJECTIVES: Final = ("binary", "lambdarank")
 # A fit's own night and three past ones; the next fit of a training shares all but one of them.
 MEMORY_NIGHTS: Final = 4
@@ -77,7 +79,7 @@ class _Night:
                 sources(task, given),
                 offered(task, context, given.new_item_days),
                 users,
-                new_only=task != "all",
+                filter_seen=task != "all",
             )
 
         with ThreadPoolExecutor(threads) as pool:
@@ -178,6 +180,7 @@ class TwoStage(BaseRecommender):
         further_sources: tuple[FurtherSource, ...] = Field(
             default=(), description="Methods that propose new items besides the usual ones."
         )
+        popularity_half_life_days: PopularityHalfLife = POPULARITY_HALF_LIFE_DAYS
         half_life_days: CountsHalfLife = 120.0
         new_item_days: NewItemDays = NEW_ITEM_DAYS
         seed: Seed = 42
@@ -371,7 +374,7 @@ class TwoStage(BaseRecommender):
         allowed: NDArray[np.bool_],
         exclude: sparse.csr_array | None,
     ) -> Ranked:
-        ranked = self._ranked["all" if exclude is None else "discover"]
+        ranked = self._ranked[(ALL if exclude is None else DISCOVER).name]
         return top_n_sparse(ranked[users], n, allowed=allowed, exclude=exclude)
 
     def importance(self, task: str) -> "pd.Series[float]":
@@ -394,7 +397,9 @@ class TwoStage(BaseRecommender):
         return arrays
 
     def _restore(self, arrays: storage.Arrays) -> None:
-        self._ranked = {name: storage.unpack_matrix(f"ranked_{name}", arrays) for name in LISTS}
+        self._ranked = {
+            name: storage.unpack_matrix(f"ranked_{name}", arrays) for name in PERSONAL_LISTS
+        }
         self._boosters = {
             name.removeprefix("booster_"): array.tobytes().decode()
             for name, array in arrays.items()
@@ -404,7 +409,10 @@ class TwoStage(BaseRecommender):
 
 def _lists(first: Mapping[str, sparse.csr_array]) -> dict[str, sparse.csr_array]:
     """Each list's ranked items, from those of each task."""
-    return {"all": first["all"], "discover": _followed_by(first["discover"], first["new"])}
+    return {
+        ALL.name: first["all"],
+        DISCOVER.name: _followed_by(first["discover"], first["new"]),
+    }
 
 
 def _followed_by(first: sparse.csr_array, then: sparse.csr_array) -> sparse.csr_array:

@@ -11,12 +11,20 @@ from scipy import sparse
 from scipy.sparse.linalg import svds
 
 from models.core import storage
+from models.core.assortment import Assortment
 from models.core.base import BaseRecommender
 from models.core.content import digest, one_hot, scale_columns, unit_rows
 from models.core.context import Context
 from models.core.interactions import UNKNOWN, Indices
 from models.core.memory import Memory
-from models.core.parameters import CountsHalfLife, Real, Seed, Whole
+from models.core.parameters import (
+    POPULARITY_HALF_LIFE_DAYS,
+    CountsHalfLife,
+    PopularityHalfLife,
+    Real,
+    Seed,
+    Whole,
+)
 from models.core.registration import register
 from models.core.topn import Ranked, top_n_dense
 
@@ -55,6 +63,7 @@ class ContentBased(BaseRecommender):
         popularity_weight: Real = Field(
             default=0.5, ge=0, le=1000, description="How much an item's popularity adds."
         )
+        popularity_half_life_days: PopularityHalfLife = POPULARITY_HALF_LIFE_DAYS
         half_life_days: CountsHalfLife = 120.0
         seed: Seed = 42
 
@@ -70,7 +79,8 @@ class ContentBased(BaseRecommender):
         weights.data = np.log1p(weights.data)
         total = np.asarray(weights @ described.astype(np.float64))
         profiles = (weights @ vectors) / np.maximum(total, NOTHING)[:, None]
-        popularity = np.log1p(self.known.popularity)
+        sold = Assortment.of(context, chosen.popularity_half_life_days).popularity
+        popularity = np.log1p(sold)
         bias = chosen.popularity_weight * described * popularity / np.max(popularity)
         self._item_vectors = np.column_stack([vectors, bias]).astype(np.float32)
         self._user_vectors = np.column_stack([profiles, total > 0]).astype(np.float32)

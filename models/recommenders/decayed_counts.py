@@ -19,7 +19,7 @@ from models.core.topn import Ranked, top_n_sparse
 class DecayedCounts(BaseRecommender):
     """The user's own items by ``sum(0.5 ** (age / half_life_days))`` over the pair's events.
 
-    Nothing is new in them, so that with ``new_only`` the lists are popularity's.
+    Nothing is new in them, so that with ``filter_seen`` nothing is ranked.
     """
 
     is_heuristic: ClassVar[bool] = True

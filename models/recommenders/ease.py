@@ -8,7 +8,7 @@ from pydantic import Field
 from scipy import linalg, sparse
 
 from models.core import storage
-from models.core.base import BaseRecommender, Lists
+from models.core.base import BaseRecommender
 from models.core.context import Context
 from models.core.interactions import UNKNOWN, Indices
 from models.core.parameters import Real, Whole
@@ -56,14 +56,13 @@ class Ease(BaseRecommender):
         np.fill_diagonal(weights, 0)
         self._weights = weights.astype(np.float32)
 
-    def fold_in(self, histories: sparse.csr_array, n: int) -> Lists:
+    def fold_in(self, histories: sparse.csr_array, n: int) -> Ranked:
         """N sellable items for each row of ``histories`` (people x items), none of its own.
 
         For people whom the model has not seen: their stored entries are all that is known of them,
-        and nothing is learnt anew. What the model cannot say is filled up with popularity.
+        and nothing is learnt anew.
         """
-        allowed = self.known.sellable
-        return self._filled_up(self._best(histories, n, allowed, histories), allowed, histories)
+        return self._best(histories, n, self.known.sellable, histories)
 
     def _rank(
         self,

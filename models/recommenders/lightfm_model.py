@@ -19,7 +19,6 @@ here:
 """
 
 import logging
-import time
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -33,20 +32,18 @@ from pydantic import Field, model_validator
 from scipy import sparse
 
 from lakehouse.errors import DataError
-from models.core.capabilities import LearnsInPasses, OnEpoch, State
+from models.core.capabilities import LearnsInPasses, State
 from models.core.content import OneHot, one_hot, quantile_bands, with_identity
 from models.core.context import Context
 from models.core.factors import Factors, Floats
-from models.core.interactions import Ids, Indices, Interactions, day_number
+from models.core.interactions import Ids, Indices, day_number
 from models.core.parameters import MAX_DAYS, Range, Real, Seed, Shared, Threads, Whole
 from models.core.registration import register
-from models.evaluation.protocol import Task, evaluate, task
 from models.recommenders.lightfm_state import LightFMState
 
 logger = logging.getLogger(__name__)
 
 USER_BANDS = 5
-METRIC = "ndcg@10"
 # What has to be equal for a row to mean the same in two fits.
 SHARED: Final = frozenset(
     {"loss", "components", "user_columns", "user_bands", "item_columns", "feature_share"}
@@ -179,9 +176,6 @@ class PureLightFM(LearnsInPasses, Factors):
     def __init__(self, **parameters: object) -> None:
         """Raise ``ConfigurationError`` for an unknown or wrong parameter."""
         super().__init__(**parameters)
-        self.curve: tuple[dict[str, float], ...] = ()
-        self.best_epoch = 0
-        self.started_from: date | None = None
         self._reached: LightFMState | None = None
 
     @property
@@ -208,75 +202,29 @@ class PureLightFM(LearnsInPasses, Factors):
     def _attributes(self) -> _Attributes:
         return _Attributes()
 
-    def fit(self, context: Context, *, start: State | None = None) -> Self:
-        """Learn from ``context``, going on from ``start`` if that is given and fits.
+    @property
+    def max_epochs(self) -> int:
+        """Passes at most, and without a validation window."""
+        return self.configuration.max_epochs
 
-        Raises ``ConfigurationError`` where ``start`` knows more than ``context`` may, and
-        ``DataError`` where there is no event. ``state`` and ``started_from`` are not saved.
-        """
-        self._begin(context)
-        self._train(context, start=start)
-        return self
+    @property
+    def patience(self) -> int:
+        """After so many passes without a gain on the validation window it is enough."""
+        return self.configuration.patience
 
-    def fit_with_validation(
-        self,
-        context: Context,
-        validation: Interactions,
-        on_epoch: OnEpoch | None = None,
-        *,
-        start: State | None = None,
-    ) -> Self:
-        """As ``fit``, and keep the pass after which the lists for ``validation`` are best.
+    @property
+    def validation_protocol(self) -> str:
+        """By which lists the number of passes is chosen."""
+        return self.configuration.validation_protocol
 
-        ``validation`` holds events from ``context.as_of`` on, over the same vocabularies. After
-        each pass ``on_epoch`` gets its number and its measures; they stay in ``curve``, from pass 0
-        on where the fit goes on from ``start``.
-        """
-        judged = task(self.configuration.validation_protocol, context, validation)
-        self._begin(context)
-        self._train(context, judged=judged, on_epoch=on_epoch, start=start)
-        return self
+    def _trainer(self, context: Context, start: State | None) -> "_Passes":
+        data = self._training(context)
+        return _Passes(self, context.as_of, data, self._initialised(context, data, start))
 
-    def _learn(self, context: Context) -> None:
-        self._train(context)
-
-    def _train(
-        self,
-        context: Context,
-        *,
-        judged: Task | None = None,
-        on_epoch: OnEpoch | None = None,
-        start: State | None = None,
-    ) -> None:
-        chosen, data = self.configuration, self._training(context)
-        model = self._initialised(context, data, start)
-        curve: list[dict[str, float]] = []
-        best: tuple[Floats, Floats, LightFMState] | None = None
-        highest = 0.0
-        # Who goes on from a fit may be best off with what that one knew.
-        for epoch in range(0 if self.started_from else 1, chosen.max_epochs + 1):
-            started = time.perf_counter()
-            _passes(model, data, chosen.threads, min(epoch, 1))
-            seconds = time.perf_counter() - started
-            if judged is None:
-                continue
-            self._set_vectors(model, data)
-            measures = {METRIC: evaluate(self, judged).metrics[METRIC], "seconds": seconds}
-            curve.append({"epoch": float(epoch), **measures})
-            if on_epoch is not None:
-                on_epoch(epoch, measures)
-            if best is None or measures[METRIC] > highest:
-                self.best_epoch, highest = epoch, measures[METRIC]
-                best = self._user_vectors, self._item_vectors, self._state(model, data, context)
-            elif epoch - self.best_epoch >= chosen.patience:
-                break
-        self.curve = tuple(curve)
-        if best is None:
-            self.best_epoch = chosen.max_epochs
-            self._set_vectors(model, data)
-            self._reached = self._state(model, data, context)
-        else:
-            self._user_vectors, self._item_vectors, self._reached = best
+    def _learnt(self, model: LightFM, data: _Training, as_of: date) -> None:
+        """Take over what the library's model has come to."""
+        self._set_vectors(model, data)
+        self._reached = LightFMState.of(model, as_of, self._recipe(), data.names)
 
     def _initialised(self, context: Context, data: _Training, start: State | None) -> LightFM:
         """The library's model before the first pass, its rows those of ``start`` where known."""
@@ -314,9 +262,6 @@ class PureLightFM(LearnsInPasses, Factors):
             for name, value in self._recipe().items()
             if value != start.recipe.get(name)
         )
-
-    def _state(self, model: LightFM, data: _Training, context: Context) -> LightFMState:
-        return LightFMState.of(model, context.as_of, self._recipe(), data.names)
 
     def _training(self, context: Context) -> _Training:
         events, chosen = context.interactions, self.configuration
@@ -406,6 +351,24 @@ class PureLightFM(LearnsInPasses, Factors):
         self._user_vectors = np.column_stack(
             [users.everyone @ model.user_embeddings, np.diff(users.everyone.indptr) > 0]
         ).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Passes:
+    """A fit under way: the method, the night, its matrices, and the library's model."""
+
+    method: PureLightFM
+    as_of: date
+    data: _Training
+    model: LightFM
+
+    def train_epoch(self) -> None:
+        """One more pass over the data."""
+        _passes(self.model, self.data, self.method.configuration.threads, 1)
+
+    def finish(self) -> None:
+        """Let the method rank by what has been learnt so far."""
+        self.method._learnt(self.model, self.data, self.as_of)
 
 
 @register("hybrid_lightfm")

@@ -8,21 +8,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from lakehouse.lists import PERSONAL_LISTS
 from models.evaluation.bootstrap import Difference, paired_bootstrap
-from models.evaluation.protocol import PROTOCOLS, Protocol, compare_methods
+from models.evaluation.measures import PRIMARY_METRIC
+from models.evaluation.protocol import SURFACE_OF, compare_methods
 from models.lists.catalogue import methods
-from models.lists.published import PERSONAL_LISTS
-from models.selection.choice import PRIMARY_METRIC
 from models.selection.origin import Origin
 from models.selection.recipe import Recipe
 from models.selection.trial import Outcome, try_out
 
-LIST_OF: Final[Mapping[Protocol, Protocol]] = {
-    "all": "all",
-    "discover": "discover",
-    "cold_users": "all",
-    "cold_items": "discover",
-}
 PUBLISHED: Final = "published"
 
 
@@ -33,29 +27,30 @@ def backtest(recipe: Recipe, origin: Origin, *, competes: bool) -> Outcome:
 
 def published(outcomes: Mapping[str, Outcome], choice: Mapping[str, str]) -> Outcome:
     """What a night with this choice serves: each protocol from the list that it concerns."""
+    by_protocol = {name: outcomes[choice[surface.name]] for name, surface in SURFACE_OF.items()}
     return Outcome(
-        lists={name: outcomes[choice[LIST_OF[name]]].lists[name] for name in PROTOCOLS},
-        test={name: outcomes[choice[LIST_OF[name]]].test[name] for name in PROTOCOLS},
+        lists={name: outcome.lists[name] for name, outcome in by_protocol.items()},
+        test={name: outcome.test[name] for name, outcome in by_protocol.items()},
         validation={name: outcomes[choice[name]].validation[name] for name in PERSONAL_LISTS},
         looks={name: outcomes[choice[name]].looks[name] for name in PERSONAL_LISTS},
     )
 
 
-def ranking(outcomes: Mapping[str, Outcome], protocol: Protocol) -> list[str]:
+def ranking(outcomes: Mapping[str, Outcome], protocol: str) -> list[str]:
     """The methods by NDCG@10 on the test window, the best first."""
     return compare_methods(
         {name: outcome.test[protocol] for name, outcome in outcomes.items()}, PRIMARY_METRIC
     )
 
 
-def best_simple(outcomes: Mapping[str, Outcome], protocol: Protocol) -> str | None:
+def best_simple(outcomes: Mapping[str, Outcome], protocol: str) -> str | None:
     """The best method that is not elaborate, nor what is published; ``None`` without one."""
     elaborate = {name for name, method in methods().items() if method.is_elaborate}
     ranked = ranking(outcomes, protocol)
     return next((name for name in ranked if name not in {PUBLISHED, *elaborate}), None)
 
 
-def gain(one: Outcome, other: Outcome, protocol: Protocol, seed: int) -> Difference:
+def gain(one: Outcome, other: Outcome, protocol: str, seed: int) -> Difference:
     """NDCG@10 of ``one`` less that of ``other``, over the same users of the test window."""
     ours, theirs = (outcome.test[protocol].per_user[PRIMARY_METRIC] for outcome in (one, other))
     return paired_bootstrap(ours, theirs, seed=seed)

@@ -2,18 +2,15 @@
 
 import logging
 from collections.abc import Collection, Mapping
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.core.base import Lists
+from models.core.lists import Lists
 from models.evaluation.bootstrap import paired_bootstrap
 from models.evaluation.protocol import Task
 from models.selection.gate import Served, served
-
-# What methods are chosen and ranked by.
-PRIMARY_METRIC: Final = "ndcg@10"
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +51,7 @@ def choose(
 
 def look_at(lists: Lists, task: Task, *, finite: bool) -> Served:
     """What lists made for ``task`` look like; are the numbers that the model has learnt finite?"""
-    return served(lists, sellable=int(task.among.sum()), finite=finite)
+    return served(lists, sellable=int(task.items_to_recommend.sum()), finite=finite)
 
 
 def is_sane(look: Served, terms: Terms) -> bool:

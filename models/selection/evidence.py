@@ -8,7 +8,8 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.core import storage
+from models.core import former_release, storage
+from models.lists import catalogue
 from models.selection.recipe import Recipe
 
 EVIDENCE_FOLDER: Final = "evidence"
@@ -65,9 +66,15 @@ class Evidence:
                 active_days[second] = values
             else:
                 ndcg.setdefault(first, {})[second] = values
+        known = catalogue.methods()
         recipes = {
             # In the former release lightfm was hybrid_lightfm with other parameters.
-            name: Recipe.from_json({**content, "kind": name})
+            name: Recipe(
+                name,
+                former_release.parameters(known[name].Configuration, content["parameters"])
+                if name in known
+                else content["parameters"],
+            )
             for name, content in stored.parameters["recipes"].items()
         }
         return cls(

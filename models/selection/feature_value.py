@@ -6,11 +6,11 @@ import pandas as pd
 
 from models.core.context import Context
 from models.evaluation.bootstrap import Difference, paired_bootstrap
-from models.evaluation.protocol import Evaluation, Task, evaluate
+from models.evaluation.measures import PRIMARY_METRIC
+from models.evaluation.protocol import Evaluation, Task
+from models.lists.path import evaluate
 from models.ranking.feature_groups import GROUPS, members
 from models.ranking.two_stage import TwoStage
-
-METRIC = "ndcg@10"
 
 
 def feature_value(
@@ -50,4 +50,6 @@ def feature_value(
 
 
 def _loss(whole: Evaluation, part: Evaluation, seed: int) -> Difference:
-    return paired_bootstrap(whole.per_user[METRIC], part.per_user[METRIC], seed=seed)
+    return paired_bootstrap(
+        whole.per_user[PRIMARY_METRIC], part.per_user[PRIMARY_METRIC], seed=seed
+    )

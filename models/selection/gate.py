@@ -13,11 +13,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from models.core.base import Lists
 from models.core.interactions import UNKNOWN, Indices
+from models.core.lists import Lists
 from models.evaluation.bootstrap import Difference
+from models.evaluation.measures import PLACES
 
-PLACES: Final = 10
 # Lists of ten from a smaller catalogue are alike whatever the method.
 LEAST_CATALOGUE: Final = 10 * PLACES
 NIGHT: Final = "night"

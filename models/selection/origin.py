@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import date
 
 from lakehouse.errors import DataError
+from lakehouse.lists import PERSONAL_LISTS
 from models.core.context import Context
 from models.core.interactions import Interactions
-from models.evaluation.protocol import COLD, PROTOCOLS, Cold, Protocol, Task, task
-from models.lists.published import PERSONAL_LISTS
+from models.evaluation.protocol import COLD, PROTOCOLS, Cold, Task, task
+from models.lists.path import DEFAULT_POLICY, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,31 +40,45 @@ class Origin:
     """What was known at a cut, and what methods are asked for there.
 
     ``validation`` holds a task for each list that methods compete for, ``test`` one for each
-    protocol; the windows are those between the nights.
+    protocol; the windows are those between the nights. Lists are made by ``policy``.
     """
 
     nights: Nights
-    validation: Mapping[Protocol, Task]
-    test: Mapping[Protocol, Task]
+    policy: Policy
+    validation: Mapping[str, Task]
+    test: Mapping[str, Task]
 
     @classmethod
     def of(
         cls,
         nights: Nights,
-        protocols: Sequence[Protocol] = PROTOCOLS,
+        protocols: Sequence[str] = PROTOCOLS,
         *,
-        lists: Sequence[Protocol] = PERSONAL_LISTS,
+        lists: Sequence[str] = PERSONAL_LISTS,
         cold: Cold = COLD,
+        policy: Policy = DEFAULT_POLICY,
     ) -> "Origin":
         """Tasks for ``lists`` on the validation window and for ``protocols`` on the test window.
 
         Raises ``DataError`` where a window or the history before it has nothing to learn from or be
         judged by.
         """
+
+        def tasks(asked: Sequence[str], start: Context, end: Context) -> dict[str, Task]:
+            if not asked:
+                return {}
+            window = _window(nights.interactions, start, end)
+            half_life = policy.popularity_half_life_days
+            return {
+                name: task(name, start, window, cold=cold, popularity_half_life_days=half_life)
+                for name in asked
+            }
+
         return cls(
             nights=nights,
-            validation=_tasks(lists, nights.interactions, nights.validation, nights.test, cold),
-            test=_tasks(protocols, nights.interactions, nights.test, nights.today, cold),
+            policy=policy,
+            validation=tasks(lists, nights.validation, nights.test),
+            test=tasks(protocols, nights.test, nights.today),
         )
 
     @classmethod
@@ -72,9 +87,10 @@ class Origin:
         cut: Cut,
         interactions: Interactions,
         context: Callable[[date], Context],
-        protocols: Sequence[Protocol] = PROTOCOLS,
+        protocols: Sequence[str] = PROTOCOLS,
         *,
         cold: Cold = COLD,
+        policy: Policy = DEFAULT_POLICY,
     ) -> "Origin":
         """The origin of a cut; ``context`` gives what was known on a day."""
         return cls.of(
@@ -86,22 +102,18 @@ class Origin:
             ),
             protocols,
             cold=cold,
+            policy=policy,
         )
 
 
-def _tasks(
-    protocols: Sequence[Protocol],
-    interactions: Interactions,
-    start: Context,
-    end: Context,
-    cold: Cold,
-) -> dict[Protocol, Task]:
+def _window(interactions: Interactions, start: Context, end: Context) -> Interactions:
+    """The events between two nights, if there are any there and before."""
     window = interactions.between(start.as_of, end.as_of)
     for what, events in (("before", start.interactions), ("from", window)):
-        if protocols and not len(events):
+        if not len(events):
             raise DataError(
                 f"no events {what} {start.as_of}, so that the window {start.as_of} to {end.as_of} "
                 "has nothing to learn from or to be judged by. Ingest more nights, or shorten "
                 "`[train] test_days` and `validation_days`."
             )
-    return {protocol: task(protocol, start, window, cold) for protocol in protocols}
+    return window

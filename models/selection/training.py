@@ -13,12 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from lakehouse.lists import PERSONAL_LISTS
+from models.core.assortment import Assortment
 from models.core.base import BaseRecommender
 from models.core.capabilities import LearnsInPasses, OnEpoch, State
-from models.evaluation.protocol import Evaluation, Protocol, active_days
+from models.evaluation.measures import PRIMARY_METRIC
+from models.evaluation.protocol import Evaluation, active_days
 from models.evaluation.reliability import Places, places_of
-from models.lists.published import PERSONAL_LISTS, Published
-from models.selection.choice import PRIMARY_METRIC, Terms
+from models.lists.path import Policy
+from models.lists.published import Published
+from models.selection.choice import Terms
 from models.selection.evidence import Evidence
 from models.selection.origin import Nights, Origin
 from models.selection.recipe import Recipe
@@ -77,6 +81,7 @@ def train(
     terms: Terms,
     *,
     newcomers: Recipe,
+    policy: Policy,
     on_epoch: OnEpoch | None = None,
     earlier: States = NO_STATES,
 ) -> Trained:
@@ -85,10 +90,10 @@ def train(
     Methods are tried ``METHODS_AT_ONCE``, each in a thread, which does not change any result:
     LightFM and LightGBM leave the interpreter to others while they work. ``on_epoch`` is told, in
     such a thread, of each pass over the data during early stopping. ``newcomers`` is what lists for
-    people of whom a few items are known. Raises ``DataError`` where a window or the history before
-    it has nothing to learn from or be judged by.
+    people of whom a few items are known, ``policy`` shapes all lists. Raises ``DataError`` where a
+    window or the history before it has nothing to learn from or be judged by.
     """
-    origin = Origin.of(nights, PERSONAL_LISTS)
+    origin = Origin.of(nights, PERSONAL_LISTS, policy=policy)
 
     def tried(recipe: Recipe) -> Tried:
         return try_out(recipe, origin, on_epoch=on_epoch, earlier=earlier)
@@ -107,6 +112,7 @@ def train(
         published=Published(
             {name: final[choice[name]] for name in PERSONAL_LISTS},
             newcomers.build().fit(nights.today),
+            Assortment.of(nights.today, policy.popularity_half_life_days),
         ),
         recipes={name: one.recipe for name, one in methods.items()},
         choice=choice,
@@ -127,9 +133,10 @@ def train(
     )
 
 
-def judge(recipe: Recipe, nights: Nights, list_name: Protocol) -> Evaluation:
+def judge(recipe: Recipe, nights: Nights, list_name: str, policy: Policy) -> Evaluation:
     """The measures of one recipe on the test window, as ``train`` would report them."""
-    return try_out(recipe, Origin.of(nights, [list_name], lists=())).outcome.test[list_name]
+    origin = Origin.of(nights, [list_name], lists=(), policy=policy)
+    return try_out(recipe, origin).outcome.test[list_name]
 
 
 def _states(*fitted: BaseRecommender | None) -> list[State]:
@@ -140,7 +147,7 @@ def _states(*fitted: BaseRecommender | None) -> list[State]:
     ]
 
 
-def _by_list(by_method: Mapping[str, Mapping[Protocol, Evaluation]]) -> Evaluations:
+def _by_list(by_method: Mapping[str, Mapping[str, Evaluation]]) -> Evaluations:
     return {
         list_name: {name: by_list[list_name] for name, by_list in by_method.items()}
         for list_name in PERSONAL_LISTS

@@ -7,16 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from models.core.base import BaseRecommender, Lists
+from lakehouse.lists import PERSONAL_LISTS
+from models.core.base import BaseRecommender
 from models.core.capabilities import LearnsInPasses, OnEpoch, State, newest
 from models.core.context import Context
 from models.core.interactions import Indices
-from models.evaluation.protocol import Evaluation, Protocol, Task, measure
+from models.core.lists import Lists
+from models.evaluation.measures import PLACES, PRIMARY_METRIC
+from models.evaluation.protocol import Evaluation, Task, measure, task
 from models.lists.catalogue import heuristics
-from models.lists.published import PERSONAL_LISTS
-from models.selection.choice import PRIMARY_METRIC, Terms, choose, is_sane, look_at
-from models.selection.gate import PLACES, Served
+from models.lists.path import Policy, lists_for
+from models.selection.choice import Terms, choose, is_sane, look_at
+from models.selection.gate import Served
 from models.selection.origin import Nights, Origin
+from models.selection.passes import fit_with_validation
 from models.selection.recipe import Recipe
 
 # By method, what its fits of one night have learnt.
@@ -33,10 +37,10 @@ class Outcome:
     ``looks`` what the lists look like there.
     """
 
-    lists: Mapping[Protocol, Indices]
-    test: Mapping[Protocol, Evaluation]
-    validation: Mapping[Protocol, Evaluation]
-    looks: Mapping[Protocol, Served]
+    lists: Mapping[str, Indices]
+    test: Mapping[str, Evaluation]
+    validation: Mapping[str, Evaluation]
+    looks: Mapping[str, Served]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +54,7 @@ class Tried:
     recipe: Recipe
     tuned: BaseRecommender
     judged: BaseRecommender
-    lists: Mapping[Protocol, Lists]
+    lists: Mapping[str, Lists]
     outcome: Outcome
 
 
@@ -69,18 +73,18 @@ def try_out(
     nights = origin.nights
     tuned = recipe.build()
     if origin.validation or isinstance(tuned, LearnsInPasses):
-        tuned = tune(recipe, nights, on_epoch, earlier)
-    shown = _lists(tuned, origin.validation)
+        tuned = tune(recipe, nights, origin.policy, on_epoch, earlier)
+    shown = _lists(tuned, origin.validation, origin.policy)
     finite = bool(shown) and tuned.is_finite()
     judged = refit(tuned, nights.test, earlier)
-    lists = _lists(judged, origin.test)
+    lists = _lists(judged, origin.test, origin.policy)
     return Tried(
         recipe=recipe,
         tuned=tuned,
         judged=judged,
         lists=lists,
         outcome=Outcome(
-            lists={protocol: listed.item for protocol, listed in lists.items()},
+            lists={protocol: listed.head(PLACES).item for protocol, listed in lists.items()},
             test=_measured(lists, origin.test),
             validation=_measured(shown, origin.validation),
             looks={
@@ -110,7 +114,11 @@ def choices(
 
 
 def tune(
-    recipe: Recipe, nights: Nights, on_epoch: OnEpoch | None, earlier: States = NO_STATES
+    recipe: Recipe,
+    nights: Nights,
+    policy: Policy,
+    on_epoch: OnEpoch | None = None,
+    earlier: States = NO_STATES,
 ) -> BaseRecommender:
     """The recipe fitted up to the validation window, which says when to stop if passes count.
 
@@ -121,8 +129,14 @@ def tune(
     if isinstance(model, LearnsInPasses):
         night = nights.validation
         window = nights.interactions.between(night.as_of, nights.test.as_of)
+        judged = task(
+            model.validation_protocol,
+            night,
+            window,
+            popularity_half_life_days=policy.popularity_half_life_days,
+        )
         start = newest(earlier.get(model.name, ()), night.as_of)
-        return model.fit_with_validation(night, window, on_epoch, start=start)
+        return fit_with_validation(model, night, judged, policy, on_epoch, start=start)
     return model.fit(nights.validation)
 
 
@@ -139,14 +153,13 @@ def refit(tuned: BaseRecommender, context: Context, earlier: States = NO_STATES)
     return model.fit(context)
 
 
-def _lists(model: BaseRecommender, tasks: Mapping[Protocol, Task]) -> dict[Protocol, Lists]:
+def _lists(model: BaseRecommender, tasks: Mapping[str, Task], policy: Policy) -> dict[str, Lists]:
+    long_enough = policy.at_least(PLACES)
+    return {protocol: lists_for(model, asked, long_enough) for protocol, asked in tasks.items()}
+
+
+def _measured(lists: Mapping[str, Lists], tasks: Mapping[str, Task]) -> dict[str, Evaluation]:
     return {
-        protocol: model.recommend(asked.users, PLACES, new_only=asked.new_only, among=asked.among)
+        protocol: measure(lists[protocol].head(PLACES).item, asked)
         for protocol, asked in tasks.items()
     }
-
-
-def _measured(
-    lists: Mapping[Protocol, Lists], tasks: Mapping[Protocol, Task]
-) -> dict[Protocol, Evaluation]:
-    return {protocol: measure(lists[protocol].item, asked) for protocol, asked in tasks.items()}

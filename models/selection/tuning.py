@@ -17,10 +17,11 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from lakehouse.errors import DataError
+from lakehouse.lists import PERSONAL_LISTS
 from models.core.parameters import Number, Range
-from models.evaluation.protocol import Evaluation, evaluate
-from models.lists.published import PERSONAL_LISTS
-from models.selection.choice import PRIMARY_METRIC
+from models.evaluation.measures import PRIMARY_METRIC
+from models.evaluation.protocol import Evaluation
+from models.lists.path import Policy, evaluate
 from models.selection.origin import Nights, Origin
 from models.selection.recipe import Recipe
 from models.selection.trial import tune
@@ -46,7 +47,7 @@ class Found:
     pruned: int
 
 
-def windows(nights: Nights, count: int) -> tuple[Origin, ...]:
+def windows(nights: Nights, count: int, policy: Policy) -> tuple[Origin, ...]:
     """The validation window and up to ``count - 1`` before it, as long, the newest first.
 
     No event of the test window is in them. The older ones know what ``Context.earlier`` lets them
@@ -54,7 +55,7 @@ def windows(nights: Nights, count: int) -> tuple[Origin, ...]:
     the newest.
     """
     sealed = replace(nights, interactions=nights.interactions.before(nights.test.as_of))
-    found = [Origin.of(sealed, ())]
+    found = [Origin.of(sealed, (), policy=policy)]
     length = nights.test.as_of - nights.validation.as_of
     while len(found) < count:
         later = found[-1].nights
@@ -65,7 +66,7 @@ def windows(nights: Nights, count: int) -> tuple[Origin, ...]:
             today=later.test,
         )
         try:
-            found.append(Origin.of(sealed, ()))
+            found.append(Origin.of(sealed, (), policy=policy))
         except DataError:
             break
     return tuple(found)
@@ -73,8 +74,10 @@ def windows(nights: Nights, count: int) -> tuple[Origin, ...]:
 
 def judge(recipe: Recipe, origin: Origin) -> dict[str, Evaluation]:
     """The recipe's measures on the validation window, by list."""
-    model = tune(recipe, origin.nights, None)
-    return {name: evaluate(model, asked) for name, asked in origin.validation.items()}
+    model = tune(recipe, origin.nights, origin.policy)
+    return {
+        name: evaluate(model, asked, origin.policy) for name, asked in origin.validation.items()
+    }
 
 
 def relative(found: Evaluations, now: Evaluations) -> float:

@@ -3,10 +3,10 @@
 import json
 from typing import Final
 
-from models.lists.published import PERSONAL_LISTS
-from models.selection.choice import PRIMARY_METRIC
+from lakehouse.lists import PERSONAL_LISTS
+from models.evaluation.measures import MEASURES, PLACES
 
-MEASURES: Final = (PRIMARY_METRIC, "recall@10", "coverage@10", "novelty@10")
+DECIDING: Final = tuple(f"{measure.name}@{PLACES}" for measure in MEASURES if measure.decides)
 GAIN: Final = "gain"
 
 # Other kinds open among prompts and traces of language models.
@@ -32,7 +32,7 @@ def deciding(measure: str, list_name: str) -> str:
 
 def view() -> dict[str, str]:
     """The tag of an experiment that holds the columns of its runs, as links of MLflow name it."""
-    metrics = [deciding(measure, name) for measure in (*MEASURES, GAIN) for name in PERSONAL_LISTS]
+    metrics = [deciding(measure, name) for measure in (*DECIDING, GAIN) for name in PERSONAL_LISTS]
     columns = [*(f"metrics.`{name}`" for name in metrics), "tags.`gate`"]
     return {f"mlflow.sharedViewState.{VIEW}": json.dumps({"selectedColumns": columns})}
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import mlflow
-import numpy as np
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from lakehouse.lists import LISTS, SURFACES, Surface
 from models.core.interactions import index_of
-from models.lists.published import FALLBACK_LIST, PERSONAL_LISTS, PUBLISHED_FOLDER, Published
+from models.lists.path import Policy
+from models.lists.published import PUBLISHED_FOLDER, Published
 
 SIZE: Final = "size"
 DEFAULT_SIZE: Final = 20
@@ -42,28 +43,26 @@ class TopshelfModel(PythonModel):
         del context
         size = int((params or {}).get(SIZE, DEFAULT_SIZE))
         asked = model_input.reset_index(drop=True)
-        unknown = sorted(set(asked["list"]) - {*PERSONAL_LISTS, FALLBACK_LIST})
+        unknown = sorted(set(asked["list"]) - set(LISTS))
         if unknown:
-            raise ValueError(f"no lists {unknown}; there are {(*PERSONAL_LISTS, FALLBACK_LIST)}")
+            raise ValueError(f"no lists {unknown}; there are {LISTS}")
         parts = [
-            self._rows(name, asked.index[asked["list"] == name], asked["user_id"], size)
-            for name in (*PERSONAL_LISTS, FALLBACK_LIST)
+            self._rows(surface, asked.index[asked["list"] == surface.name], asked["user_id"], size)
+            for surface in SURFACES
         ]
         rows = pd.concat(parts).sort_values(["request", "rank"], ignore_index=True)
         return rows[list(COLUMNS)]
 
     def _rows(
-        self, name: str, requests: pd.Index, user_ids: "pd.Series[str]", size: int
+        self, surface: Surface, requests: pd.Index, user_ids: "pd.Series[str]", size: int
     ) -> pd.DataFrame:
         asked = user_ids[requests]
         users = index_of(self._published.user_ids, asked)
-        if name == FALLBACK_LIST:
-            users = np.full_like(users, -1)
-        rows = self._published.rows(name, users, size)
+        rows = self._published.as_rows(self._published.lists(surface, users, Policy(size=size)))
         return rows.assign(
             request=requests.to_numpy()[rows["row"]],
             user_id=asked.to_numpy()[rows["row"]],
-            list=name,
+            list=surface.name,
         )
 
 

@@ -15,11 +15,9 @@ from dataclasses import astuple, dataclass, fields
 from typing import Final, TypeAlias
 
 from lakehouse.errors import DataError, InfrastructureError
-from lakehouse.tables import LISTS
+from lakehouse.lists import FALLBACK
 
 FORMAT: Final = 1
-FALLBACK: Final = "fallback"
-PERSONAL_LISTS: Final = tuple(name for name in LISTS if name != FALLBACK)
 MAXIMUM_KEY_BYTES: Final = 511
 _CRC_DIGITS: Final = 8
 _SELF: Final = "self_crc32"
@@ -66,7 +64,7 @@ def list_of(record_key: bytes) -> str:
     return re.split(b"[\0\1]", record_key, maxsplit=1)[0].decode()
 
 
-FALLBACK_KEY: Final = key(FALLBACK, "")
+FALLBACK_KEY: Final = key(FALLBACK.name, "")
 
 
 def encode(record_key: bytes, items: Iterable[Item]) -> bytes:

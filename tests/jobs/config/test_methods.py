@@ -14,6 +14,7 @@ from jobs.night.recipes import chosen_methods, recipes
 from lakehouse.errors import ConfigurationError
 from models.core.registration import REGISTERED
 from models.lists import catalogue
+from models.lists.path import DEFAULT_POLICY
 from models.selection.training import train
 from tests.nights import NEWCOMERS, NIGHT, TERMS, settings_in, shop, write_lake
 
@@ -59,7 +60,7 @@ def test_a_method_is_added_by_its_file_alone(tmp_path: Path) -> None:
     )
     write_lake(settings, *shop())
     nights = read_nights(settings, newest_versions(settings.paths.lake), run_date=NIGHT)
-    trained = train(recipes(settings), nights, TERMS, newcomers=NEWCOMERS)
+    trained = train(recipes(settings), nights, TERMS, newcomers=NEWCOMERS, policy=DEFAULT_POLICY)
     assert trained.recipes["mine"].build().parameters == {
         "popularity_half_life_days": 30.0,
         "shelf": 7,

@@ -48,10 +48,7 @@ def test_the_settings_reach_the_recipes(settings: Settings) -> None:
         "nights": 2,
         "seed": 8,
     }
-    assert recipe("decayed_counts", changed).parameters == {
-        "popularity_half_life_days": 30.0,
-        "half_life_days": 11.0,
-    }
+    assert recipe("decayed_counts", changed).parameters == {"half_life_days": 11.0}
     assert recipe("lightfm", changed).build().parameters["components"] == 64
     hybrid = recipe("hybrid_lightfm", changed).build().parameters
     assert hybrid["user_columns"][:2] == ["age", "home_ownership"]

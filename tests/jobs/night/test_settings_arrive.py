@@ -21,23 +21,26 @@ from jobs.config.methods import all_methods
 from jobs.config.settings import Gate, Models, Recommend, Settings, Train
 from jobs.night.inputs import newest_versions, read_gold, read_nights
 from jobs.night.lists import served_lists
-from jobs.night.recipes import cold, newcomers_recipe, recipe, recipes, terms
+from jobs.night.recipes import cold, newcomers_recipe, policy, recipe, recipes, terms
 from jobs.steps.gate import _list_figures
-from lakehouse.tables import ITEM_FEATURES, USER_FEATURES
+from lakehouse.lists import ALL
+from lakehouse.tables import USER_FEATURES
 from models.core.base import BaseRecommender
+from models.core.capabilities import LearnsInPasses
 from models.core.context import Context
 from models.core.memory import Memory
 from models.core.registration import REGISTERED
 from models.evaluation.bootstrap import Difference
-from models.evaluation.protocol import Cold
+from models.evaluation.protocol import Cold, task
 from models.lists import catalogue
+from models.lists.path import DEFAULT_POLICY
 from models.ranking import two_stage
 from models.ranking.sources import LATELY_DAYS, TASKS, Given, sources
 from models.recommenders import als, content_based, lightfm_model
-from models.recommenders.lightfm_model import PureLightFM
 from models.selection.evidence import Evidence
 from models.selection.gate import Limits, ListFigures, Rival, Segment, Served, decide
 from models.selection.origin import Origin
+from models.selection.passes import fit_with_validation
 from models.selection.training import train
 from models.tracking.registry import Provenance
 from tests import shop
@@ -119,21 +122,22 @@ def context() -> Context:
 
 def fitted(model: BaseRecommender) -> BaseRecommender:
     known = context()
-    if isinstance(model, PureLightFM):
+    if isinstance(model, LearnsInPasses):
         events = shop.interactions()
         later = events.select(events.day > np.max(known.interactions.day))
-        return model.fit_with_validation(known, later)
+        judged = task(model.validation_protocol, known, later)
+        return fit_with_validation(model, known, judged, DEFAULT_POLICY)
     return model.fit(known)
 
 
 def traces(model: BaseRecommender) -> Iterator[NDArray[Any]]:
     """Everything that was learnt, and everybody's lists."""
     yield from (array for _, array in sorted(model._arrays().items()))
-    yield model.known.popularity
     yield np.array([point["epoch"] for point in getattr(model, "curve", ())])
-    for new_only in (False, True):
-        lists = model.recommend(np.arange(-1, shop.USERS, dtype=np.int32), 10, new_only=new_only)
-        yield from (lists.item, lists.score)
+    for filter_seen in (False, True):
+        yield from model.rank(
+            np.arange(-1, shop.USERS, dtype=np.int32), 10, filter_seen=filter_seen
+        )
 
 
 def differ(one: BaseRecommender, other: BaseRecommender) -> bool:
@@ -209,11 +213,11 @@ def test_the_seed_reaches_the_decomposition_of_contents(monkeypatch: pytest.Monk
 
 def test_what_methods_share_reaches_the_ranker_s_sources() -> None:
     given = Given(3.0, 5.0, 9, 7, further=("lightfm", "content"))
-    for task in TASKS:
-        for name, source in sources(task, given).items():
+    for what in TASKS:
+        for name, source in sources(what, given).items():
             said = source.method.parameters
             memory = LATELY_DAYS if name == "popular_lately" else 3.0
-            assert said["popularity_half_life_days"] == memory
+            assert said.get("popularity_half_life_days", memory) == memory
             assert said.get("half_life_days", 5.0) == 5.0
             assert said.get("seed", 7) == 7
 
@@ -238,11 +242,11 @@ def written(settings: Settings) -> Settings:
         for user in range(40)
         for step, age in enumerate(ages[: 11 + user % 3])
     ]
+    events += [Event(f"user-{user:02}", "item-new", 20, "store-0") for user in range(3)]
     items = {
-        item: {"sellable": True, "category": item[-1], "days_since_first": 60}
+        item: {"sellable": True, "category": item[-1]}
         for item in sorted({event.item for event in events})
     }
-    items["item-3"]["days_since_first"] = 20
     write_lake(settings, events, items)
     return settings
 
@@ -253,14 +257,17 @@ def night(settings: Settings) -> dict[str, object]:
     versions = newest_versions(settings.paths.lake)
     nights = read_nights(settings, versions, run_date=NIGHT)
     trained = train(
-        recipes(settings), nights, terms(settings), newcomers=newcomers_recipe(settings)
+        recipes(settings),
+        nights,
+        terms(settings),
+        newcomers=newcomers_recipe(settings),
+        policy=policy(settings),
     )
-    users, items = (
-        read_gold(settings.paths.lake, table, versions, NIGHT, NIGHT)
-        for table in (USER_FEATURES, ITEM_FEATURES)
-    )
+    users = read_gold(settings.paths.lake, USER_FEATURES, versions, NIGHT, NIGHT)
     source = Provenance(NIGHT, versions, settings.digest(), settings.train.seed)
-    lists = served_lists(settings, source, trained.published, users["user_id"], items)
+    lists = pd.concat(
+        served_lists(settings, source, trained.published, users["user_id"], policy(settings))
+    )
     return {
         "learnt": dict(trained.learnt),
         "validation": {m: e.metrics for m, e in trained.validation["all"].items()},
@@ -275,7 +282,7 @@ NIGHTS: Mapping[str, Mapping[str, tuple[object, str]]] = {
         "methods": (("popularity", "decayed_counts"), "learnt"),
         "seed": (7, "learnt"),
         "threads": (2, "learnt"),
-        "test_days": (5, "test"),
+        "test_days": (2, "test"),
         "validation_days": (14, "validation"),
         "popularity_half_life_days": (2.0, "lists"),
         "counts_half_life_days": (2.0, "test"),
@@ -404,5 +411,5 @@ def test_who_is_cold_to_the_gate_is_its_own_setting(days: int, users: int) -> No
     )
     version: Any = SimpleNamespace(evidence=evidence, served=lambda _name: SEEN)
     limits = Limits(**Gate(**{**LIMITS, "cold_days": days}).model_dump())
-    figures = _list_figures("all", version, None, None, limits, seed=42)
+    figures = _list_figures(ALL, version, None, None, limits, seed=42)
     assert figures.cold.users == users

@@ -13,8 +13,10 @@ from jobs.config.settings import Settings
 from jobs.night.registry import open_registry
 from jobs.operate import newcomer
 from lakehouse.errors import ConfigurationError, DataError
+from models.core.assortment import Assortment
 from models.core.context import Context
 from models.core.interactions import Interactions
+from models.core.parameters import POPULARITY_HALF_LIFE_DAYS
 from models.lists.published import Published
 from models.recommenders.decayed_counts import DecayedCounts
 from models.recommenders.ease import Ease
@@ -52,7 +54,11 @@ def published() -> Published:
     items = pd.DataFrame({"item_id": ["bread", "milk", "soap", "wine"]})
     context = Context.build(interactions, as_of=NIGHT, item_features=items)
     methods = {"all": DecayedCounts().fit(context), "discover": Popularity().fit(context)}
-    return Published(methods, Ease(regularisation=1.0).fit(context))
+    return Published(
+        methods,
+        Ease(regularisation=1.0).fit(context),
+        Assortment.of(context, POPULARITY_HALF_LIFE_DAYS),
+    )
 
 
 def test_what_is_taken_together_comes_first_and_the_history_not_at_all(

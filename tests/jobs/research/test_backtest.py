@@ -11,7 +11,7 @@ from jobs.night.inputs import newest_versions, read_nights
 from jobs.research.backtest import cuts_of
 from jobs.research.tracked_runs import open_runs
 from lakehouse.errors import ConfigurationError
-from models.lists.published import PERSONAL_LISTS
+from lakehouse.lists import PERSONAL_LISTS
 from models.selection.backtest import backtest
 from models.selection.origin import Cut, Origin
 from models.selection.recipe import Recipe

@@ -15,8 +15,9 @@ from jobs.night.resources import Cost
 from jobs.research import compare
 from jobs.research.compare import comparison, table
 from jobs.research.tracked_runs import open_runs
+from lakehouse.lists import PERSONAL_LISTS
 from models.evaluation.protocol import Evaluation
-from models.lists.published import PERSONAL_LISTS
+from models.lists.path import DEFAULT_POLICY
 from models.selection.backtest import backtest
 from models.selection.origin import Origin
 from models.selection.recipe import Recipe
@@ -115,7 +116,7 @@ def test_mlflow_shows_a_run_below_the_comparison_for_each_method(settings: Setti
 def test_the_figures_are_those_of_the_night_s_training(settings: Settings) -> None:
     nights = read_nights(settings, newest_versions(settings.paths.lake), run_date=NIGHT)
     tried = Recipe("decayed_counts", {})
-    trained = train([tried], nights, TERMS, newcomers=NEWCOMERS)
+    trained = train([tried], nights, TERMS, newcomers=NEWCOMERS, policy=DEFAULT_POLICY)
     outcome = backtest(tried, Origin.of(nights, PERSONAL_LISTS), competes=True)
     for name in PERSONAL_LISTS:
         assert outcome.test[name].metrics == trained.test[name]["decayed_counts"].metrics

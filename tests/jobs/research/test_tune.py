@@ -22,6 +22,7 @@ from models.core.context import Context
 from models.core.interactions import day_number
 from models.core.parameters import Range
 from models.evaluation.protocol import Evaluation
+from models.lists.path import DEFAULT_POLICY
 from models.selection.origin import Nights
 from models.selection.tuning import Found, Parameters, Report, relative, search, windows
 from tests import shop as made_up
@@ -141,7 +142,7 @@ def nights() -> Nights:
 
 
 def test_windows_lie_before_the_test_window_and_know_nothing_later() -> None:
-    found = windows(nights(), 3)
+    found = windows(nights(), 3, DEFAULT_POLICY)
     start = made_up.AS_OF
     for place, origin in enumerate(found):
         first = start - timedelta(days=20 * (place + 1))
@@ -164,7 +165,7 @@ def test_windows_lie_before_the_test_window_and_know_nothing_later() -> None:
 
 def test_windows_end_with_the_history() -> None:
     # Of 90 days before the test window.
-    assert len(windows(nights(), 99)) == 4
+    assert len(windows(nights(), 99, DEFAULT_POLICY)) == 4
 
 
 def test_a_newest_window_without_anybody_is_an_error() -> None:
@@ -177,7 +178,7 @@ def test_a_newest_window_without_anybody_is_an_error() -> None:
         ),
     )
     with pytest.raises(DataError, match=r"no events from 2024-.* `\[train\] test_days`"):
-        windows(empty, 2)
+        windows(empty, 2, DEFAULT_POLICY)
 
 
 def test_a_proposal_says_what_speaks_for_it() -> None:

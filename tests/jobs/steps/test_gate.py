@@ -14,11 +14,13 @@ import pytest
 from jobs.config.settings import Settings
 from jobs.night.inputs import newest_versions, read_nights
 from jobs.night.job_report import report_path
+from jobs.night.recipes import policy
 from jobs.night.registry import open_registry
 from jobs.operate.promote import promote
 from jobs.steps import gate
 from lakehouse.errors import DataError
-from models.core.base import BaseRecommender, Lists
+from models.core.base import BaseRecommender
+from models.core.lists import Lists
 from models.evaluation.bootstrap import Difference
 from models.recommenders.decayed_counts import DecayedCounts
 from models.selection.gate import (
@@ -413,7 +415,7 @@ def test_another_recipe_of_the_champion_is_fitted_anew_on_the_same_window(
     report = gate.run(settings, run_date=NIGHT)
 
     nights = read_nights(settings, newest_versions(settings.paths.lake), run_date=NIGHT)
-    refitted = judge(short, nights, "all").metrics["ndcg@10"]
+    refitted = judge(short, nights, "all", policy(settings)).metrics["ndcg@10"]
     assert 0 < refitted < 1
     figures = re.search(r"^all +ndcg@10 +(.*?)  diff", str(report.facts["table"]), re.MULTILINE)
     assert figures is not None

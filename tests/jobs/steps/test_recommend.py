@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from jobs.steps import gate, recommend
 from lakehouse.errors import ConfigurationError, DataError, DataQualityError
 from lakehouse.io import arrow
 from lakehouse.tables import RECOMMENDATIONS
-from models.core.base import BaseRecommender
 from models.lists import context_popularity
 from models.lists.reasons import reasons
 from tests.nights import COUNTS, NIGHT, POPULARITY, Event, plant, settings_in, write_lake
@@ -147,11 +145,7 @@ def test_lists_of_items_that_may_not_be_sold_are_refused_and_the_table_stays(
 ) -> None:
     recommend.run(settings, run_date=NIGHT)
     first = written(settings)
-
-    def sell_everything(model: BaseRecommender) -> None:
-        model._known = replace(model.known, sellable=np.ones(4, dtype=np.bool_))
-
-    plant(settings, {"all": COUNTS, "discover": POPULARITY}, damage=sell_everything)
+    plant(settings, {"all": COUNTS, "discover": POPULARITY}, sells_everything=True)
     gate.run(settings, run_date=NIGHT)
     with pytest.raises(DataQualityError, match="not known or not sellable"):
         recommend.run(settings, run_date=NIGHT)
@@ -167,10 +161,10 @@ def test_new_items_get_their_share_of_what_is_new_to_the_user(tmp_path: Path) ->
     settings = changed(settings_in(tmp_path), size=2, new_item_share=0.5, new_item_days=7)
     events = [
         Event("ann", "milk", 10),
-        *(Event("bob", item, day) for day, item in enumerate("abc", 3)),
+        *(Event("bob", item, 9) for item in "ab"),
+        *(Event("bob", item, day) for day, item in enumerate("abc", 5)),
     ]
-    items = {item: {"sellable": True, "days_since_first": 9} for item in ("milk", "a", "b", "c")}
-    items["c"]["days_since_first"] = 7
+    items = {item: {"sellable": True} for item in ("milk", "a", "b", "c")}
     write_lake(settings, events, items)
     plant(settings, {"all": COUNTS, "discover": POPULARITY})
     gate.run(settings, run_date=NIGHT)

@@ -17,6 +17,7 @@ from jobs.night.registry import open_registry
 from jobs.steps import gate, train
 from lakehouse.errors import DataError
 from models.core.base import BaseRecommender
+from models.lists.path import DEFAULT_POLICY
 from models.recommenders.lightfm_model import HybridLightFM
 from models.selection.training import train as train_methods
 from models.selection.trial import refit, tune
@@ -232,17 +233,17 @@ def test_each_fit_starts_from_the_newest_that_knew_no_more(warm_settings: Settin
     lightfm = recipe("hybrid_lightfm", warm_settings)
     versions = newest_versions(warm_settings.paths.lake)
     old, new = (read_nights(warm_settings, versions, run_date=day) for day in (NIGHT, NEXT))
-    states = train_methods([lightfm], old, TERMS, newcomers=NEWCOMERS).states
+    states = train_methods([lightfm], old, TERMS, newcomers=NEWCOMERS, policy=DEFAULT_POLICY).states
 
     def started(model: BaseRecommender) -> date | None:
         assert isinstance(model, HybridLightFM)
         return model.started_from
 
-    tuned = tune(lightfm, new, None, states)
+    tuned = tune(lightfm, new, DEFAULT_POLICY, earlier=states)
     assert started(tuned) == old.validation.as_of
     assert started(refit(tuned, new.test, states)) == old.test.as_of
     assert started(refit(tuned, new.today, states)) == old.today.as_of
     # Passes counted from a cold start are none to go on with.
-    later = train_methods([lightfm], new, TERMS, newcomers=NEWCOMERS).states
-    cold = tune(lightfm, old, None, later)
+    later = train_methods([lightfm], new, TERMS, newcomers=NEWCOMERS, policy=DEFAULT_POLICY).states
+    cold = tune(lightfm, old, DEFAULT_POLICY, earlier=later)
     assert started(cold) is started(refit(cold, new.today, states)) is None

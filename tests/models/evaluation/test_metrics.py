@@ -15,13 +15,12 @@ from models.core.interactions import Interactions
 from models.evaluation import metrics
 from models.evaluation.bootstrap import paired_bootstrap
 from models.evaluation.protocol import (
-    Protocol,
     by_segment,
     compare_methods,
-    evaluate,
     measure,
     task,
 )
+from models.lists.path import evaluate
 from models.recommenders.popularity import Popularity
 
 ITEM = np.array([[0, 1, 2], [2, 3, -1]], dtype=np.int32)
@@ -151,7 +150,7 @@ def history() -> Interactions:
     ],
 )
 def test_what_counts_in_each_protocol(
-    protocol: Protocol, expected: dict[tuple[str, str], float]
+    protocol: str, expected: dict[tuple[str, str], float]
 ) -> None:
     events = history()
     context = Context.build(events, as_of=date(2024, 3, 1))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from models.core.base import Lists
+from models.core.lists import Lists
 from models.evaluation.reliability import Places, by_score, places_of
 
 RELEVANT = sparse.csr_array([[1, 0, 0]])

@@ -5,10 +5,11 @@ import math
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from models.core.base import Lists
 from models.core.interactions import UNKNOWN
-from models.lists.exposure import EXPLORATION_SOURCE, expose
+from models.core.lists import Lists
+from models.lists.exposure import EXPLORATION_SOURCE, draws_needed, expose
 
 FIRST_NEW = 100
 
@@ -22,18 +23,23 @@ def lists_of(rows: list[list[int]], width: int, source: str = "counts") -> Lists
     return Lists(item, score, np.where(filled, 0, UNKNOWN).astype(np.int8), (source,))
 
 
+def draws(lists: Lists, seed: int) -> NDArray[np.float64]:
+    users, size = lists.item.shape
+    return np.random.default_rng(seed).random((users, draws_needed(size)))
+
+
 def test_a_new_item_takes_a_place_in_the_lower_half_and_the_last_item_gives_way() -> None:
-    lists, fresh = lists_of([[1, 2, 3, 4]], 4), lists_of([[100]], 1, "discover")
+    lists, fresh = lists_of([[1, 2, 3, 4]], 4), lists_of([[100]], 4, "discover")
     seen = {
-        tuple(expose(lists, fresh, share=0.25, random=np.random.default_rng(seed)).item[0].tolist())
+        tuple(expose(lists, fresh, share=0.25, drawn=draws(lists, seed)).item[0].tolist())
         for seed in range(20)
     }
     assert seen == {(1, 2, 100, 3), (1, 2, 3, 100)}
 
 
 def test_what_is_put_in_is_marked() -> None:
-    lists, fresh = lists_of([[1, 2]], 2), lists_of([[100]], 1, "discover")
-    exposed = expose(lists, fresh, share=0.5, random=np.random.default_rng(0))
+    lists, fresh = lists_of([[1, 2]], 2), lists_of([[100]], 2, "discover")
+    exposed = expose(lists, fresh, share=0.5, drawn=draws(lists, 0))
     assert exposed.item.tolist() == [[1, 100]]
     assert exposed.score.tolist() == [[50.0, 50.0]]
     assert exposed.source.tolist() == [[0, 1]]
@@ -41,16 +47,16 @@ def test_what_is_put_in_is_marked() -> None:
 
 
 def test_a_list_that_holds_the_new_item_already_stays_as_it_is() -> None:
-    lists, fresh = lists_of([[100, 2]], 2), lists_of([[100]], 1)
-    exposed = expose(lists, fresh, share=0.5, random=np.random.default_rng(0))
+    lists, fresh = lists_of([[100, 2]], 2), lists_of([[100]], 2)
+    exposed = expose(lists, fresh, share=0.5, drawn=draws(lists, 0))
     assert exposed.item.tolist() == [[100, 2]]
     assert exposed.source.tolist() == [[0, 0]]
 
 
 def test_a_part_of_a_place_is_given_to_that_part_of_users() -> None:
     users = 4000
-    lists, fresh = lists_of([[1, 2, 3, 4]] * users, 4), lists_of([[100, 101]] * users, 2)
-    exposed = expose(lists, fresh, share=0.05, random=np.random.default_rng(7))
+    lists, fresh = lists_of([[1, 2, 3, 4]] * users, 4), lists_of([[100, 101]] * users, 4)
+    exposed = expose(lists, fresh, share=0.05, drawn=draws(lists, 7))
     put_in = (exposed.source == 1).sum(axis=1)
     assert set(put_in.tolist()) == {0, 1}
     assert abs(put_in.mean() - 0.2) < 0.02
@@ -63,9 +69,9 @@ def test_a_part_of_a_place_is_given_to_that_part_of_users() -> None:
 )
 def test_lists_stay_well_formed(lengths: list[tuple[int, int]], share: float, seed: int) -> None:
     lists = lists_of([list(range(own)) for own, _ in lengths], 8)
-    fresh = lists_of([list(range(FIRST_NEW, FIRST_NEW + new)) for _, new in lengths], 4)
-    exposed = expose(lists, fresh, share=share, random=np.random.default_rng(seed))
-    again = expose(lists, fresh, share=share, random=np.random.default_rng(seed))
+    fresh = lists_of([list(range(FIRST_NEW, FIRST_NEW + new)) for _, new in lengths], 8)
+    exposed = expose(lists, fresh, share=share, drawn=draws(lists, seed))
+    again = expose(lists, fresh, share=share, drawn=draws(lists, seed))
     np.testing.assert_array_equal(exposed.item, again.item)
     assert ((exposed.item == UNKNOWN) == (exposed.source == UNKNOWN)).all()
     for row, (own, _) in enumerate(lengths):

@@ -24,6 +24,7 @@ from models.recommenders.category_popularity import CategoryPopularity
 from models.recommenders.decayed_counts import DecayedCounts
 from models.recommenders.popularity import Popularity
 from tests import shop
+from tests.listed import listed
 
 AS_OF = date(2024, 3, 1)
 
@@ -153,7 +154,7 @@ def test_candidates_are_the_union_with_each_sources_opinion() -> None:
         },
         known,
         np.array([0, 1], np.int32),
-        new_only=False,
+        filter_seen=False,
     )
     # a: its best own item x, and the popular z; b: z by both.
     assert found.user.tolist() == [0, 0, 1]
@@ -181,7 +182,7 @@ def test_category_popularity_is_taste_times_share() -> None:
     lists = (
         CategoryPopularity(half_life_days=30, share_half_life_days=30)
         .fit(known)
-        .recommend(np.array([0], np.int32), 2, new_only=False)
+        .rank(np.array([0], np.int32), 2, filter_seen=False)
     )
     # Taste 0.5 in the type; two thirds of its events are y's, one third x's. z has no type.
     assert lists.item.tolist() == [[1, 0]]
@@ -191,7 +192,7 @@ def test_category_popularity_is_taste_times_share() -> None:
 def test_without_a_past_night_the_sources_rank() -> None:
     known = context(("a", "y", 1, 1.0, 1.0), ("a", "x", 2, 1.0, 1.0), ("a", "x", 1, 1.0, 1.0))
     model = TwoStage(label_days=30).fit(known)
-    lists = model.recommend(np.array([0], np.int32), 2, new_only=False)
+    lists = model.rank(np.array([0], np.int32), 2, filter_seen=False)
     assert lists.item.tolist() == [[0, 1]]
     assert model.importance("all").empty
 
@@ -207,8 +208,8 @@ def test_what_is_taken_after_the_night_is_learnt_and_nothing_later() -> None:
     )
     everyone = np.arange(shop.USERS, dtype=np.int32)
     np.testing.assert_array_equal(
-        one.recommend(everyone, 10, new_only=True).item,
-        other.recommend(everyone, 10, new_only=True).item,
+        one.rank(everyone, 10, filter_seen=True).item,
+        other.rank(everyone, 10, filter_seen=True).item,
     )
 
 
@@ -261,9 +262,9 @@ def test_a_new_item_reaches_those_whose_taste_it_meets() -> None:
     assert fresh.sellable[[35, 36, 37]].tolist() == [False, True, True]
     users = np.arange(12, 40, dtype=np.int32)
     launches = np.isin(np.arange(shop.ITEMS), [36, 37])
-    lists = model.recommend(users, 2, new_only=True, among=launches)
+    lists = model.rank(users, 2, filter_seen=True, items_to_recommend=launches)
     assert lists.item[:, 0].tolist() == [36 + user % 2 for user in users]
-    assert (lists.source == 0).all()
+    assert (lists.item != UNKNOWN).all()
 
 
 def test_a_further_source_is_one_more_opinion_of_each_item() -> None:
@@ -313,15 +314,16 @@ def test_excluded_items_are_no_candidates() -> None:
         np.arange(shop.USERS, dtype=np.int32),
         np.ones(shop.ITEMS, dtype=np.bool_),
     )
-    for new_only in (False, True):
-        lists = model.recommend(everyone, 10, new_only=new_only, among=everything)
-        own = lists.item[(lists.source == 0) & (lists.item != UNKNOWN)]
+    for filter_seen in (False, True):
+        lists = model.rank(everyone, 10, filter_seen=filter_seen, items_to_recommend=everything)
+        own = lists.item[lists.item != UNKNOWN]
         assert set(own % 2) == {0}
 
 
 def test_only_candidates_are_kept_and_popularity_fills_up() -> None:
-    model = TwoStage(label_days=20, nights=2, rounds=20, keep=3).fit(shop.context())
-    lists = model.recommend(np.array([4], np.int32), 6, new_only=False)
+    context = shop.context()
+    model = TwoStage(label_days=20, nights=2, rounds=20, keep=3).fit(context)
+    lists = listed(model, context, np.array([4], np.int32), 6, filter_seen=False)
     assert lists.source_names == ("two_stage", "popularity")
     assert lists.source[0].tolist() == [0, 0, 0, 1, 1, 1]
     assert (lists.item != UNKNOWN).all()
@@ -334,8 +336,8 @@ def test_the_number_of_threads_changes_nothing() -> None:
     )
     everyone = np.arange(shop.USERS, dtype=np.int32)
     np.testing.assert_array_equal(
-        one.recommend(everyone, 10, new_only=False).item,
-        two.recommend(everyone, 10, new_only=False).item,
+        one.rank(everyone, 10, filter_seen=False).item,
+        two.rank(everyone, 10, filter_seen=False).item,
     )
 
 
@@ -344,9 +346,9 @@ def test_describing_users_in_other_blocks_changes_nothing(monkeypatch: pytest.Mo
     shuffled = [model.shuffled(shop.context(), "user", seed=1) for model in (one, other)]
     everyone = np.arange(shop.USERS, dtype=np.int32)
     for left, right in ((one, other), shuffled):
-        for new_only in (False, True):
+        for filter_seen in (False, True):
             lists, others = (
-                model.recommend(everyone, 10, new_only=new_only) for model in (left, right)
+                model.rank(everyone, 10, filter_seen=filter_seen) for model in (left, right)
             )
             np.testing.assert_array_equal(lists.item, others.item)
             np.testing.assert_array_equal(lists.score, others.score)
@@ -360,5 +362,5 @@ def fitted_in_blocks(monkeypatch: pytest.MonkeyPatch, users: int) -> TwoStage:
 def test_who_has_taken_everything_gets_nothing_new() -> None:
     known = context(("a", "x", 1, 1.0, 1.0), ("a", "y", 2, 1.0, 1.0), ("a", "z", 1, 1.0, 1.0))
     model = TwoStage(label_days=30).fit(known)
-    lists = model.recommend(np.array([0], np.int32), 2, new_only=True)
+    lists = model.rank(np.array([0], np.int32), 2, filter_seen=True)
     assert lists.item.tolist() == [[UNKNOWN, UNKNOWN]]

@@ -11,11 +11,13 @@ from lightfm import LightFM
 from lakehouse.errors import ConfigurationError, DataError
 from models.core.capabilities import newest
 from models.core.context import Context
-from models.core.interactions import Interactions, day_number
-from models.evaluation.protocol import evaluate, task
+from models.core.interactions import UNKNOWN, Interactions, day_number
+from models.evaluation.protocol import task
+from models.lists.path import DEFAULT_POLICY, evaluate
 from models.recommenders.lightfm_model import HybridLightFM, PureLightFM
 from models.recommenders.lightfm_state import PARTS, LightFMState
 from models.recommenders.popularity import Popularity
+from models.selection.passes import fit_with_validation
 from tests import shop
 
 HYBRID: dict[str, Any] = {
@@ -44,7 +46,7 @@ def window() -> Interactions:
 def test_one_thread_gives_these_very_lists() -> None:
     model = HybridLightFM(**HYBRID).fit(shop.context())
     users = np.array([0, 1, 30, 31], np.int32)
-    lists = model.recommend(users, 5, new_only=False)
+    lists = model.rank(users, 5, filter_seen=False)
     assert lists.item.tolist() == GOLDEN
     np.testing.assert_allclose(lists.score[0], GOLDEN_SCORES, atol=1e-4)
 
@@ -52,8 +54,8 @@ def test_one_thread_gives_these_very_lists() -> None:
 def test_another_seed_gives_other_numbers() -> None:
     context = shop.context()
     users = np.arange(10, dtype=np.int32)
-    one = HybridLightFM(**HYBRID).fit(context).recommend(users, 5, new_only=False)
-    other = HybridLightFM(**HYBRID, seed=43).fit(context).recommend(users, 5, new_only=False)
+    one = HybridLightFM(**HYBRID).fit(context).rank(users, 5, filter_seen=False)
+    other = HybridLightFM(**HYBRID, seed=43).fit(context).rank(users, 5, filter_seen=False)
     assert not np.array_equal(one.score, other.score)
 
 
@@ -69,7 +71,7 @@ def test_scores_are_those_of_the_library() -> None:
         sample_weight=data.weights,
         epochs=10,
     )
-    lists = model.recommend(np.array([5], np.int32), 8, new_only=False)
+    lists = model.rank(np.array([5], np.int32), 8, filter_seen=False)
     place = np.searchsorted(data.items.trained, lists.item[0])
     biases = data.users.train[[5]] @ library.user_biases
     expected = library.predict(5, place.astype(np.int32), data.items.train, data.users.train)
@@ -95,19 +97,19 @@ def test_sample_weights_halve_with_age_and_never_exceed_1() -> None:
 def test_weights_with_k_os_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="'warp-kos' ignores sample weights"):
         PureLightFM(loss="warp-kos")
-    lists = (
+    ranked = (
         PureLightFM(loss="warp-kos", weight_half_life_days=0, components=4)
         .fit(shop.context())
-        .recommend(np.array([1], np.int32), 3, new_only=False)
+        .rank(np.array([1], np.int32), 3, filter_seen=False)
     )
-    assert (lists.source == 0).all()
+    assert (ranked.item != UNKNOWN).all()
 
 
 @pytest.mark.parametrize("loss", ["bpr", "logistic"])
 def test_the_other_losses_learn_tastes(loss: str) -> None:
     model = PureLightFM(loss=loss, components=8, max_epochs=40, prior_weight=0).fit(shop.context())
     users = np.arange(shop.COLD_USER, dtype=np.int32)
-    lists = model.recommend(users, 5, new_only=False)
+    lists = model.rank(users, 5, filter_seen=False)
     assert (lists.item % 2 == users[:, None] % 2).mean() > 0.8
 
 
@@ -133,40 +135,45 @@ def test_a_run_away_learning_rate_is_an_error() -> None:
 def test_the_best_pass_on_the_validation_window_is_kept() -> None:
     context = shop.context()
     told: list[tuple[int, dict[str, float]]] = []
-    model = HybridLightFM(**{**HYBRID, "max_epochs": 30, "patience": 3})
-    model.fit_with_validation(context, window(), lambda *args: told.append(args))
+    judged = task("discover", context, window())
+    model = fit_with_validation(
+        HybridLightFM(**{**HYBRID, "max_epochs": 30, "patience": 3}),
+        context,
+        judged,
+        DEFAULT_POLICY,
+        lambda *args: told.append(args),
+    )
     curve = [point["ndcg@10"] for point in model.curve]
     assert [epoch for epoch, _ in told] == [point["epoch"] for point in model.curve]
     assert [measures["ndcg@10"] for _, measures in told] == curve
     assert model.best_epoch == 1 + int(np.argmax(curve))
     assert len(curve) == min(30, model.best_epoch + 3)
-    judged = task("discover", context, window())
     assert evaluate(model, judged).metrics["ndcg@10"] == max(curve)
     again = HybridLightFM(**{**model.parameters, "max_epochs": model.best_epoch}).fit(context)
     users = np.arange(shop.USERS, dtype=np.int32)
     np.testing.assert_array_equal(
-        again.recommend(users, 10, new_only=True).item,
-        model.recommend(users, 10, new_only=True).item,
+        again.rank(users, 10, filter_seen=True).item,
+        model.rank(users, 10, filter_seen=True).item,
     )
 
 
 def test_a_user_without_events_is_served_by_attributes() -> None:
     context = shop.context()
-    hybrid = HybridLightFM(**HYBRID).fit(context).recommend(COLD_USER, 5, new_only=False)
-    pure = PureLightFM(components=8).fit(context).recommend(COLD_USER, 5, new_only=False)
-    assert hybrid.source_names[hybrid.source[0, 0]] == "hybrid_lightfm"
-    assert pure.source_names[pure.source[0, 0]] == "popularity"
+    hybrid = HybridLightFM(**HYBRID).fit(context).rank(COLD_USER, 5, filter_seen=False)
+    pure = PureLightFM(components=8).fit(context).rank(COLD_USER, 5, filter_seen=False)
+    assert (hybrid.item != UNKNOWN).all()
+    assert (pure.item == UNKNOWN).all()
 
 
 def test_an_item_never_sold_is_ranked_by_attributes_and_does_not_sink() -> None:
     context = shop.context()
     users = np.arange(1, shop.COLD_USER, 2, dtype=np.int32)
-    lists = HybridLightFM(**HYBRID).fit(context).recommend(users, shop.ITEMS, new_only=False)
+    lists = HybridLightFM(**HYBRID).fit(context).rank(users, shop.ITEMS, filter_seen=False)
     place = (lists.item == shop.UNSOLD_ITEM).argmax(axis=1)
-    assert (lists.source[np.arange(len(users)), place] == 0).all()
+    assert (lists.item == shop.UNSOLD_ITEM).any(axis=1).all()
     # Odd users take odd items: the odd newcomer stands before the even half of the catalogue.
     assert place.mean() < shop.ITEMS / 2
-    pure = PureLightFM(components=8).fit(context).recommend(users, shop.ITEMS, new_only=False)
+    pure = PureLightFM(components=8).fit(context).rank(users, shop.ITEMS, filter_seen=False)
     assert not (pure.item == shop.UNSOLD_ITEM).any()
 
 
@@ -268,7 +275,7 @@ def test_a_fit_that_goes_on_without_a_pass_gives_the_same_lists() -> None:
     old = HybridLightFM(**HYBRID).fit(context)
     new = HybridLightFM(**{**HYBRID, "max_epochs": 0}).fit(context, start=old.state)
     users = np.arange(shop.USERS, dtype=np.int32)
-    one, other = (model.recommend(users, 10, new_only=True) for model in (old, new))
+    one, other = (model.rank(users, 10, filter_seen=True) for model in (old, new))
     np.testing.assert_array_equal(one.item, other.item)
     np.testing.assert_array_equal(one.score, other.score)
     assert (old.started_from, new.started_from) == (None, shop.AS_OF)
@@ -276,24 +283,27 @@ def test_a_fit_that_goes_on_without_a_pass_gives_the_same_lists() -> None:
 
 def test_who_goes_on_may_keep_what_was_known() -> None:
     context, learnt = shop.context(), {**HYBRID, "max_epochs": 30}
-    old = HybridLightFM(**learnt).fit_with_validation(context, window())
-    new = HybridLightFM(**learnt).fit_with_validation(context, window(), start=old.state)
+    judged = task("discover", context, window())
+    old = fit_with_validation(HybridLightFM(**learnt), context, judged, DEFAULT_POLICY)
+    new = fit_with_validation(
+        HybridLightFM(**learnt), context, judged, DEFAULT_POLICY, start=old.state
+    )
     kept = max(point["ndcg@10"] for point in old.curve)
     assert [point["epoch"] for point in new.curve[:2]] == [0, 1]
     assert new.curve[0]["ndcg@10"] == kept
     assert new.best_epoch == int(np.argmax([point["ndcg@10"] for point in new.curve]))
-    assert evaluate(new, task("discover", context, window())).metrics["ndcg@10"] >= kept
+    assert evaluate(new, judged).metrics["ndcg@10"] >= kept
 
 
 def test_a_fit_may_not_start_from_one_that_knows_more() -> None:
     state = PureLightFM(**PLAIN).fit(shop.context()).state
     day = shop.AS_OF - timedelta(days=1)
-    earlier, events = shop.context().earlier(day), shop.interactions().between(day, shop.AS_OF)
+    earlier = shop.context().earlier(day)
     message = f"before {day} may not start from one on events before {shop.AS_OF}"
     with pytest.raises(ConfigurationError, match=message):
         PureLightFM(**PLAIN).fit(earlier, start=state)
     with pytest.raises(ConfigurationError, match=message):
-        PureLightFM(**PLAIN).fit_with_validation(earlier, events, start=state)
+        PureLightFM(**PLAIN).trainer(earlier, start=state)
 
 
 def test_the_newest_state_of_those_allowed_is_chosen() -> None:

@@ -10,14 +10,16 @@ import pandas as pd
 import pytest
 
 from lakehouse.errors import ConfigurationError, DataError
-from models.core.base import BaseRecommender, Lists
+from models.core.base import BaseRecommender
 from models.core.context import Context
 from models.core.interactions import UNKNOWN, Interactions
+from models.core.lists import Lists
 from models.core.registration import register
 from models.lists import catalogue as methods
 from models.recommenders.decayed_counts import DecayedCounts
 from models.recommenders.popularity import Popularity
 from tests import shop
+from tests.listed import listed
 
 ALL_USERS = np.arange(shop.USERS, dtype=np.int32)
 PARTS = ("item", "score", "source")
@@ -49,12 +51,12 @@ class Conformance:
     def model(cls, context: Context) -> BaseRecommender:
         return cls.build().fit(context)
 
-    @pytest.mark.parametrize("new_only", [False, True])
+    @pytest.mark.parametrize("filter_seen", [False, True])
     @pytest.mark.parametrize("n", [1, 10, 60])
     def test_lists_are_well_formed(
-        self, model: BaseRecommender, context: Context, n: int, new_only: bool
+        self, model: BaseRecommender, context: Context, n: int, filter_seen: bool
     ) -> None:
-        lists = model.recommend(ALL_USERS, n, new_only=new_only)
+        lists = listed(model, context, ALL_USERS, n, filter_seen=filter_seen)
         seen = context.interactions.matrix().toarray() > 0
         for part in PARTS:
             assert getattr(lists, part).shape == (shop.USERS, n)
@@ -69,50 +71,60 @@ class Conformance:
             assert (lists.item[user][: len(items)] == items).all(), "gaps stand at the end"
             assert len(set(items)) == len(items)
             assert context.sellable[items].all()
-            if new_only:
+            if filter_seen:
                 assert not seen[user, items].any()
             available = context.sellable & (seen.any(axis=0))
-            if new_only:
+            if filter_seen:
                 available &= ~seen[user]
             assert len(items) >= min(n, available.sum())
 
-    @pytest.mark.parametrize("new_only", [False, True])
-    def test_scores_fall_within_a_source(self, model: BaseRecommender, new_only: bool) -> None:
-        lists = model.recommend(ALL_USERS, 10, new_only=new_only)
+    @pytest.mark.parametrize("filter_seen", [False, True])
+    def test_scores_fall_within_a_source(
+        self, model: BaseRecommender, context: Context, filter_seen: bool
+    ) -> None:
+        lists = listed(model, context, ALL_USERS, 10, filter_seen=filter_seen)
         together = lists.source[:, 1:] == lists.source[:, :-1]
         rises = (np.diff(lists.score, axis=1) > 0) & together
         assert not rises.any()
 
-    def test_a_short_list_is_the_start_of_a_long_one(self, model: BaseRecommender) -> None:
-        long = model.recommend(ALL_USERS, 20, new_only=False)
-        assert_equal_lists(model.recommend(ALL_USERS, 5, new_only=False), long.head(5))
+    def test_a_short_list_is_the_start_of_a_long_one(
+        self, model: BaseRecommender, context: Context
+    ) -> None:
+        long = listed(model, context, ALL_USERS, 20, filter_seen=False)
+        assert_equal_lists(listed(model, context, ALL_USERS, 5, filter_seen=False), long.head(5))
 
-    def test_a_users_list_does_not_depend_on_who_else_asks(self, model: BaseRecommender) -> None:
-        everyone = model.recommend(ALL_USERS, 10, new_only=True)
+    def test_a_users_list_does_not_depend_on_who_else_asks(
+        self, model: BaseRecommender, context: Context
+    ) -> None:
+        everyone = listed(model, context, ALL_USERS, 10, filter_seen=True)
         chosen = np.array([17, 3, 17], dtype=np.int32)
-        alone = model.recommend(chosen, 10, new_only=True)
+        alone = listed(model, context, chosen, 10, filter_seen=True)
         np.testing.assert_array_equal(alone.item, everyone.item[chosen])
 
-    def test_among_takes_the_place_of_sellable(self, model: BaseRecommender) -> None:
+    def test_items_to_recommend_take_the_place_of_the_sellable(
+        self, model: BaseRecommender, context: Context
+    ) -> None:
         among = np.zeros(shop.ITEMS, dtype=bool)
         among[[shop.UNSELLABLE_ITEM, 4, 7]] = True
-        lists = model.recommend(ALL_USERS, 10, new_only=False, among=among)
+        lists = listed(model, context, ALL_USERS, 10, filter_seen=False, items_to_recommend=among)
         assert set(np.unique(lists.item)) == {UNKNOWN, shop.UNSELLABLE_ITEM, 4, 7}
 
     def test_unknown_users_get_what_is_popular(
         self, model: BaseRecommender, context: Context
     ) -> None:
-        unknown = model.recommend(np.array([UNKNOWN], np.int32), 10, new_only=False)
-        expected = Popularity().fit(context).recommend(np.array([0], np.int32), 10, new_only=False)
+        unknown = listed(model, context, np.array([UNKNOWN], np.int32), 10, filter_seen=False)
+        expected = listed(
+            Popularity().fit(context), context, np.array([0], np.int32), 10, filter_seen=False
+        )
         np.testing.assert_array_equal(unknown.item, expected.item)
         assert [unknown.source_names[code] for code in unknown.source[0]] == ["popularity"] * 10
 
     def test_a_user_outside_the_vocabulary_is_an_error(self, model: BaseRecommender) -> None:
         with pytest.raises(IndexError, match="user indices must lie in"):
-            model.recommend(np.array([shop.USERS], np.int32), 3, new_only=False)
+            model.rank(np.array([shop.USERS], np.int32), 3, filter_seen=False)
 
-    def test_no_users_get_no_lists(self, model: BaseRecommender) -> None:
-        lists = model.recommend(np.array([], np.int32), 3, new_only=True)
+    def test_no_users_get_no_lists(self, model: BaseRecommender, context: Context) -> None:
+        lists = listed(model, context, np.array([], np.int32), 3, filter_seen=True)
         assert lists.item.shape == (0, 3)
 
     def test_fitting_again_gives_the_same_model(
@@ -120,8 +132,8 @@ class Conformance:
     ) -> None:
         again = self.build().fit(context)
         assert_equal_lists(
-            again.recommend(ALL_USERS, 10, new_only=False),
-            model.recommend(ALL_USERS, 10, new_only=False),
+            listed(again, context, ALL_USERS, 10, filter_seen=False),
+            listed(model, context, ALL_USERS, 10, filter_seen=False),
         )
 
     def test_the_future_changes_nothing(self, model: BaseRecommender, context: Context) -> None:
@@ -136,11 +148,13 @@ class Conformance:
             item_features=shop.item_features(),
         )
         assert_equal_lists(
-            self.build().fit(cut).recommend(ALL_USERS, 10, new_only=False),
-            model.recommend(ALL_USERS, 10, new_only=False),
+            listed(self.build().fit(cut), cut, ALL_USERS, 10, filter_seen=False),
+            listed(model, context, ALL_USERS, 10, filter_seen=False),
         )
 
-    def test_saving_and_loading_keeps_all(self, model: BaseRecommender, tmp_path: Path) -> None:
+    def test_saving_and_loading_keeps_all(
+        self, model: BaseRecommender, context: Context, tmp_path: Path
+    ) -> None:
         model.save(tmp_path / "model")
         loaded = methods.load(tmp_path / "model")
         assert type(loaded) is type(model)
@@ -148,10 +162,10 @@ class Conformance:
         assert loaded.name == model.name
         assert loaded.user_ids.tolist() == model.user_ids.tolist()
         assert loaded.item_ids.tolist() == model.item_ids.tolist()
-        for new_only in (False, True):
+        for filter_seen in (False, True):
             assert_equal_lists(
-                loaded.recommend(ALL_USERS, 10, new_only=new_only),
-                model.recommend(ALL_USERS, 10, new_only=new_only),
+                listed(loaded, context, ALL_USERS, 10, filter_seen=filter_seen),
+                listed(model, context, ALL_USERS, 10, filter_seen=filter_seen),
             )
 
     def test_equal_models_are_equal_bytes(self, model: BaseRecommender, tmp_path: Path) -> None:
@@ -180,7 +194,9 @@ class Conformance:
         frame = shop.events().head(1)
         day = frame["event_date"].iloc[0].date() + timedelta(days=1)
         context = Context.build(Interactions.from_frame(frame), as_of=day)
-        lists = self.build().fit(context).recommend(np.array([0, -1], np.int32), 2, new_only=False)
+        lists = listed(
+            self.build().fit(context), context, np.array([0, -1], np.int32), 2, filter_seen=False
+        )
         assert lists.item.tolist() == [[0, UNKNOWN], [0, UNKNOWN]]
 
     def test_ids_may_hold_any_text(self, tmp_path: Path) -> None:
@@ -199,9 +215,9 @@ class Conformance:
 class PersonalConformance(Conformance):
     """Of methods that find new items by the user's taste."""
 
-    def test_tastes_are_told_apart(self, model: BaseRecommender) -> None:
+    def test_tastes_are_told_apart(self, model: BaseRecommender, context: Context) -> None:
         """In the shop even users take even items only; the new ones for them are even too."""
-        lists = model.recommend(ALL_USERS[: shop.COLD_USER], 3, new_only=True)
+        lists = listed(model, context, ALL_USERS[: shop.COLD_USER], 3, filter_seen=True)
         own = lists.source == 0
         assert own.any()
         matching = (lists.item % 2 == ALL_USERS[: shop.COLD_USER, None] % 2)[own]
@@ -214,9 +230,11 @@ class FactorsConformance(PersonalConformance):
     def test_somebody_of_whom_nothing_is_known_gets_what_is_popular(self, context: Context) -> None:
         nameless = replace(context, user_attributes=context.user_attributes[[]])
         cold = np.array([shop.COLD_USER], np.int32)
-        for new_only in (False, True):
-            lists = self.build().fit(nameless).recommend(cold, 10, new_only=new_only)
-            expected = Popularity().fit(nameless).recommend(cold, 10, new_only=new_only)
+        for filter_seen in (False, True):
+            lists = listed(self.build().fit(nameless), nameless, cold, 10, filter_seen=filter_seen)
+            expected = listed(
+                Popularity().fit(nameless), nameless, cold, 10, filter_seen=filter_seen
+            )
             assert lists.item.tolist() == expected.item.tolist()
             assert [lists.source_names[code] for code in lists.source[0]] == ["popularity"] * 10
 
@@ -311,7 +329,7 @@ def test_popularity_decays() -> None:
     users = np.array([0], np.int32)
     for half_life, first in ((1000.0, "x"), (5.0, "y")):
         model = Popularity(popularity_half_life_days=half_life).fit(context)
-        item = model.recommend(users, 1, new_only=False).item[0, 0]
+        item = listed(model, context, users, 1, filter_seen=False).item[0, 0]
         assert model.item_ids[item] == first
 
 
@@ -319,10 +337,12 @@ def test_decayed_counts_are_the_users_own_and_popularity_fills_up() -> None:
     context = small(
         ("a", "x", "01"), ("a", "x", "02"), ("a", "y", "31"), ("b", "z", "31"), ("b", "v", "30")
     )
-    lists = (
-        DecayedCounts(half_life_days=10)
-        .fit(context)
-        .recommend(np.array([0], np.int32), 4, new_only=False)
+    lists = listed(
+        DecayedCounts(half_life_days=10).fit(context),
+        context,
+        np.array([0], np.int32),
+        4,
+        filter_seen=False,
     )
     # Items v, x, y, z are 0 to 3; x counts 2^-3.0 + 2^-3.1, y 2^-0.1.
     assert lists.item.tolist() == [[2, 1, 3, 0]]
@@ -333,7 +353,9 @@ def test_decayed_counts_are_the_users_own_and_popularity_fills_up() -> None:
 
 def test_nothing_is_new_to_decayed_counts() -> None:
     context = small(("a", "x", "01"), ("b", "y", "02"))
-    lists = DecayedCounts().fit(context).recommend(np.array([0], np.int32), 2, new_only=True)
+    lists = listed(
+        DecayedCounts().fit(context), context, np.array([0], np.int32), 2, filter_seen=True
+    )
     assert lists.item.tolist() == [[1, UNKNOWN]]
     assert lists.source.tolist() == [[1, UNKNOWN]]
 
@@ -354,7 +376,7 @@ def test_an_unknown_method_or_parameter_is_named(
 
 def test_a_method_that_has_not_been_fitted_says_so() -> None:
     with pytest.raises(RuntimeError, match="popularity has not been fitted"):
-        Popularity().recommend(ALL_USERS, 1, new_only=False)
+        Popularity().rank(ALL_USERS, 1, filter_seen=False)
 
 
 def test_a_model_of_another_format_is_refused(tmp_path: Path) -> None:
@@ -404,13 +426,15 @@ def test_a_checkerboard_is_completed(kind: str) -> None:
     context = Context.build(Interactions.from_frame(frame), as_of=shop.AS_OF)
     model = methods.build(kind, METHODS_THAT_COMPLETE[kind]).fit(context)
     users = np.arange(size, dtype=np.int32)
-    assert model.recommend(users, 1, new_only=True).item.ravel().tolist() == users.tolist()
+    assert (
+        listed(model, context, users, 1, filter_seen=True).item.ravel().tolist() == users.tolist()
+    )
 
 
 def test_content_reaches_an_item_that_was_never_sold() -> None:
     context = shop.context()
     model = methods.build("content_based", {"dimensions": 8}).fit(context)
     users = np.array([shop.UNSOLD_ITEM - 2], np.int32)
-    lists = model.recommend(users, shop.ITEMS, new_only=True)
+    lists = listed(model, context, users, shop.ITEMS, filter_seen=True)
     place = lists.item[0].tolist().index(shop.UNSOLD_ITEM)
     assert lists.source[0, place] == 0

@@ -10,6 +10,7 @@ from models.core.context import Context
 from models.core.interactions import Interactions
 from models.evaluation.protocol import PROTOCOLS, Evaluation, Task
 from models.evaluation.segments import activity, favourite
+from models.lists.path import DEFAULT_POLICY
 from models.selection.backtest import backtest, published
 from models.selection.choice import is_sane
 from models.selection.gate import Served
@@ -104,12 +105,12 @@ def test_other_methods_are_judged_on_the_test_window_only() -> None:
 def test_what_nobody_asks_before_the_validation_window_is_not_learnt() -> None:
     nights = origin(shop()).nights
     recipe = Recipe("decayed_counts", {})
-    assert try_out(recipe, Origin.of(nights)).tuned.known.popularity.any()
+    assert try_out(recipe, Origin.of(nights)).tuned.known.seen.nnz
     alone = try_out(recipe, Origin.of(nights, ["all"], lists=()))
     with pytest.raises(RuntimeError, match="has not been fitted"):
         _ = alone.tuned.known
     assert list(alone.outcome.test) == ["all"]
-    assert alone.outcome.test["all"].metrics == judge(recipe, nights, "all").metrics
+    assert alone.outcome.test["all"].metrics == judge(recipe, nights, "all", DEFAULT_POLICY).metrics
 
 
 def test_what_comes_after_the_cut_changes_no_list() -> None:
@@ -129,8 +130,8 @@ def test_what_comes_after_the_cut_changes_no_list() -> None:
     expected.fit(origin(events).nights.test)
     users = np.arange(3, dtype=np.int32)
     assert (
-        model.recommend(users, 4, new_only=False).item.tolist()
-        == expected.recommend(users, 4, new_only=False).item.tolist()
+        model.rank(users, 4, filter_seen=False).item.tolist()
+        == expected.rank(users, 4, filter_seen=False).item.tolist()
     )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from models.core.context import Context
 from models.core.interactions import Interactions
 from models.evaluation.protocol import task
+from models.lists.path import Policy, lists_for
 from models.recommenders.decayed_counts import DecayedCounts
 from models.selection.choice import Terms, choose, is_sane, look_at
 from models.selection.gate import Served
@@ -71,7 +72,7 @@ def test_a_model_is_sane_if_its_scores_are_numbers_that_differ(
     if scores is not None:
         model._scores[:] = scores
     asked = task("all", context, interactions.between(start, NIGHT))
-    lists = model.recommend(asked.users, 10, new_only=False)
+    lists = lists_for(model, asked, Policy(size=10))
     assert is_sane(look_at(lists, asked, finite=model.is_finite()), TERMS) == sane
     assert not is_sane(look_at(lists, asked, finite=False), TERMS)
 

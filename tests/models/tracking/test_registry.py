@@ -19,8 +19,10 @@ import pytest
 from jobs.config.settings import Settings
 from jobs.night.registry import open_registry
 from lakehouse.errors import ConfigurationError, DataError, InfrastructureError
+from models.core.assortment import Assortment
 from models.core.context import Context
 from models.core.interactions import Interactions
+from models.core.parameters import POPULARITY_HALF_LIFE_DAYS
 from models.lists.published import PUBLISHED_FOLDER, Published
 from models.recommenders.decayed_counts import DecayedCounts
 from models.recommenders.ease import Ease
@@ -54,7 +56,9 @@ def published() -> Published:
     )
     context = Context.build(Interactions.from_frame(events), as_of=NIGHT)
     methods = {"all": DecayedCounts().fit(context), "discover": Popularity().fit(context)}
-    return Published(methods, Ease().fit(context))
+    return Published(
+        methods, Ease().fit(context), Assortment.of(context, POPULARITY_HALF_LIFE_DAYS)
+    )
 
 
 def evidence() -> Evidence:
