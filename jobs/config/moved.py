@@ -20,6 +20,7 @@ MOVED: Final[Mapping[Place, tuple[Place, ...]]] = {
         ("train", name): (("models", "hybrid_lightfm", name), ("models", "lightfm", name))
         for name in _LIGHTFM
     },
+    ("gate", "cold_days"): (("train", "cold_user_days"),),
     **{("train", f"ranker_{name}"): (("models", "two_stage", name),) for name in _RANKER},
 }
 

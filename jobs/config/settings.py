@@ -162,8 +162,8 @@ class Train(Parameters):
         default=COLD_USER_DAYS,
         ge=1,
         le=MAX_DAYS,
-        description="`make quality` measures cold users, with at most so many days with an event. "
-        "The gate, which needs more of them to judge, has `[gate] cold_days`.",
+        description="Cold users, whom the gate and `make quality` look at apart, have at most so "
+        "many days with an event.",
     )
     warm_start: Switch = Field(
         default=False,
@@ -218,12 +218,6 @@ class Gate(Parameters):
         ge=0,
         le=1,
         description="Greatest share of a user's items that the champion's list doesn't have.",
-    )
-    cold_days: Whole = Field(
-        default=10,
-        ge=1,
-        le=MAX_DAYS,
-        description="The gate's cold users have at most so many days with an event.",
     )
     cold_users: Whole = Field(
         default=30,

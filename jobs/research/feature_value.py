@@ -5,13 +5,15 @@ from datetime import date
 import pandas as pd
 from rich.table import Table
 
+from jobs.config.methods import all_methods
 from jobs.config.settings import Settings
 from jobs.night.inputs import read_nights
 from jobs.night.recipes import recipe
 from jobs.research.tracked_runs import tracked_run
+from lakehouse.errors import ConfigurationError
 from lakehouse.lists import PERSONAL_LISTS
+from models.core.capabilities import LearnsFromFeatures
 from models.evaluation.protocol import task
-from models.ranking.two_stage import TwoStage
 from models.selection.feature_value import feature_value
 from models.tracking.plots import feature_values
 
@@ -29,11 +31,18 @@ def run(settings: Settings, *, run_date: date) -> Table:
         nights = read_nights(settings, run.source.table_versions, run_date=run_date)
         window = nights.interactions.between(nights.test.as_of, nights.today.as_of)
         tasks = {name: task(name, nights.test, window) for name in PERSONAL_LISTS}
-        method = TwoStage(**recipe(TwoStage.kind, settings).parameters)
-        values = feature_value(method, nights.test, tasks, seed=settings.train.seed)
+        values = feature_value(_ranker(settings), nights.test, tasks, seed=settings.train.seed)
         run.log.table("feature_value.json", values)
         run.log.figure("feature_value.png", feature_values(values, f"Night of {run_date}"))
     return table(values, run_date)
+
+
+def _ranker(settings: Settings) -> LearnsFromFeatures:
+    """The method that learns from features, as configured."""
+    for name, kind in all_methods().items():
+        if issubclass(kind, LearnsFromFeatures):
+            return kind(**recipe(name, settings).parameters)
+    raise ConfigurationError("no method learns from features")
 
 
 def table(values: pd.DataFrame, run_date: date) -> Table:

@@ -67,7 +67,7 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
     with process_lock(models_lock(settings)):
         challenger = registry.challenger(run_date)
         champion = registry.champion()
-        limits = Limits(**settings.gate.model_dump())
+        limits = Limits(**settings.gate.model_dump(), cold_user_days=settings.train.cold_user_days)
         figures = _figures(registry, settings, limits, challenger, champion)
         verdict = decide(figures, limits, unchecked=_unchecked(settings, run_date))
         text = _describe(verdict, challenger, champion)
@@ -228,7 +228,7 @@ def _list_figures(
         return _rival(CHAMPION, own, champion_ndcg[users], seed, same=same), rivals
 
     champion_recipe, rivals = against(slice(None))
-    is_cold = evidence.active_days[name] <= limits.cold_days
+    is_cold = evidence.active_days[name] <= limits.cold_user_days
     cold_champion, cold_rivals = against(is_cold)
     best = sorted(cold_rivals, key=lambda rival: -rival.ndcg)[:1]
     return ListFigures(

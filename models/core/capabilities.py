@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Protocol, Self, TypeVar, runtime_checkable
+from typing import ClassVar, Protocol, Self, TypeVar, runtime_checkable
 
 import pandas as pd
 from scipy import sparse
@@ -116,6 +116,31 @@ def newest(states: Iterable[AnyState], as_of: date) -> AnyState | None:
     """The one that knows most of those that a fit at ``as_of`` may start from, if any."""
     allowed = (state for state in states if state.as_of <= as_of)
     return max(allowed, key=lambda state: state.as_of, default=None)
+
+
+class LearnsFromFeatures(BaseRecommender):
+    """A method that learns from features of several groups, whose value can be told apart."""
+
+    groups: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def importance(self, task: str) -> "pd.Series[float]":
+        """As ``TellsImportance.importance``."""
+
+    @abstractmethod
+    def members(self, group: str, features: Iterable[str]) -> list[str]:
+        """Those of ``features`` that belong to ``group``."""
+
+    @abstractmethod
+    def without_group(self, group: str) -> Self:
+        """The same method, unfitted, that does not learn from ``group``."""
+
+    @abstractmethod
+    def shuffled(self, context: Context, group: str, seed: int) -> Self:
+        """The fitted method asked with the features of ``group`` dealt out anew.
+
+        ``context`` is the one of the fit.
+        """
 
 
 @runtime_checkable

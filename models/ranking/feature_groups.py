@@ -54,6 +54,6 @@ def group_of(feature: str) -> Group:
     return "sources" if feature.endswith(SOURCE_SUFFIXES) else "pair recency and frequency"
 
 
-def members(group: Group, features: Iterable[str]) -> list[str]:
+def members(group: str, features: Iterable[str]) -> list[str]:
     """Those of ``features`` that belong to ``group``."""
     return [feature for feature in features if group_of(feature) == group]

@@ -26,6 +26,7 @@ from scipy import sparse
 from lakehouse.lists import ALL, DISCOVER, PERSONAL_LISTS
 from models.core import content, storage
 from models.core.base import BaseRecommender
+from models.core.capabilities import LearnsFromFeatures
 from models.core.context import CATALOGUE_COLUMNS, Context
 from models.core.interactions import Indices, Interactions, day_number
 from models.core.memory import Memory
@@ -46,7 +47,7 @@ from models.core.topn import Ranked, row_of_each, stored_in, top_n_sparse
 from models.core.totals import distinct, group_starts
 from models.ranking.boosters import Booster, Dataset, binned, learn
 from models.ranking.candidates import RELATIVE, Candidates, candidates
-from models.ranking.feature_groups import Group, group_of, members
+from models.ranking.feature_groups import GROUPS, Group, group_of, members
 from models.ranking.features import NightFeatures
 from models.ranking.sources import TASKS, FurtherSource, Given, offered, sources
 
@@ -117,7 +118,7 @@ class _Examples:
 
 
 @register("two_stage")
-class TwoStage(BaseRecommender):
+class TwoStage(LearnsFromFeatures):
     """Three rankers: of all items, of items new to the user, and of items new to everybody.
 
     The list of items new to the user ends with those new to everybody that are not in it yet.
@@ -136,6 +137,7 @@ class TwoStage(BaseRecommender):
     """
 
     is_elaborate: ClassVar[bool] = True
+    groups: ClassVar[tuple[str, ...]] = GROUPS
 
     class Configuration(BaseRecommender.Configuration):
         """Candidates from several methods, ranked by gradient-boosted trees."""
@@ -237,7 +239,15 @@ class TwoStage(BaseRecommender):
             f"{_fingerprint(known)} {made_by}", lambda: _Night.of(known, *made_by, chosen.threads)
         )
 
-    def shuffled(self, context: Context, group: Group, seed: int) -> Self:
+    def members(self, group: str, features: Iterable[str]) -> list[str]:
+        """Those of ``features`` that belong to ``group``."""
+        return members(group, features)
+
+    def without_group(self, group: str) -> Self:
+        """The same rankers, unfitted, that do not learn from ``group``."""
+        return self.changed(without=(*self.configuration.without, group))
+
+    def shuffled(self, context: Context, group: str, seed: int) -> Self:
         """The same rankers asked with the features of ``group`` dealt out anew among candidates.
 
         What they lose then is what they owe to the group (permutation importance, Breiman 2001).

@@ -4,17 +4,16 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from models.core.capabilities import LearnsFromFeatures
 from models.core.context import Context
 from models.evaluation.bootstrap import Difference, paired_bootstrap
 from models.evaluation.measures import PRIMARY_METRIC
 from models.evaluation.protocol import Evaluation, Task
 from models.lists.path import evaluate
-from models.ranking.feature_groups import GROUPS, members
-from models.ranking.two_stage import TwoStage
 
 
 def feature_value(
-    method: TwoStage, context: Context, tasks: Mapping[str, Task], *, seed: int
+    method: LearnsFromFeatures, context: Context, tasks: Mapping[str, Task], *, seed: int
 ) -> pd.DataFrame:
     """One row per list and group of features, the most valuable first.
 
@@ -27,12 +26,12 @@ def feature_value(
     fitted = method.changed().fit(context)
     whole = {name: evaluate(fitted, task) for name, task in tasks.items()}
     rows = []
-    for group in GROUPS:
+    for group in method.groups:
         shuffled = fitted.shuffled(context, group, seed)
-        off = method.changed(without=(*method.configuration.without, group)).fit(context)
+        off = method.without_group(group).fit(context)
         for name, task in tasks.items():
             gains = fitted.importance(name)
-            of_group = members(group, gains.index)
+            of_group = method.members(group, gains.index)
             row: dict[str, object] = {
                 "list": name,
                 "group": group,

@@ -29,14 +29,14 @@ LONGEST_LINE: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a challenger may do; the fields are those of ``[gate]`` in the configuration."""
+    """What a challenger may do; the fields are those of ``[gate]`` and ``[train]``."""
 
     tolerance: float
     coverage_ratio: float
     constant_share: float
     popular_share: float
     churn: float
-    cold_days: int
+    cold_user_days: int
     cold_users: int
     cold_tolerance: float
 

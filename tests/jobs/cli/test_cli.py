@@ -204,7 +204,7 @@ def test_the_gate_s_refusal_has_a_code_of_its_own_and_is_reported(
         (["recommend"], "topshelf recommend: give either --run-date, or --history or --history-f"),
         (["recommend", *NIGHT, "--history", "1"], "topshelf recommend: give either --run-date, or"),
         (["sing"], "Error: No such command 'sing'"),
-        (["lookup", "--user", "1", "--list", "worst"], "Error: Invalid value for '--list'"),
+        (["lookup", "--user", "1", "--list", "worst"], "topshelf lookup: there is no list"),
     ],
 )
 def test_a_wrong_call_exits_with_2(config: Path, arguments: list[str], reason: str) -> None:

@@ -470,8 +470,11 @@ def test_what_moved_is_told_where_it_is() -> None:
     for old, new in MOVED.items():
         *tables, name = old
         assert name not in sections_of(Settings)[tables[0]].model_fields, old
-        for place in new:
-            assert place[-1] in all_methods()[place[1]].Configuration.model_fields, place
+        for table, *method, field in new:
+            section = (
+                all_methods()[method[0]].Configuration if method else sections_of(Settings)[table]
+            )
+            assert field in section.model_fields, field
 
 
 def test_who_answers_people_takes_models_unseen(

@@ -370,7 +370,6 @@ LIMITS: Mapping[str, float] = {
     "constant_share": 0.9,
     "popular_share": 0.9,
     "churn": 0.9,
-    "cold_days": 10,
     "cold_users": 30,
     "cold_tolerance": 0.1,
 }
@@ -384,10 +383,15 @@ STRICTER: Mapping[str, float] = {
 }
 
 
+def limits(cold_user_days: int, **changed: float) -> Limits:
+    gate = Gate(**{**LIMITS, **changed})
+    return Limits(**gate.model_dump(), cold_user_days=cold_user_days)
+
+
 @pytest.mark.parametrize("field", STRICTER)
 def test_each_limit_of_the_gate_can_refuse(field: str) -> None:
-    usual = Limits(**Gate(**LIMITS).model_dump())
-    stricter = Limits(**Gate(**{**LIMITS, field: STRICTER[field]}).model_dump())
+    usual = limits(10)
+    stricter = limits(10, **{field: STRICTER[field]})
     assert decide([FIGURES], usual).passed
     assert not decide([FIGURES], stricter).passed
 
@@ -396,13 +400,12 @@ def test_how_many_cold_users_it_takes_is_the_gate_s() -> None:
     rival = Rival("popularity", 0.9, Difference(-0.6, -0.7, -0.5))
     worse = replace(FIGURES, cold=Segment(40, 0.28, (rival,)))
     for needed, passed in ((40, False), (41, True)):
-        limits = Limits(**Gate(**{**LIMITS, "cold_users": needed}).model_dump())
-        assert decide([worse], limits).passed == passed
-    assert set(Gate.model_fields) == {*STRICTER, "cold_users", "cold_days"} == set(LIMITS)
+        assert decide([worse], limits(10, cold_users=needed)).passed == passed
+    assert set(Gate.model_fields) == {*STRICTER, "cold_users"} == set(LIMITS)
 
 
 @pytest.mark.parametrize(("days", "users"), [(5, 2), (9, 3)])
-def test_who_is_cold_to_the_gate_is_its_own_setting(days: int, users: int) -> None:
+def test_who_is_cold_to_the_gate_is_who_is_cold_elsewhere(days: int, users: int) -> None:
     evidence = Evidence(
         recipes={"popularity": POPULARITY},
         choice={"all": "popularity"},
@@ -410,6 +413,5 @@ def test_who_is_cold_to_the_gate_is_its_own_setting(days: int, users: int) -> No
         active_days={"all": np.array([1, 5, 9, 20])},
     )
     version: Any = SimpleNamespace(evidence=evidence, served=lambda _name: SEEN)
-    limits = Limits(**Gate(**{**LIMITS, "cold_days": days}).model_dump())
-    figures = _list_figures(ALL, version, None, None, limits, seed=42)
+    figures = _list_figures(ALL, version, None, None, limits(days), seed=42)
     assert figures.cold.users == users

@@ -43,7 +43,7 @@ LIMITS = Limits(
     constant_share=0.95,
     popular_share=0.9,
     churn=0.8,
-    cold_days=5,
+    cold_user_days=5,
     cold_users=30,
     cold_tolerance=0.1,
 )
@@ -365,7 +365,9 @@ def test_a_method_no_better_than_a_heuristic_is_refused(settings: Settings) -> N
 
 
 def test_cold_users_and_churn_are_judged_against_the_champion(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path, gate={"cold_days": 20, "cold_users": 12, "churn": 0.0})
+    settings = settings_in(
+        tmp_path, train={"cold_user_days": 20}, gate={"cold_users": 12, "churn": 0.0}
+    )
     write_lake(settings, *shop())
     plant(settings, {"all": POPULARITY, "discover": POPULARITY}, ndcg={"popularity": 0.5})
     gate.run(settings, run_date=NIGHT)
