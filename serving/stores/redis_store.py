@@ -41,6 +41,7 @@ PUBLISH_WAIT_SECONDS: Final = 600.0
 _POLL_SECONDS: Final = 0.2
 _BATCH_RECORDS: Final = 500
 _SWITCH_ATTEMPTS: Final = 20
+_SWITCH_PAUSE: Final = 0.002  # Seconds, times the attempts so far.
 
 _POINTER: Final = "pointer"
 _MANIFESTS: Final = "manifests"
@@ -180,7 +181,7 @@ class RedisStore:
 
     def update(self, change: Callable[[Pointer], Pointer]) -> Pointer:
         """See ``Store``: compare and set, again if somebody else was faster."""
-        for _ in range(_SWITCH_ATTEMPTS):
+        for attempt in range(_SWITCH_ATTEMPTS):
             before, stored = self._look()
             after = change(before)
             content = add_checksum(after.to_json()).encode()
@@ -188,6 +189,8 @@ class RedisStore:
                 return after
             if self._run(_SWITCH, stored or b"", content, after.current or ""):
                 return after
+            # Who always loses to somebody quicker lets them finish.
+            time.sleep(attempt * _SWITCH_PAUSE)
         raise InfrastructureError(
             f"{self.name}: the pointer cannot be moved: the release vanished or others keep moving "
             "it. Look at `topshelf releases`, then try again."
