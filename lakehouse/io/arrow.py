@@ -66,16 +66,19 @@ def read(
     """
     delta = _open(root, table, version)
     dataset = delta.to_pyarrow_dataset()
+    wanted = None if filters is None else pq.filters_to_expression(list(filters))
+    # Files of other partitions are not so much as opened: a table may have thousands.
+    fragments = list(dataset.get_fragments(filter=wanted))
     try:
-        for fragment in dataset.get_fragments():
+        for fragment in fragments:
             _check_columns(table, fragment)
         return dataset.scanner(
             columns=None if columns is None else list(columns),
-            filter=None if filters is None else pq.filters_to_expression(list(filters)),
+            filter=wanted,
             fragment_scan_options=VERIFIED,
         ).to_table()
     except UNREADABLE as error:
-        raise _damaged(table, dataset, error) from error
+        raise _damaged(table, fragments, error) from error
 
 
 def version(root: Path, table: Table) -> int:
@@ -202,9 +205,9 @@ def _check_columns(table: Table, fragment: ds.Fragment) -> None:
         raise pa.ArrowInvalid(f"columns {stray} are not declared")
 
 
-def _damaged(table: Table, dataset: ds.Dataset, error: Exception) -> DataError:
+def _damaged(table: Table, fragments: Sequence[ds.Fragment], error: Exception) -> DataError:
     """The error that names the files of a table which cannot be read."""
-    names = [f.path for f in dataset.get_fragments() if not _is_readable(table, f)]
+    names = [f.path for f in fragments if not _is_readable(table, f)]
     return DataError(
         f"table {table.full_name}: {', '.join(names) or 'a file'} below {table.path} is missing or "
         f"damaged ({str(error).splitlines()[0][:200]}). Restore it from a backup, or run the step "

@@ -133,6 +133,15 @@ def test_damage_names_the_file_and_the_way_out(tmp_path: Path) -> None:
             look(tmp_path, BRONZE_FILES)
 
 
+def test_a_damaged_file_of_another_partition_is_not_so_much_as_opened(tmp_path: Path) -> None:
+    for night, name in ((FIRST, "a"), (SECOND, "b")):
+        arrow.replace(tmp_path, BRONZE_FILES, files(night, name), {"ingest_date": night})
+    [path] = (tmp_path / BRONZE_FILES.path).glob("ingest_date=2024-01-01/*.parquet")
+    path.unlink()
+    read = arrow.read(tmp_path, BRONZE_FILES, filters=[("ingest_date", "=", SECOND)])
+    assert read["source_file"].to_pylist() == ["b"]
+
+
 def test_rows_of_another_partition_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a row for the partition 2024-01-02 has another ingest_d"):
         arrow.replace(tmp_path, BRONZE_FILES, files(FIRST, "a"), {"ingest_date": SECOND})
