@@ -42,11 +42,11 @@ class Step:
     """One step of a night.
 
     ``reads`` and ``writes`` are tables of the lake; a step that writes any waits for its turn with
-    it. ``always_runs`` is for a step that runs whatever became of those before it, and has no say
-    in whether the night succeeded. ``checks_models`` is for a step before which the methods and
-    their parameters in the configuration are checked, which takes seconds: those that work with
-    models, and the first, so that a mistake costs no hour. A step outside of the nights has no
-    group.
+    it. ``ops.runs``, where each keeps what became of it, is not among them. ``always_runs`` is for
+    a step that runs whatever became of those before it, and has no say in whether the night
+    succeeded. ``checks_models`` is for a step before which the methods and their parameters in the
+    configuration are checked, which takes seconds: those that work with models, and the first, so
+    that a mistake costs no hour. A step outside of the nights has no group.
     """
 
     name: str

@@ -22,7 +22,7 @@ ColumnType = Literal[
     "array<string>",
     "map<string,string>",
 ]
-Layer = Literal["bronze", "silver", "gold"]
+Layer = Literal["bronze", "silver", "gold", "ops"]
 
 FREQUENCY_WINDOWS_DAYS: Final = (7, 30, 90, 365)
 HALF_LIVES_DAYS: Final = (30, 120)
@@ -525,6 +525,26 @@ RECOMMENDATIONS: Final = Table(
     ),
 )
 
+OPS_RUNS: Final = Table(
+    "ops",
+    "runs",
+    "What became of the newest run of each step of a night.",
+    ("run_date", "step"),
+    ("run_date", "step"),
+    (
+        Column("run_date", "date", "Night that the step worked on (UTC)."),
+        Column("step", "string", "Name of the step, as its command has it."),
+        Column("status", "string", "How it ended.", allowed=("done", "failed")),
+        Column("rows", "string", "Rows by table or stage, as JSON."),
+        Column("facts", "string", "What else people and later steps need to know, as JSON."),
+        Column("warnings", "array<string>", "Sentences about what was unusual."),
+        Column("seconds", "double", "How long it took; null where it failed.", True, minimum=0),
+        Column("exit_code", "int", "Exit code of its process; null where it is done.", True),
+        Column("reason", "string", "Why it failed, in a sentence; null where it is done.", True),
+        Column("details", "array<string>", "Further lines of the reason."),
+    ),
+)
+
 ALL_TABLES: Final = (
     BRONZE_FILES,
     BRONZE_EVENTS,
@@ -540,4 +560,5 @@ ALL_TABLES: Final = (
     USER_FEATURES,
     ITEM_FEATURES,
     RECOMMENDATIONS,
+    OPS_RUNS,
 )

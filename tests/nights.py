@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from jobs.config.settings import Settings, load
 from jobs.night.inputs import newest_versions, read_nights
-from jobs.night.job_report import JobReport, write_report
+from jobs.night.job_report import JobReport
+from jobs.night.outcomes import keep
 from jobs.night.registry import open_registry
 from jobs.steps.gate import CHECKED_STEPS
 from lakehouse.io import arrow
@@ -169,7 +170,7 @@ def write_lake(
         partition = {"ingest_date": NIGHT} if table is SILVER_INTERACTIONS else {"run_date": night}
         arrow.replace(settings.paths.lake, table, built, partition)
     for step in CHECKED_STEPS:
-        write_report(JobReport(step, night), settings.paths.runs)
+        keep(JobReport(step, night), lake=settings.paths.lake, runs=settings.paths.runs)
 
 
 class Night(NamedTuple):

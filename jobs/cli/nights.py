@@ -2,7 +2,7 @@
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,15 +18,18 @@ from jobs.cli.app import (
     print_content,
     show,
 )
-from jobs.night.job_report import JobReport
-from jobs.night.running import run_step
 from lakehouse.errors import ConfigurationError
 from lakehouse.steps import STEPS, Step
+
+if TYPE_CHECKING:
+    from jobs.night.job_report import JobReport
 
 EXIT_REFUSED = 99
 
 
-def _run(step: Step, config: Path, run_date: date) -> JobReport:
+def _run(step: Step, config: Path, run_date: date) -> "JobReport":
+    from jobs.night.running import run_step
+
     settings = load_settings(config, with_models=step.checks_models)
     report = run_step(step, settings, run_date)
     show(step.name, report)

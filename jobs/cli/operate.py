@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from jobs.cli.app import ConfigFile, app, explaining, load_settings, print_content, show
-from jobs.night.running import run_step
 from lakehouse.lists import PERSONAL_LISTS
 
 Who = Annotated[str, typer.Option("--who", help="Who decides; kept in MLflow.")]
@@ -15,6 +14,7 @@ Why = Annotated[str, typer.Option("--why", help="The reason; kept in MLflow.")]
 @app.command("demo-data")
 def demo_data(config: ConfigFile) -> None:
     """Land a year of real grocery retail, one file a day."""
+    from jobs.night.running import run_step
     from jobs.operate import demo
 
     with explaining("demo-data"):

@@ -7,13 +7,8 @@ from datetime import date
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
-from jobs.night.job_report import (
-    JobReport,
-    clear_failure,
-    failure_of,
-    record_failure,
-    write_report,
-)
+from jobs.night.job_report import JobReport, failure_of
+from jobs.night.outcomes import keep, keep_failure
 from jobs.night.supervision import tell_parent
 from lakehouse.errors import foreseeing_system_failures
 from lakehouse.ownership import claim
@@ -46,16 +41,17 @@ def run_of(step: Step) -> PlainRun | SparkRun:
 
 
 def run_step(step: Step, settings: "Settings", run_date: date) -> JobReport:
-    """Run one step, Spark's start and end included in its seconds, and write its report.
+    """Run one step, Spark's start and end included in its seconds, and keep its outcome.
 
-    Whatever it raises is recorded beside the reports first, for the report of the night. Raises
-    ``ConfigurationError`` where a folder to write to belongs to another shop, and writes nothing.
+    Whatever it raises is kept first, for the report of the night. Raises ``ConfigurationError``
+    where a folder to write to belongs to another shop, and writes nothing; ``InfrastructureError``
+    where the outcome cannot be kept.
     """
     started = time.perf_counter()
     for folder in settings.state_folders:
         claim(folder, settings.shop.name)
-    runs = settings.paths.runs
-    tell_parent(step.name, run_date, runs)
+    lake, runs = settings.paths.lake, settings.paths.runs
+    tell_parent(step.name, run_date, lake=lake, runs=runs)
     try:
         with foreseeing_system_failures():
             if step.needs_spark:
@@ -63,10 +59,9 @@ def run_step(step: Step, settings: "Settings", run_date: date) -> JobReport:
             else:
                 report = cast("PlainRun", run_of(step))(settings, run_date=run_date)
             measured = replace(report, seconds=round(time.perf_counter() - started, 2))
-            clear_failure(runs, run_date, step.name)
-            write_report(measured, runs)
+            keep(measured, lake=lake, runs=runs)
     except Exception as error:
-        record_failure(failure_of(error, step.name, run_date), runs)
+        keep_failure(failure_of(error, step.name, run_date), lake=lake, runs=runs)
         raise
     return measured
 

@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final, NoReturn
 
-from jobs.night.job_report import StepFailure, record_failure
+from jobs.night.job_report import StepFailure
 from lakehouse.errors import InfrastructureError
 
 PR_SET_PDEATHSIG: Final = 1
@@ -62,10 +62,11 @@ def supervised(work: Callable[[], object]) -> NoReturn:
     sys.exit(InfrastructureError.exit_code)
 
 
-def tell_parent(step: str, run_date: date, runs: Path) -> None:
-    """Let the parent, if there is one, know what to record if a signal ends this process."""
+def tell_parent(step: str, run_date: date, *, lake: Path, runs: Path) -> None:
+    """Let the parent, if there is one, know what to keep if a signal ends this process."""
     if _to_parent is not None:
-        content = {"step": step, "run_date": str(run_date), "runs": str(runs.resolve())}
+        folders = {"lake": str(lake.resolve()), "runs": str(runs.resolve())}
+        content = {"step": step, "run_date": str(run_date), **folders}
         os.write(_to_parent, f"{json.dumps(content)}\n".encode())
 
 
@@ -87,7 +88,7 @@ def _read(pipe: int) -> str:
 
 
 def _ended_by(number: signal.Signals, told: str) -> str:
-    """The last line of the output; the failure of a step is recorded too."""
+    """The last line of the output; the failure of a step is kept too."""
     reason = f"ended by signal {number.value} ({number.name})."
     hint = HINTS.get(number, CRASH_HINT)
     if not told:
@@ -100,5 +101,7 @@ def _ended_by(number: signal.Signals, told: str) -> str:
         reason,
         (hint,),
     )
-    record_failure(failure, Path(running["runs"]))
+    from jobs.night.outcomes import keep_failure  # noqa: PLC0415 (a parent seldom needs the lake)
+
+    keep_failure(failure, lake=Path(running["lake"]), runs=Path(running["runs"]))
     return f"topshelf {failure.step}: {reason} {hint}"

@@ -17,7 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.config.settings import Settings, load
-from jobs.night.job_report import JobReport, JsonValue, read_report
+from jobs.night.job_report import JobReport, JsonValue
+from jobs.night.outcomes import read_report
 from jobs.night.running import run_step
 from jobs.reports.overview import REPORT, Overview, collect
 from jobs.reports.page import SHOWN_METRICS, findings, layer_rows, page_path
@@ -103,7 +104,7 @@ def _run(settings: Settings) -> None:
 
 def _with_its_report(night: Overview, settings: Settings) -> Overview:
     """The night with the step that built its page, which no page can know of."""
-    report = read_report(settings.paths.runs, RUN_DATE, REPORT)
+    report = read_report(settings.paths.lake, RUN_DATE, REPORT)
     return night if report is None else replace(night, steps={**night.steps, REPORT: report})
 
 

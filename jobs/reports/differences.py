@@ -9,7 +9,9 @@ from typing import Final, cast
 import pyarrow as pa
 
 from jobs.config.settings import Settings
-from jobs.night.job_report import JobReport, JsonValue, read_report
+from jobs.night.facts import TrainFacts, check_reported, facts_of
+from jobs.night.job_report import JobReport, JsonValue
+from jobs.night.outcomes import nights_of, read_report
 from lakehouse.errors import DataError
 from lakehouse.io import arrow
 from lakehouse.lists import PERSONAL_LISTS
@@ -59,11 +61,11 @@ def differences(
     settings: Settings, run_date: date, steps: Mapping[str, JobReport]
 ) -> Differences | None:
     """Tonight's ``steps`` against the last night before that was published, if there is one."""
-    runs, lake = settings.paths.runs, settings.paths.lake
-    last = _last_published(runs, run_date)
+    lake = settings.paths.lake
+    last = _last_published(lake, run_date)
     if last is None:
         return None
-    before = dict(_readable_reports(runs, last))
+    before = dict(_readable_reports(lake, last))
     known = before["report"].facts.get("settings") if "report" in before else None
     return Differences(
         run_date=last,
@@ -93,13 +95,11 @@ def settings_by_name(settings: Settings) -> dict[str, JsonValue]:
 
 def published_measures(steps: Mapping[str, JobReport]) -> dict[str, JsonValue]:
     """The method published for each list, and its measures on the test window."""
-    facts = steps["train"].facts if "train" in steps else {}
-    methods = cast("Mapping[str, str]", facts.get("methods", {}))
-    metrics = cast("Mapping[str, Mapping[str, Mapping[str, float]]]", facts.get("metrics", {}))
+    trained = facts_of(steps["train"], TrainFacts) if "train" in steps else TrainFacts()
     found: dict[str, JsonValue] = {}
-    for list_name, method in methods.items():
+    for list_name, method in trained.methods.items():
         found[f"{list_name}: method"] = method
-        for name, value in metrics[list_name][method].items():
+        for name, value in trained.metrics[list_name][method].items():
             found[f"{list_name}: {name}"] = value
     return found
 
@@ -112,24 +112,28 @@ def _flat(content: Mapping[str, JsonValue], prefix: str) -> Iterator[tuple[str, 
             yield f"{prefix}{name}", value
 
 
-def _last_published(runs: Path, run_date: date) -> date | None:
-    nights = sorted(
-        (path.parent.name for path in runs.glob("*-*-*/publish.json")),
-        reverse=True,
-    )
-    earlier = (name for name in nights if name < run_date.isoformat())
-    return next(map(date.fromisoformat, earlier), None)
+def _last_published(lake: Path, run_date: date) -> date | None:
+    """The newest night before ``run_date`` whose ``publish`` ended well."""
+    nights = nights_of(lake, "publish", before=run_date)
+    return next((night for night in nights if _readable(lake, night, "publish")), None)
 
 
-def _readable_reports(runs: Path, run_date: date) -> Iterator[tuple[str, JobReport]]:
+def _readable_reports(lake: Path, run_date: date) -> Iterator[tuple[str, JobReport]]:
     """The reports of a night; its own page is where a damaged one is told."""
     for step in (*COMPARED_STEPS, "report"):
-        try:
-            report = read_report(runs, run_date, step)
-        except DataError:
-            continue
+        report = _readable(lake, run_date, step)
         if report is not None:
             yield step, report
+
+
+def _readable(lake: Path, run_date: date, step: str) -> JobReport | None:
+    try:
+        report = read_report(lake, run_date, step)
+        if report is not None:
+            check_reported(report)
+    except DataError:
+        return None
+    return report
 
 
 def _rows(night: Mapping[str, JobReport], tonight: Mapping[str, JobReport]) -> dict[str, JsonValue]:

@@ -1,16 +1,18 @@
-"""What a night did, put together from the steps' reports, validations and the lake, for people."""
+"""What a night did, put together from the lake, validations and the store, for people."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, cast
+from typing import Final, Literal, TypeAlias, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.config.settings import Settings
-from jobs.night.job_report import JobReport, JsonValue, StepFailure, read_failures, read_report
+from jobs.night.facts import GateFacts, PublishFacts, TrainFacts, check_reported, facts_of
+from jobs.night.job_report import JobReport, JsonValue, Outcome, StepFailure
+from jobs.night.outcomes import read_outcome
 from jobs.reports.differences import Differences, differences
 from lakehouse.errors import DataError, InfrastructureError
 from lakehouse.files import read_json
@@ -33,6 +35,7 @@ REPORT: Final = "report"
 VALIDATING_STEP: Final = {"bronze": "ingest", "silver": "clean", "gold": "features"}
 
 State: TypeAlias = Literal["done", "damaged", "failed", "refused", "not reached"]
+Facts = TypeVar("Facts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ class Overview:
     ``metrics`` holds the test window's measures by list, method and name; ``methods`` is the method
     published for each list. Both are empty where training did not run. ``progress`` says how far
     each step before the report came, ``failures`` why steps failed, the one that stopped the night
-    first, and ``damaged`` which files could not be read, each with the remedy. ``changes`` is
+    first, and ``damaged`` what could not be read, each with the remedy. ``changes`` is
     ``None`` where no earlier night was published.
     """
 
@@ -134,36 +137,42 @@ class Overview:
     @property
     def accepted(self) -> bool | None:
         """The gate's verdict; ``None`` where it gave none."""
-        return cast("bool | None", self._fact("gate", "accepted"))
+        said = self._facts("gate", GateFacts)
+        return None if said is None else said.accepted
 
     @property
     def release(self) -> str | None:
         """The release that the night published; ``None`` where it published none."""
-        return cast("str | None", self._fact("publish", "release"))
+        said = self._facts("publish", PublishFacts)
+        return None if said is None else said.release
 
     @property
-    def metrics(self) -> dict[str, dict[str, dict[str, float]]]:
+    def metrics(self) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
         """Measures on the test window by list, method and name."""
-        return cast("dict[str, dict[str, dict[str, float]]]", self._fact("train", "metrics") or {})
+        return self._trained.metrics
 
     @property
-    def methods(self) -> dict[str, str]:
+    def methods(self) -> Mapping[str, str]:
         """The method published for each list."""
-        return cast("dict[str, str]", self._fact("train", "methods") or {})
+        return self._trained.methods
 
     @property
-    def curve(self) -> list[dict[str, float]]:
+    def curve(self) -> Sequence[Mapping[str, float]]:
         """LightFM's measures after each epoch, on the validation window."""
-        return cast("list[dict[str, float]]", self._fact("train", "curve") or [])
+        return self._trained.curve
 
     @property
-    def gate_checks(self) -> list[dict[str, JsonValue]]:
+    def gate_checks(self) -> Sequence[Mapping[str, JsonValue]]:
         """The gate's rules as its report holds them (``jobs.steps.gate``)."""
-        return cast("list[dict[str, JsonValue]]", self._fact("gate", "checks") or [])
+        said = self._facts("gate", GateFacts)
+        return () if said is None else said.checks
 
-    def _fact(self, step: str, name: str) -> JsonValue:
-        report = self.steps.get(step)
-        return None if report is None else report.facts.get(name)
+    @property
+    def _trained(self) -> TrainFacts:
+        return self._facts("train", TrainFacts) or TrainFacts()
+
+    def _facts(self, step: str, kind: type[Facts]) -> Facts | None:
+        return facts_of(self.steps[step], kind) if step in self.steps else None
 
 
 def collect(settings: Settings, run_date: date) -> Overview:
@@ -172,16 +181,18 @@ def collect(settings: Settings, run_date: date) -> Overview:
     The newest run counts: where a step failed, was refused or never ran, what an earlier run of the
     same night left of the later steps is left out.
     """
-    runs, lake = settings.paths.runs, settings.paths.lake
-    failures = read_failures(runs, run_date)
-    steps, progress, unreadable = _walk(runs, run_date, failures)
+    lake = settings.paths.lake
+    found = {step.name: _found(lake, run_date, step.name) for step in STEPS if step.name != REPORT}
+    progress = _progress(found)
     reached = {name for name, state in progress.items() if state != "not reached"}
+    steps = {name: o for name, o in found.items() if name in reached and isinstance(o, JobReport)}
+    unreadable = [str(found[name]) for name, state in progress.items() if state == "damaged"]
     validations, damaged = _validations(settings.paths.data_quality, run_date, reached)
     return Overview(
         run_date=run_date,
         steps=steps,
         progress=progress,
-        failures=tuple(failures[name] for name in progress if name in failures),
+        failures=tuple(o for o in found.values() if isinstance(o, StepFailure)),
         damaged=(*unreadable, *damaged),
         serving=_serving(settings),
         accounting=_accounting(lake, run_date) if "clean" in steps else (),
@@ -191,32 +202,38 @@ def collect(settings: Settings, run_date: date) -> Overview:
     )
 
 
-def _walk(
-    runs: Path, run_date: date, failures: Mapping[str, StepFailure]
-) -> tuple[dict[str, JobReport], dict[str, State], list[str]]:
-    """The steps' reports up to where the night ended, every step's state, and what is damaged."""
-    steps: dict[str, JobReport] = {}
+def _found(lake: Path, run_date: date, step: str) -> Outcome | DataError | None:
+    """What became of a step, or why nobody can tell."""
+    try:
+        outcome = read_outcome(lake, run_date, step)
+        if isinstance(outcome, JobReport):
+            check_reported(outcome)
+    except DataError as damage:
+        return damage
+    return outcome
+
+
+def _progress(found: Mapping[str, Outcome | DataError | None]) -> dict[str, State]:
+    """Every step's state, up to where the night ended."""
     progress: dict[str, State] = {}
-    damaged = []
     ended = False
-    for name in (step.name for step in STEPS if step.name != REPORT):
-        progress[name] = "not reached" if ended else "failed" if name in failures else "done"
-        if progress[name] != "done":
-            ended = True
-            continue
-        try:
-            report = read_report(runs, run_date, name)
-        except DataError as damage:
-            progress[name] = "damaged"
-            damaged.append(str(damage))
-            continue
-        if report is None:
-            progress[name], ended = "not reached", True
-            continue
-        steps[name] = report
-        if name == "gate" and not report.facts["accepted"]:
-            progress[name], ended = "refused", True
-    return steps, progress, damaged
+    for name, outcome in found.items():
+        progress[name] = "not reached" if ended else _state(outcome)
+        ended = progress[name] not in ("done", "damaged")
+    return progress
+
+
+def _state(outcome: Outcome | DataError | None) -> State:
+    match outcome:
+        case None:
+            return "not reached"
+        case DataError():
+            return "damaged"
+        case StepFailure():
+            return "failed"
+        case JobReport(step="gate") if not facts_of(outcome, GateFacts).accepted:
+            return "refused"
+    return "done"
 
 
 def _serving(settings: Settings) -> Serving:

@@ -62,10 +62,9 @@ def headline(night: Overview) -> Headline:
 
 
 def _failed(night: Overview, failure: StepFailure) -> Headline:
-    code = "" if failure.exit_code is None else f" (exit code {failure.exit_code})"
     return Headline(
         "fail",
-        f"{failure.step} failed{code}",
+        f"{failure.step} failed (exit code {failure.exit_code})",
         (
             failure.reason,
             f"Nothing was published. {_served(night)} Once the cause is mended, run {failure.step} "

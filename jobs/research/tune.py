@@ -10,7 +10,8 @@ from typing import Final
 from jobs.config.methods import all_methods
 from jobs.config.settings import Settings
 from jobs.night.inputs import read_nights
-from jobs.night.job_report import JobReport, write_report
+from jobs.night.job_report import JobReport
+from jobs.night.outcomes import keep
 from jobs.night.recipes import policy, recipe
 from jobs.night.resources import measured
 from jobs.research.tracked_runs import tracked_run
@@ -160,7 +161,7 @@ def run(settings: Settings, *, run_date: date, method: str, trials: int) -> JobR
         },
         seconds=round(cost.seconds, 2),
     )
-    write_report(report, settings.paths.runs)
+    keep(report, lake=settings.paths.lake, runs=settings.paths.runs)
     return report
 
 

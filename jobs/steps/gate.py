@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from jobs.config.settings import Settings
 from jobs.night.inputs import read_nights
-from jobs.night.job_report import JobReport, JsonValue, read_report
+from jobs.night.job_report import JobReport, JsonValue
+from jobs.night.outcomes import read_report
 from jobs.night.recipes import policy
 from jobs.night.registry import models_lock, open_registry
 from lakehouse.errors import ConfigurationError, DataError
@@ -115,11 +116,10 @@ def _decided(challenger: ModelVersion) -> tuple[str, ...]:
 def _unchecked(settings: Settings, run_date: date) -> list[str]:
     """The steps whose data checks are not known to have passed.
 
-    A step writes its report only after every check has passed, and it writes nothing to the lake
-    before.
+    A step is done only once every check has passed, and it writes no rows before.
     """
-    runs = settings.paths.runs
-    return [step for step in CHECKED_STEPS if read_report(runs, run_date, step) is None]
+    lake = settings.paths.lake
+    return [step for step in CHECKED_STEPS if read_report(lake, run_date, step) is None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

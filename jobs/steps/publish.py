@@ -1,20 +1,21 @@
 """Write one night's recommendations to the store as a release, and let it serve."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import date
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.config.settings import Settings
-from jobs.night.job_report import JobReport, JsonValue, read_report
+from jobs.night.facts import RecommendFacts, facts_of
+from jobs.night.job_report import JobReport
+from jobs.night.outcomes import read_report
 from lakehouse.errors import DataError
 from lakehouse.io import arrow
 from lakehouse.lists import FALLBACK
-from lakehouse.tables import RECOMMENDATIONS
+from lakehouse.tables import OPS_RUNS, RECOMMENDATIONS
 from serving.format.records import (
     FORMAT,
     ITEM_FIELDS,
@@ -83,29 +84,21 @@ def _starts(ordered: pa.Table) -> list[int]:
     return np.flatnonzero(changes).tolist()
 
 
-def _recommend_facts(settings: Settings, run_date: date) -> Mapping[str, JsonValue]:
-    report = read_report(settings.paths.runs, run_date, "recommend")
+def _recommend_facts(settings: Settings, run_date: date) -> RecommendFacts:
+    report = read_report(settings.paths.lake, run_date, "recommend")
     if report is None:
         raise DataError(
-            f"{settings.paths.runs} has no report of the recommend step for {run_date}. Run "
+            f"{OPS_RUNS.full_name} has no recommend step for {run_date} that ended well. Run "
             f"`topshelf recommend --run-date {run_date}` first."
         )
-    wanted = ("release", "model_version", "table_versions", "configuration", "seed")
-    if missing := [name for name in wanted if name not in report.facts]:
-        raise DataError(
-            f"the report of the recommend step for {run_date} lacks {', '.join(missing)}. Run "
-            f"`topshelf recommend --run-date {run_date}` again."
-        )
-    return report.facts
+    return facts_of(report, RecommendFacts)
 
 
-def _read_recommendations(
-    settings: Settings, facts: Mapping[str, JsonValue], run_date: date
-) -> pa.Table:
+def _read_recommendations(settings: Settings, facts: RecommendFacts, run_date: date) -> pa.Table:
     rows = arrow.read(settings.paths.lake, RECOMMENDATIONS, filters=[("run_date", "==", run_date)])
     again = f"Run `topshelf recommend --run-date {run_date}` again."
-    for name in ("release", "model_version"):
-        found, reported = rows[name].unique().to_pylist(), facts[name]
+    for name, reported in (("release", facts.release), ("model_version", facts.model_version)):
+        found = rows[name].unique().to_pylist()
         if found != [reported]:
             raise DataError(
                 f"{RECOMMENDATIONS.full_name}: {name} is {found} in the rows of {run_date}, but "
@@ -119,16 +112,16 @@ def _read_recommendations(
     return rows
 
 
-def _manifest(facts: Mapping[str, JsonValue], run_date: date, rows: pa.Table) -> Manifest:
+def _manifest(facts: RecommendFacts, run_date: date, rows: pa.Table) -> Manifest:
     lists = rows.group_by(["list", "user_id"]).aggregate([])["list"].to_pylist()
     summary = summarise(to_records(rows))
     return Manifest(
-        release=cast("str", facts["release"]),
+        release=facts.release,
         run_date=run_date,
-        model_version=cast("str", facts["model_version"]),
-        table_versions=cast("dict[str, int]", facts["table_versions"]),
-        configuration=cast("str", facts["configuration"]),
-        seed=cast("int", facts["seed"]),
+        model_version=facts.model_version,
+        table_versions=facts.table_versions,
+        configuration=facts.configuration,
+        seed=facts.seed,
         lists=dict(sorted(Counter(lists).items())),
         records=summary.records,
         checksum=summary.checksum,

@@ -12,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.cli.main import app
-from jobs.night.job_report import JobReport, StepFailure, read_failures, read_report
+from jobs.night.job_report import JobReport, StepFailure
+from jobs.night.outcomes import read_outcome, read_report
 from jobs.reports.tables_doc import tables_doc
 from lakehouse.errors import (
     ConfigurationError,
@@ -79,6 +80,12 @@ def step(monkeypatch: pytest.MonkeyPatch) -> Outcome:
     return outcome
 
 
+def failure_of_train(config: Path) -> StepFailure:
+    outcome = read_outcome(config.parent / "lake", date(2024, 1, 2), "train")
+    assert isinstance(outcome, StepFailure)
+    return outcome
+
+
 def test_a_step_says_its_rows_and_writes_its_report(config: Path, step: Outcome) -> None:
     step.result = JobReport(
         "train", date(2024, 1, 2), rows={"events": 12345, "x": 1}, warnings=("too few",)
@@ -88,7 +95,7 @@ def test_a_step_says_its_rows_and_writes_its_report(config: Path, step: Outcome)
     first, last = done.stdout.splitlines()
     assert first == "topshelf train: warning: too few"
     assert last.startswith("topshelf train: events 12,345, x 1 (")
-    report = read_report(config.parent / "runs", date(2024, 1, 2), "train")
+    report = read_report(config.parent / "lake", date(2024, 1, 2), "train")
     assert report is not None
     assert report.rows == {"events": 12345, "x": 1}
     assert report.seconds >= 0
@@ -111,9 +118,7 @@ def test_a_foreseen_error_gives_its_exit_code_and_one_line(
     assert done.exit_code == code
     assert done.stderr == f"topshelf train: {error}\n"
     assert done.stdout == ""
-    night, runs = date(2024, 1, 2), config.parent / "runs"
-    assert read_failures(runs, night) == {"train": StepFailure("train", night, code, str(error))}
-    assert read_report(runs, night, "train") is None
+    assert failure_of_train(config) == StepFailure("train", date(2024, 1, 2), code, str(error))
 
 
 def test_what_the_system_refuses_is_an_infrastructure_failure(config: Path, step: Outcome) -> None:
@@ -124,8 +129,7 @@ def test_what_the_system_refuses_is_an_infrastructure_failure(config: Path, step
         "topshelf train: /lake/gold/x.parquet: No space left on device. Free space on its disk. "
         "Then run again; nothing half-written is visible.\n"
     )
-    (failure,) = read_failures(config.parent / "runs", date(2024, 1, 2)).values()
-    assert failure.exit_code == 4
+    assert failure_of_train(config).exit_code == 4
 
 
 def test_one_detail_joins_the_last_line(config: Path, step: Outcome) -> None:
@@ -149,7 +153,7 @@ def test_an_unforeseen_error_keeps_its_traceback(config: Path, step: Outcome) ->
     done = runner.invoke(app, ["train", *NIGHT, "--config", str(config)])
     assert done.exit_code == 1
     assert done.exception is step.result
-    (failure,) = read_failures(config.parent / "runs", date(2024, 1, 2)).values()
+    failure = failure_of_train(config)
     assert failure.exit_code == 1
     assert failure.reason == "an error that nobody foresaw, KeyError; its log has the traceback."
     assert failure.details[-1].endswith(", in run")
@@ -162,16 +166,30 @@ def test_a_step_that_succeeds_at_last_takes_its_failure_back(config: Path, step:
     runner.invoke(app, call)
     step.result = JobReport("train", date(2024, 1, 2))
     assert runner.invoke(app, call).exit_code == 0
-    assert read_failures(config.parent / "runs", date(2024, 1, 2)) == {}
+    outcome = read_outcome(config.parent / "lake", date(2024, 1, 2), "train")
+    assert isinstance(outcome, JobReport)
 
 
 def test_a_failure_that_cannot_be_recorded_hides_nothing(config: Path, step: Outcome) -> None:
     (config.parent / "runs").mkdir()
     (config.parent / "runs" / "2024-01-02").write_text("a file where the folder should be")
+    (config.parent / "lake").mkdir()
+    (config.parent / "lake" / "ops").write_text("a file where the folder should be")
     step.result = DataError("wrong data")
     done = runner.invoke(app, ["train", *NIGHT, "--config", str(config)])
     assert done.exit_code == 3
     assert done.stderr.endswith("topshelf train: wrong data\n")
+
+
+def test_a_step_whose_outcome_the_lake_does_not_take_fails(config: Path, step: Outcome) -> None:
+    (config.parent / "lake").mkdir()
+    (config.parent / "lake" / "ops").write_text("a file where the folder should be")
+    step.result = JobReport("train", date(2024, 1, 2))
+    done = runner.invoke(app, ["train", *NIGHT, "--config", str(config)])
+    assert done.exit_code == 4
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("topshelf train: the outcome of train could not be written to ")
+    assert [path.name for path in config.parent.glob("runs/2024-01-02/*")] == ["train.failed.json"]
 
 
 @pytest.mark.parametrize(("accepted", "code"), [(True, 0), (False, 99)])
@@ -182,7 +200,7 @@ def test_the_gate_s_refusal_has_a_code_of_its_own_and_is_reported(
     done = runner.invoke(app, ["gate", *NIGHT, "--config", str(config)])
     assert done.exit_code == code
     assert ("refused; the former release goes on" in done.stdout) == (not accepted)
-    report = read_report(config.parent / "runs", date(2024, 1, 2), "gate")
+    report = read_report(config.parent / "lake", date(2024, 1, 2), "gate")
     assert report is not None
     assert report.facts == {"accepted": accepted}
 

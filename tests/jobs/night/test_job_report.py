@@ -1,70 +1,66 @@
-"""Reports and failures of steps on disk."""
+"""Errors as failures of steps, and the facts that later steps read."""
 
 from datetime import date
-from pathlib import Path
 
 import pytest
 
-from jobs.night.job_report import (
-    JobReport,
-    StepFailure,
-    clear_failure,
-    failure_of,
-    read_failures,
-    read_report,
-    write_failure,
-    write_report,
+from jobs.night.facts import (
+    GateFacts,
+    PublishFacts,
+    RecommendFacts,
+    TrainFacts,
+    check_reported,
+    facts_of,
 )
+from jobs.night.job_report import JobReport, JsonValue, StepFailure, failure_of
 from lakehouse.errors import DataError
 
 NIGHT = date(2024, 1, 2)
-FAILURE = StepFailure("clean", NIGHT, 3, "silver.x breaks 2 rules:", ("y is null", "z is not"))
-
-
-def test_a_failure_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    assert read_failures(tmp_path, NIGHT) == {}
-    path = write_failure(FAILURE, tmp_path)
-    assert path == tmp_path / "2024-01-02" / "clean.failed.json"
-    assert read_failures(tmp_path, NIGHT) == {"clean": FAILURE}
-    assert read_failures(tmp_path, date(2024, 1, 3)) == {}
-
-
-def test_the_newest_failure_of_a_step_is_kept_until_it_is_cleared(tmp_path: Path) -> None:
-    newer = StepFailure("clean", NIGHT, 4, "the disk is full.")
-    write_failure(FAILURE, tmp_path)
-    write_failure(newer, tmp_path)
-    assert read_failures(tmp_path, NIGHT) == {"clean": newer}
-    clear_failure(tmp_path, NIGHT, "train")
-    assert read_failures(tmp_path, NIGHT) == {"clean": newer}
-    clear_failure(tmp_path, NIGHT, "clean")
-    assert read_failures(tmp_path, NIGHT) == {}
+RELEASE: dict[str, JsonValue] = {
+    "release": "2024-01-02-0a1b2c3d",
+    "model_version": "topshelf/7",
+    "table_versions": {"gold.user_features": 3},
+    "configuration": "c0ffee",
+    "seed": 42,
+}
 
 
 def test_the_lines_of_a_foreseen_error_are_kept() -> None:
     error = DataError("silver.x breaks 2 rules:\n  y is null\n  z is not")
-    assert failure_of(error, "clean", NIGHT) == FAILURE
+    assert failure_of(error, "clean", NIGHT) == StepFailure(
+        "clean", NIGHT, 3, "silver.x breaks 2 rules:", ("y is null", "z is not")
+    )
 
 
 def test_an_error_without_words_is_told_by_its_type() -> None:
     assert failure_of(DataError(), "clean", NIGHT).reason == "DataError"
 
 
-@pytest.mark.parametrize("damage", [b"", b'{"step": "cle', b"[]", b"\xff\xfe"])
-def test_a_damaged_record_is_still_a_failure(tmp_path: Path, damage: bytes) -> None:
-    path = write_failure(FAILURE, tmp_path)
-    path.write_bytes(damage)
-    (failure,) = read_failures(tmp_path, NIGHT).values()
-    assert (failure.step, failure.exit_code) == ("clean", None)
-    assert failure.reason.startswith(f"{path} is damaged: it is no JSON")
-    assert failure.reason.endswith(". Its log says why the step failed.")
+def test_facts_that_others_read_are_typed_and_all_others_left_aside() -> None:
+    recommend = JobReport("recommend", NIGHT, facts={**RELEASE, "users": 12})
+    assert facts_of(recommend, RecommendFacts) == RecommendFacts(
+        "2024-01-02-0a1b2c3d", "topshelf/7", {"gold.user_features": 3}, "c0ffee", 42
+    )
+    gate = JobReport("gate", NIGHT, facts={"accepted": True, "checks": [{"low": None}]})
+    assert facts_of(gate, GateFacts) == GateFacts(accepted=True, checks=[{"low": None}])
+    assert facts_of(JobReport("train", NIGHT), TrainFacts) == TrainFacts({}, {}, ())
+    assert facts_of(JobReport("publish", NIGHT, facts=RELEASE), PublishFacts) == PublishFacts(
+        "2024-01-02-0a1b2c3d"
+    )
 
 
-def test_a_damaged_report_is_named_with_the_remedy(tmp_path: Path) -> None:
-    report = JobReport("train", NIGHT, rows={"events": 12345}, facts={"metrics": {"all": 0.25}})
-    path = write_report(report, tmp_path)
-    assert read_report(tmp_path, NIGHT, "train") == report
-    path.write_text(path.read_text().replace("12345", "12445"))
-    again = "Run `topshelf train --run-date 2024-01-02` again."
-    with pytest.raises(DataError, match="checksum") as raised:
-        read_report(tmp_path, NIGHT, "train")
-    assert str(raised.value) == f"{path} is damaged: its checksum is another. {again}"
+def test_facts_that_are_missing_or_mistyped_are_named_with_the_step_to_run() -> None:
+    wrong = {**RELEASE, "seed": None, "table_versions": {"gold.user_features": "three"}}
+    del wrong["release"]
+    with pytest.raises(DataError) as raised:
+        facts_of(JobReport("recommend", NIGHT, facts=wrong), RecommendFacts)
+    assert str(raised.value) == (
+        "the outcome of the recommend step for 2024-01-02 lacks release, table_versions, seed, or "
+        "has it in a former form. Run `topshelf recommend --run-date 2024-01-02` again."
+    )
+
+
+def test_a_report_checks_the_facts_it_shows_and_no_others() -> None:
+    check_reported(JobReport("recommend", NIGHT))
+    with pytest.raises(DataError, match="outcome of the gate step for 2024-01-02 lacks accepted,"):
+        check_reported(JobReport("gate", NIGHT))

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.night.job_report import StepFailure, read_failures
+from jobs.night.job_report import StepFailure
+from jobs.night.outcomes import read_outcome
 from tests.project import ROOT
 
 NIGHT = date(2024, 1, 2)
@@ -52,11 +53,6 @@ def started(line: str, folder: Path) -> "subprocess.Popen[str]":
     )
 
 
-def failures(folder: Path) -> list[StepFailure]:
-    (runs,) = folder.rglob("2024-01-02")
-    return list(read_failures(runs.parent, NIGHT).values())
-
-
 @pytest.mark.parametrize(
     ("number", "hint"),
     [
@@ -81,7 +77,8 @@ def test_a_step_that_a_signal_ends_says_so(
     reason = f"ended by signal {number.value} ({number.name})."
     assert err.splitlines()[-1] == f"topshelf train: {reason} {hint}"
     assert ("Fatal Python error: Segmentation fault" in err) == (number is signal.SIGSEGV)
-    assert failures(tmp_path) == [StepFailure("train", NIGHT, 4, reason, (hint,))]
+    lake = tmp_path / ".topshelf" / "corner" / "lake"
+    assert read_outcome(lake, NIGHT, "train") == StepFailure("train", NIGHT, 4, reason, (hint,))
 
 
 @pytest.mark.parametrize("code", [0, 3, 99])

@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 
 from jobs.config.settings import Settings
 from jobs.night import warm_start
-from jobs.night.job_report import write_report
+from jobs.night.outcomes import keep
 from jobs.night.registry import open_registry
 from jobs.operate.reproduce import Agreement, compare, reproduce, show
 from jobs.steps import gate, publish, recommend, train
@@ -33,7 +33,7 @@ def settings(folder: Path) -> Settings:
     settings = settings_in(folder)
     write_lake(settings, *shop())
     for step in (train, gate, recommend, publish):
-        write_report(step.run(settings, run_date=NIGHT), settings.paths.runs)
+        keep(step.run(settings, run_date=NIGHT), lake=settings.paths.lake, runs=settings.paths.runs)
     return settings
 
 
@@ -90,7 +90,7 @@ def test_a_night_that_went_on_from_another_is_made_again_from_the_same_run(tmp_p
         registry.challenger(night), passed=True, reasons=[], figures={}, text="passed", page=""
     )
     for step in (recommend, publish):
-        write_report(step.run(settings, run_date=night), settings.paths.runs)
+        keep(step.run(settings, run_date=night), lake=settings.paths.lake, runs=settings.paths.runs)
     with open_store(settings.serving.store, settings.shop.name) as store:
         (release,) = store.manifests()
     # Trained later, so that it is not what the release started from.

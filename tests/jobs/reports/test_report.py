@@ -13,14 +13,8 @@ from matplotlib.figure import Figure
 
 from expectations.data_docs import STYLE
 from jobs.config.settings import Settings, load
-from jobs.night.job_report import (
-    JobReport,
-    JsonValue,
-    StepFailure,
-    report_path,
-    write_failure,
-    write_report,
-)
+from jobs.night.job_report import JobReport, JsonValue, Outcome, StepFailure
+from jobs.night.outcomes import keep
 from jobs.operate.demo import DagRun, progress, summarise
 from jobs.reports import charts
 from jobs.reports.differences import Change, Differences, ListChange
@@ -40,7 +34,7 @@ from jobs.steps.report import run
 from lakehouse.colours import EMPHASIS
 from lakehouse.io import arrow
 from lakehouse.steps import STEPS
-from lakehouse.tables import RECOMMENDATIONS
+from lakehouse.tables import OPS_RUNS, RECOMMENDATIONS
 from serving.stores.opening import open_store
 
 NIGHT = date(2024, 1, 2)
@@ -287,12 +281,13 @@ constants = {{ event_type = "purchase" }}
     return load(config)
 
 
+def kept(settings: Settings, outcome: Outcome) -> None:
+    keep(outcome, lake=settings.paths.lake, runs=settings.paths.runs)
+
+
 def made(settings: Settings, *steps: str, at: date = NIGHT, **facts: JsonValue) -> None:
     for step in steps:
-        write_report(
-            JobReport(step, at, rows={step: 1}, facts=facts, seconds=1.0),
-            settings.paths.runs,
-        )
+        kept(settings, JobReport(step, at, rows={step: 1}, facts=facts, seconds=1.0))
 
 
 def page_of(settings: Settings) -> str:
@@ -301,8 +296,7 @@ def page_of(settings: Settings) -> str:
 
 def test_a_failed_night_s_page_begins_with_what_failed_and_why(settings: Settings) -> None:
     made(settings, "ingest", "clean", "features", "train")
-    failure = StepFailure("clean", NIGHT, 3, "silver.x breaks 2 rules:", ("y <1", "z"))
-    write_failure(failure, settings.paths.runs)
+    kept(settings, StepFailure("clean", NIGHT, 3, "silver.x breaks 2 rules:", ("y <1", "z")))
     with open_store(settings.serving.store, settings.shop.name) as store, store.publishing():
         store.update(lambda pointer: pointer.activated("2024-01-01-ffffffff"))
 
@@ -337,23 +331,28 @@ def test_a_night_that_ended_without_a_word_says_where(settings: Settings) -> Non
     )
 
 
-def test_damaged_reports_and_validations_are_named_with_the_remedy(settings: Settings) -> None:
+def test_damaged_outcomes_and_validations_are_named_with_the_remedy(settings: Settings) -> None:
     made(settings, *STEP_NAMES, accepted=True, release="r")
-    path = report_path(settings.paths.runs, NIGHT, "train")
-    path.write_text(path.read_text().replace("1.0", "9.0"))
+    [path] = (settings.paths.lake / OPS_RUNS.path).glob("*/step=features/*.parquet")
+    path.unlink()
+    made(settings, "train", methods=["a former form"])
     results = settings.paths.data_quality / "2024-01-02" / "results"
     results.mkdir(parents=True)
     (results / "silver.items.json").write_text("{")
 
     night = collect(settings, NIGHT)
 
-    assert night.damaged == (
-        f"{path} is damaged: its checksum is another. Run `topshelf train --run-date 2024-01-02` "
-        "again.",
+    features, *others = night.damaged
+    assert features.startswith(
+        f"table ops.runs: run_date=2024-01-02/step=features/{path.name} below ops/runs is missing "
+    )
+    assert others == [
+        "the outcome of the train step for 2024-01-02 lacks methods, or has it in a former form. "
+        "Run `topshelf train --run-date 2024-01-02` again.",
         f"{results}/silver.items.json is damaged: it is no JSON. Run "
         "`topshelf clean --run-date 2024-01-02` again.",
-    )
-    assert night.progress["train"] == "damaged"
+    ]
+    assert night.progress["features"] == night.progress["train"] == "damaged"
     assert night.progress["publish"] == "done"
     assert headline(night).verdict == "warn"
     assert "silver.items.json is damaged" in page_of(settings)
@@ -390,10 +389,10 @@ def test_the_last_published_night_is_compared_with(settings: Settings) -> None:
     earlier = settings.model_copy(
         update={"train": settings.train.model_copy(update={"seed": 7, "test_days": 14})}
     )
-    made(settings, "publish", at=date(2023, 12, 31))
+    made(settings, "publish", at=date(2023, 12, 30), release="r")
     made(settings, "ingest", at=date(2024, 1, 3))
-    made(settings, "ingest", "recommend", "publish", at=BEFORE)
-    write_report(run(earlier, run_date=BEFORE), settings.paths.runs)
+    made(settings, "ingest", "recommend", "publish", at=BEFORE, release="r")
+    kept(settings, run(earlier, run_date=BEFORE))
     made(settings, *STEP_NAMES, accepted=True, release="r")
     lake = settings.paths.lake
     for night, places in {

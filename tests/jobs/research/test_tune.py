@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from jobs.cli.main import app
 from jobs.config.settings import Settings
-from jobs.night.job_report import read_report
+from jobs.night.outcomes import read_report
 from jobs.night.recipes import recipe
 from jobs.research import tune
 from jobs.research.tracked_runs import open_runs
@@ -249,7 +249,7 @@ def test_a_night_is_tuned_from_end_to_end(settings: Settings) -> None:
     proposed = tomllib.loads(path.read_text())
     assert proposed == {"models": {"decayed_counts": report.facts["parameters"]}}
     assert list(proposed["models"]["decayed_counts"]) == ["half_life_days"]
-    assert read_report(settings.paths.runs, NIGHT, "tune") == report
+    assert read_report(settings.paths.lake, NIGHT, "tune") == report
 
     registry = open_runs(settings, "tuning")
     experiment = registry.client.get_experiment_by_name("nightly_tuning")

@@ -13,7 +13,8 @@ import pytest
 
 from jobs.config.settings import Settings
 from jobs.night.inputs import newest_versions, read_nights
-from jobs.night.job_report import report_path
+from jobs.night.job_report import StepFailure
+from jobs.night.outcomes import keep
 from jobs.night.recipes import policy
 from jobs.night.registry import open_registry
 from jobs.operate.promote import promote
@@ -342,7 +343,8 @@ def test_lists_of_popular_items_are_refused_even_on_the_first_night(tmp_path: Pa
 
 def test_a_night_whose_data_were_not_checked_is_refused(settings: Settings) -> None:
     plant(settings, REPEATING)
-    report_path(settings.paths.runs, NIGHT, "clean").unlink()
+    failure = StepFailure("clean", NIGHT, 3, "silver.x breaks 1 rule")
+    keep(failure, lake=settings.paths.lake, runs=settings.paths.runs)
     report = gate.run(settings, run_date=NIGHT)
     assert report.warnings == ("night: data checks is 0; asked: those of clean too",)
     assert champion_of(settings) is None

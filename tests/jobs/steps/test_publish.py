@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from jobs.config.settings import Serving, Settings, load
-from jobs.night.job_report import JobReport, JsonValue, write_report
+from jobs.night.job_report import JobReport, JsonValue, StepFailure
+from jobs.night.outcomes import keep
 from jobs.steps import publish
 from lakehouse.errors import ConfigurationError, DataError, InfrastructureError
 from lakehouse.io import arrow
@@ -90,7 +91,7 @@ def recommend(
         "seed": 42,
     }
     report = JobReport("recommend", night, facts=told if facts is None else facts)
-    write_report(report, settings.paths.runs)
+    keep(report, lake=settings.paths.lake, runs=settings.paths.runs)
 
 
 def serving(settings: Settings) -> str | None:
@@ -295,6 +296,23 @@ def test_a_rollback_to_a_damaged_release_is_refused(settings: Settings, tmp_path
     ):
         rollback(store)
     assert serving(settings) == release_of(TUESDAY)
+
+
+def test_lists_of_a_step_that_did_not_end_well_are_not_published(settings: Settings) -> None:
+    first = (
+        "ops.runs has no recommend step for 2024-03-04 that ended well. Run `topshelf recommend "
+        "--run-date 2024-03-04` first."
+    )
+    with pytest.raises(DataError) as raised:
+        publish.run(settings, run_date=MONDAY)
+    assert str(raised.value) == first
+    recommend(settings, MONDAY)
+    failure = StepFailure("recommend", MONDAY, 4, "the disk is full")
+    keep(failure, lake=settings.paths.lake, runs=settings.paths.runs)
+    with pytest.raises(DataError) as raised:
+        publish.run(settings, run_date=MONDAY)
+    assert str(raised.value) == first
+    assert serving(settings) is None
 
 
 @pytest.mark.parametrize(
