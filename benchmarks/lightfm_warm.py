@@ -23,7 +23,7 @@ from jobs.night.recipes import recipe
 from jobs.steps.demo_data import data_folder
 from models.core.capabilities import LearnsInPasses
 from models.evaluation.bootstrap import paired_bootstrap
-from models.evaluation.measures import PRIMARY_METRIC
+from models.evaluation.primary import PRIMARY_METRIC
 from models.evaluation.protocol import task
 from models.lists.path import DEFAULT_POLICY, evaluate
 from models.selection.origin import Nights

@@ -38,7 +38,7 @@ from models.selection.choice import Terms
 from models.selection.evidence import EVIDENCE_FOLDER, Evidence
 from models.selection.recipe import Recipe
 from models.tracking import database as tracking_database
-from models.tracking.registry import ModelVersion, Provenance
+from models.tracking.versions import ModelVersion, Provenance
 from tests.rows import row
 
 NIGHT = date(2024, 3, 1)

@@ -27,7 +27,7 @@ from lakehouse.files import replacing, write_text
 from lakehouse.lists import PERSONAL_LISTS
 from models.core.interactions import UNKNOWN, Ids, Indices
 from models.evaluation import segments
-from models.evaluation.measures import PRIMARY_METRIC
+from models.evaluation.primary import PRIMARY_METRIC
 from models.evaluation.protocol import PROTOCOLS, by_segment
 from models.selection.backtest import PUBLISHED, backtest, published
 from models.selection.origin import Cut, Origin

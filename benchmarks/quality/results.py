@@ -9,7 +9,7 @@ import pandas as pd
 
 from jobs.night.resources import Cost
 from models.evaluation.bootstrap import Difference, paired_bootstrap
-from models.evaluation.measures import PRIMARY_METRIC
+from models.evaluation.primary import PRIMARY_METRIC
 from models.evaluation.protocol import PROTOCOLS, SURFACE_OF, Cold
 from models.selection.backtest import PUBLISHED, gain, ranking
 from models.selection.origin import Cut

@@ -12,7 +12,7 @@ from models.core.interactions import index_of
 from models.lists.context_popularity import popular_in_context
 from models.lists.path import FILL_UP_SOURCE, Policy
 from models.lists.published import Published
-from models.tracking.registry import Provenance
+from models.tracking.versions import Provenance
 
 BLOCK_USERS = 20_000
 

@@ -26,7 +26,7 @@ from lakehouse.errors import InfrastructureError
 from lakehouse.files import write_text
 from lakehouse.locks import process_lock
 from lakehouse.steps import STEPS, Step
-from models.evaluation.measures import PRIMARY_METRIC
+from models.evaluation.primary import PRIMARY_METRIC
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 CONFIG: Final = PROJECT / "infra" / "config" / "complete_journey.toml"

@@ -16,10 +16,11 @@ from jobs.night.registry import models_lock, open_registry
 from lakehouse.errors import ConfigurationError, DataError
 from lakehouse.lists import PERSONAL_LISTS
 from lakehouse.locks import process_lock
-from models.evaluation.measures import PRIMARY_METRIC
+from models.evaluation.primary import PRIMARY_METRIC
 from models.tracking.decisions import Decision, Recorded, record, recorded
-from models.tracking.page import deciding
-from models.tracking.registry import CHAMPION, Action, ListedVersion, ModelVersion, Registry
+from models.tracking.names import deciding
+from models.tracking.registry import CHAMPION, Registry
+from models.tracking.versions import Action, ListedVersion, ModelVersion
 
 NOBODY = "-"
 

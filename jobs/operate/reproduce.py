@@ -24,7 +24,7 @@ from lakehouse.lists import LISTS
 from lakehouse.tables import USER_FEATURES
 from models.selection.training import train
 from models.selection.trial import NO_STATES, States
-from models.tracking.registry import Provenance
+from models.tracking.versions import Provenance
 from serving.format.records import decode, key, list_of
 from serving.format.releases import Manifest
 from serving.publishing import verify

@@ -14,7 +14,8 @@ from jobs.night.job_report import JsonValue, StepFailure
 from jobs.reports import charts
 from jobs.reports.differences import Change
 from jobs.reports.overview import REPORT, Overview
-from models.evaluation.measures import MEASURES, PLACES, PRIMARY_METRIC
+from models.evaluation.measures import MEASURES
+from models.evaluation.primary import PLACES, PRIMARY_METRIC
 
 PAGE: Final = "report.html"
 # What fits on a page; MLflow and the step's report have every measure.

@@ -15,13 +15,13 @@ from jobs.night.resources import Cost, measured
 from jobs.research.tracked_runs import tracked_run
 from lakehouse.lists import PERSONAL_LISTS
 from models.evaluation.bootstrap import Difference
-from models.evaluation.measures import PRIMARY_METRIC
+from models.evaluation.primary import PRIMARY_METRIC
 from models.evaluation.protocol import Evaluation
 from models.selection.backtest import backtest, best_simple, gain, ranking
 from models.selection.origin import Origin
 from models.selection.recipe import Recipe
 from models.selection.trial import Outcome
-from models.tracking.page import metric_name
+from models.tracking.names import metric_name
 from models.tracking.registry import TrackedRun
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ from pathlib import Path
 from jobs.config.settings import Settings
 from jobs.night.inputs import newest_versions
 from lakehouse.locks import process_lock
-from models.tracking.registry import Provenance, Registry, TrackedRun
+from models.tracking.registry import Registry, TrackedRun
+from models.tracking.versions import Provenance
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from lakehouse.files import write_text
 from lakehouse.lists import PERSONAL_LISTS
 from models.core.parameters import Range, ranges
 from models.evaluation.bootstrap import Difference, paired_bootstrap
-from models.evaluation.measures import PRIMARY_METRIC
+from models.evaluation.primary import PRIMARY_METRIC
 from models.evaluation.protocol import Evaluation
 from models.selection.origin import Origin
 from models.selection.recipe import Recipe
@@ -34,8 +34,9 @@ from models.selection.tuning import (
     search,
     windows,
 )
-from models.tracking.page import metric_name
-from models.tracking.registry import Provenance, Registry
+from models.tracking.names import metric_name
+from models.tracking.registry import Registry
+from models.tracking.versions import Provenance
 
 logger = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from lakehouse.locks import process_lock
 from models.core.interactions import UNKNOWN, index_of
 from models.core.lists import Lists
 from models.evaluation.bootstrap import Difference, paired_bootstrap
-from models.evaluation.measures import PLACES, PRIMARY_METRIC
+from models.evaluation.primary import PLACES, PRIMARY_METRIC
 from models.lists.catalogue import heuristics
 from models.lists.path import Policy, make_lists
 from models.lists.published import PUBLISHED_FOLDER, Published
@@ -46,8 +46,10 @@ from models.selection.gate import (
 )
 from models.selection.recipe import Recipe
 from models.selection.training import judge
-from models.tracking.page import GAIN, deciding, metric_name
-from models.tracking.registry import CHAMPION, ModelVersion, Provenance, Registry
+from models.tracking.names import deciding, metric_name
+from models.tracking.page import GAIN
+from models.tracking.registry import CHAMPION, Registry
+from models.tracking.versions import ModelVersion, Provenance
 
 CHECKED_STEPS: Final = ("ingest", "clean", "features")
 

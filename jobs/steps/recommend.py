@@ -25,7 +25,7 @@ from lakehouse.tables import ITEM_FEATURES, RECOMMENDATIONS, USER_FEATURES, USER
 from models.core.interactions import index_of
 from models.lists.published import PUBLISHED_FOLDER, Published
 from models.lists.reasons import HISTORY_COLUMNS, explained
-from models.tracking.registry import ModelVersion
+from models.tracking.versions import ModelVersion
 
 AGAIN = "Run `topshelf train` and `topshelf gate` for this night again; nothing was published."
 

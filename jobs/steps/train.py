@@ -24,7 +24,7 @@ from jobs.night.registry import models_lock, open_registry
 from lakehouse.locks import process_lock
 from lakehouse.tables import ALL_TABLES
 from models.core.capabilities import OnEpoch, TellsImportance
-from models.evaluation.measures import PRIMARY_METRIC
+from models.evaluation.primary import PRIMARY_METRIC
 from models.evaluation.protocol import by_segment
 from models.evaluation.reliability import by_score
 from models.evaluation.segments import activity
@@ -34,14 +34,10 @@ from models.selection.origin import Nights
 from models.selection.training import Evaluations, Trained, train
 from models.selection.trial import NO_STATES
 from models.tracking import plots
-from models.tracking.page import DECIDING, deciding, metric_name
-from models.tracking.registry import (
-    METHODS_HEADING,
-    NOTE_TAG,
-    ModelVersion,
-    Provenance,
-    TrackedRun,
-)
+from models.tracking.names import deciding, metric_name
+from models.tracking.page import DECIDING
+from models.tracking.registry import METHODS_HEADING, NOTE_TAG, TrackedRun
+from models.tracking.versions import ModelVersion, Provenance
 
 logger = logging.getLogger(__name__)
 

@@ -50,10 +50,6 @@ class Measure:
     applies: Callable[[Judged], bool] = lambda _judged: True
 
 
-# Lists are judged by their first places; methods are chosen and ranked by the first measure.
-PLACES: Final = 10
-PRIMARY_METRIC: Final = f"ndcg@{PLACES}"
-
 MEASURES: Final = (
     Measure("ndcg", lambda j: metrics.ndcg(j.hits, j.counts), decides=True, reported=True),
     Measure("map", lambda j: metrics.average_precision(j.hits, j.counts), reported=True),

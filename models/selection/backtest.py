@@ -10,7 +10,7 @@ from typing import Final
 
 from lakehouse.lists import PERSONAL_LISTS
 from models.evaluation.bootstrap import Difference, paired_bootstrap
-from models.evaluation.measures import PRIMARY_METRIC
+from models.evaluation.primary import PRIMARY_METRIC
 from models.evaluation.protocol import SURFACE_OF, compare_methods
 from models.lists.catalogue import methods
 from models.selection.origin import Origin

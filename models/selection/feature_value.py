@@ -7,7 +7,7 @@ import pandas as pd
 from models.core.capabilities import LearnsFromFeatures
 from models.core.context import Context
 from models.evaluation.bootstrap import Difference, paired_bootstrap
-from models.evaluation.measures import PRIMARY_METRIC
+from models.evaluation.primary import PRIMARY_METRIC
 from models.evaluation.protocol import Evaluation, Task
 from models.lists.path import evaluate
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from models.core.interactions import UNKNOWN, Indices
 from models.core.lists import Lists
 from models.evaluation.bootstrap import Difference
-from models.evaluation.measures import PLACES
+from models.evaluation.primary import PLACES
 
 # Lists of ten from a smaller catalogue are alike whatever the method.
 LEAST_CATALOGUE: Final = 10 * PLACES

@@ -9,7 +9,7 @@ from copy import copy
 
 from models.core.capabilities import LearnsInPasses, OnEpoch, State
 from models.core.context import Context
-from models.evaluation.measures import PRIMARY_METRIC
+from models.evaluation.primary import PRIMARY_METRIC
 from models.evaluation.protocol import Task
 from models.lists.path import Policy, evaluate
 

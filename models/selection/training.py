@@ -17,7 +17,7 @@ from lakehouse.lists import PERSONAL_LISTS
 from models.core.assortment import Assortment
 from models.core.base import BaseRecommender
 from models.core.capabilities import LearnsInPasses, OnEpoch, State
-from models.evaluation.measures import PRIMARY_METRIC
+from models.evaluation.primary import PRIMARY_METRIC
 from models.evaluation.protocol import Evaluation, active_days
 from models.evaluation.reliability import Places, places_of
 from models.lists.path import Policy

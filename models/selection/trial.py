@@ -13,7 +13,7 @@ from models.core.capabilities import LearnsInPasses, OnEpoch, State, newest
 from models.core.context import Context
 from models.core.interactions import Indices
 from models.core.lists import Lists
-from models.evaluation.measures import PLACES, PRIMARY_METRIC
+from models.evaluation.primary import PLACES, PRIMARY_METRIC
 from models.evaluation.protocol import Evaluation, Task, measure, task
 from models.lists.catalogue import heuristics
 from models.lists.path import Policy, lists_for

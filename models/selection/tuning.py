@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 from lakehouse.errors import DataError
 from lakehouse.lists import PERSONAL_LISTS
 from models.core.parameters import Number, Range
-from models.evaluation.measures import PRIMARY_METRIC
+from models.evaluation.primary import PRIMARY_METRIC
 from models.evaluation.protocol import Evaluation
 from models.lists.path import Policy, evaluate
 from models.selection.origin import Nights, Origin

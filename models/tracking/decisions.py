@@ -1,10 +1,14 @@
 """What people decided about versions: who, why, when, and which version was champion then."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, Self, cast
 
-from models.tracking.registry import DECISION_TAG, Action, ModelVersion, Registry, time_of
+from models.tracking.versions import DECISION_TAG, Action, ModelVersion, time_of
+
+if TYPE_CHECKING:  # It imports MLflow, which takes seconds.
+    from models.tracking.registry import Registry
 
 FINISHED: Final = "FINISHED"
 
@@ -31,8 +35,23 @@ class Recorded:
     when: datetime
     complete: bool
 
+    @classmethod
+    def from_run(cls, tags: Mapping[str, str], *, started: int, status: str) -> Self:
+        """The decision of which MLflow keeps a run with these tags, time and status."""
+        return cls(
+            Decision(
+                action=cast("Action", tags[DECISION_TAG]),
+                version=tags[f"{DECISION_TAG}.version"],
+                champion_before=tags[f"{DECISION_TAG}.champion_before"],
+                who=tags[f"{DECISION_TAG}.who"],
+                why=tags[f"{DECISION_TAG}.why"],
+            ),
+            when=time_of(started),
+            complete=status == FINISHED,
+        )
 
-def record(registry: Registry, decision: Decision, version: ModelVersion) -> None:
+
+def record(registry: "Registry", decision: Decision, version: ModelVersion) -> None:
     """Keep a decision: the version's last one as its tags, and each as an MLflow run of its own.
 
     The runs lie in an experiment apart, so that training runs stay comparable among themselves.
@@ -45,7 +64,7 @@ def record(registry: Registry, decision: Decision, version: ModelVersion) -> Non
     }
     with registry.reporting():
         run = registry.client.create_run(
-            registry.create_experiment(_experiment(registry)),
+            registry.create_experiment(experiment_of_decisions(registry.experiment)),
             run_name=f"{decision.version} {decision.action} by {decision.who}",
             tags={
                 **tags,
@@ -58,29 +77,22 @@ def record(registry: Registry, decision: Decision, version: ModelVersion) -> Non
         registry.client.set_terminated(run.info.run_id)
 
 
-def recorded(registry: Registry) -> tuple[Recorded, ...]:
+def recorded(registry: "Registry") -> tuple[Recorded, ...]:
     """Every decision, the oldest first."""
     with registry.reporting():
-        experiment = registry.client.get_experiment_by_name(_experiment(registry))
+        experiment = registry.client.get_experiment_by_name(
+            experiment_of_decisions(registry.experiment)
+        )
         runs = registry.client.search_runs(
             [] if experiment is None else [experiment.experiment_id],
             order_by=["attributes.start_time ASC"],
         )
     return tuple(
-        Recorded(
-            Decision(
-                action=cast("Action", run.data.tags[DECISION_TAG]),
-                version=run.data.tags[f"{DECISION_TAG}.version"],
-                champion_before=run.data.tags[f"{DECISION_TAG}.champion_before"],
-                who=run.data.tags[f"{DECISION_TAG}.who"],
-                why=run.data.tags[f"{DECISION_TAG}.why"],
-            ),
-            when=time_of(run.info.start_time),
-            complete=run.info.status == FINISHED,
-        )
+        Recorded.from_run(run.data.tags, started=run.info.start_time, status=run.info.status)
         for run in runs
     )
 
 
-def _experiment(registry: Registry) -> str:
-    return f"{registry.experiment} decisions"
+def experiment_of_decisions(experiment: str) -> str:
+    """The experiment beside that of the nights which holds what people decided."""
+    return f"{experiment} decisions"

@@ -4,7 +4,9 @@ import json
 from typing import Final
 
 from lakehouse.lists import PERSONAL_LISTS
-from models.evaluation.measures import MEASURES, PLACES
+from models.evaluation.measures import MEASURES
+from models.evaluation.primary import PLACES
+from models.tracking.names import deciding
 
 DECIDING: Final = tuple(f"{measure.name}@{PLACES}" for measure in MEASURES if measure.decides)
 GAIN: Final = "gain"
@@ -15,19 +17,6 @@ VIEW: Final = "topshelf"
 # Browsers take every name below `localhost` for this machine; MLflow shows its assistant, which
 # would start a coding agent, only to those who call the machine by its usual names.
 HOST: Final = "topshelf.localhost"
-
-
-def metric_name(name: str) -> str:
-    """``name`` as MLflow takes it: no ``@`` and, for ease of use, no spaces."""
-    return name.replace("@", "_at_").replace(" ", "_")
-
-
-def deciding(measure: str, list_name: str) -> str:
-    """The metric of a run that holds a measure of a list as published, or its gain.
-
-    Sorted by name, as columns and charts are, the lists come before all other metrics.
-    """
-    return f"{list_name}/{metric_name(measure)}"
 
 
 def view() -> dict[str, str]:

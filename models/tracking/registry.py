@@ -6,16 +6,14 @@ killed run leaves no half model to be found: just a run that never ended, which 
 marks as failed (``fail_interrupted``).
 """
 
-import json
 import logging
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Any, Final, Literal, Self, TypeAlias, cast
+from typing import Any, Final
 
 import mlflow
 import pandas as pd
@@ -34,19 +32,21 @@ from lakehouse.tables import Table
 from models.tracking import database as tracking_database
 from models.tracking import page as tracking_page
 from models.tracking import pyfunc
+from models.tracking.versions import (
+    GATE_REASONS_TAG,
+    GATE_TAG,
+    PASSED,
+    REFUSED,
+    RUN_DATE_TAG,
+    TOOK_OVER_FROM_TAG,
+    ListedVersion,
+    ModelVersion,
+    Provenance,
+    time_of,
+)
 
 CHALLENGER: Final = "challenger"
 CHAMPION: Final = "champion"
-RUN_DATE_TAG: Final = "run_date"
-TABLE_VERSIONS_TAG: Final = "table_versions"
-CONFIGURATION_TAG: Final = "configuration"
-SEED_TAG: Final = "seed"
-GATE_TAG: Final = "gate"
-GATE_REASONS_TAG: Final = "gate.reasons"
-PASSED: Final = "passed"
-REFUSED: Final = "refused"
-DECISION_TAG: Final = "decision"
-TOOK_OVER_FROM_TAG: Final = "champion.from"
 LONGEST_TAG: Final = 4000
 # What a run's page says in words; the gate's verdict is put above this heading.
 NOTE_TAG: Final = "mlflow.note.content"
@@ -54,91 +54,12 @@ METHODS_HEADING: Final = "## Methods on the test window\n\n"
 LONGEST_NOTE: Final = 5000
 RUNS_AT_ONCE: Final = 100
 
-Action: TypeAlias = Literal["promoted", "demoted"]
-
 LIBRARIES: Final = ("numpy", "pandas", "scipy")
 ENVIRONMENT: Final = (*LIBRARIES, "deltalake", "lightfm-next", "mlflow", "pyarrow")
 
 # What the log says in a line of its own on failure need not come as a stack trace first.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 logging.getLogger("mlflow").setLevel(logging.WARNING)
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """What a version was made from: enough to make it again.
-
-    ``table_versions`` gives the Delta version of each table by full name, ``configuration`` is the
-    digest of the settings.
-    """
-
-    run_date: date
-    table_versions: Mapping[str, int]
-    configuration: str
-    seed: int
-
-    def tags(self) -> dict[str, str]:
-        """The same as tags of a run and of a model version."""
-        return {
-            RUN_DATE_TAG: self.run_date.isoformat(),
-            TABLE_VERSIONS_TAG: json.dumps(dict(self.table_versions), sort_keys=True),
-            CONFIGURATION_TAG: self.configuration,
-            SEED_TAG: str(self.seed),
-        }
-
-    @classmethod
-    def from_tags(cls, tags: Mapping[str, str]) -> Self:
-        """The inverse of ``tags``; other tags are ignored."""
-        return cls(
-            run_date=date.fromisoformat(tags[RUN_DATE_TAG]),
-            table_versions=json.loads(tags[TABLE_VERSIONS_TAG]),
-            configuration=tags[CONFIGURATION_TAG],
-            seed=int(tags[SEED_TAG]),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class ModelVersion:
-    """One version of the registered model.
-
-    ``verdict`` is the gate's, ``None`` before it; ``decision`` a person's last one, if any;
-    ``took_over_from`` the number of the version that was champion before this one.
-    """
-
-    name: str
-    number: int
-    run_id: str
-    provenance: Provenance
-    verdict: str | None = None
-    decision: Action | None = None
-    took_over_from: int | None = None
-
-    @property
-    def passed(self) -> bool:
-        """Whether its lists may be published: a person's decision stands above the gate's."""
-        if self.decision is not None:
-            return self.decision == "promoted"
-        return self.verdict == PASSED
-
-    @property
-    def night(self) -> date:
-        """The run date of the night that trained it."""
-        return self.provenance.run_date
-
-    @property
-    def label(self) -> str:
-        """The version in tables and messages, as ``name/number``."""
-        return f"{self.name}/{self.number}"
-
-
-@dataclass(frozen=True, slots=True)
-class ListedVersion:
-    """A version as people list it: when MLflow took it in, its aliases, its run's metrics."""
-
-    version: ModelVersion
-    created: datetime
-    aliases: tuple[str, ...]
-    metrics: Mapping[str, float]
 
 
 class TrackedRun:
@@ -514,20 +435,7 @@ def _named_as_gone(message: str) -> Iterator[None]:
 
 
 def _version(entity: Entity) -> ModelVersion:
-    return ModelVersion(
-        name=entity.name,
-        number=int(entity.version),
-        run_id=str(entity.run_id),
-        provenance=Provenance.from_tags(entity.tags),
-        verdict=entity.tags.get(GATE_TAG),
-        decision=cast("Action | None", entity.tags.get(DECISION_TAG)),
-        took_over_from=int(before) if (before := entity.tags.get(TOOK_OVER_FROM_TAG)) else None,
-    )
-
-
-def time_of(milliseconds: int) -> datetime:
-    """A time as MLflow keeps it, in UTC."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return ModelVersion.from_tags(entity.name, int(entity.version), str(entity.run_id), entity.tags)
 
 
 def _environment() -> dict[str, str]:

@@ -42,7 +42,7 @@ from models.selection.gate import Limits, ListFigures, Rival, Segment, Served, d
 from models.selection.origin import Origin
 from models.selection.passes import fit_with_validation
 from models.selection.training import train
-from models.tracking.registry import Provenance
+from models.tracking.versions import Provenance
 from tests import shop
 from tests.nights import NIGHT, POPULARITY, Event, settings_in, write_lake
 

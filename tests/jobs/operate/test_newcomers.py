@@ -21,7 +21,8 @@ from models.lists.published import Published
 from models.recommenders.decayed_counts import DecayedCounts
 from models.recommenders.ease import Ease
 from models.recommenders.popularity import Popularity
-from models.tracking.registry import CHAMPION, ModelVersion
+from models.tracking.registry import CHAMPION
+from models.tracking.versions import ModelVersion
 from tests.nights import COUNTS, NIGHT, POPULARITY, Event, plant, settings_in, write_lake
 
 EVENTS = [

@@ -21,7 +21,8 @@ from models.lists.path import DEFAULT_POLICY
 from models.recommenders.lightfm_model import HybridLightFM
 from models.selection.training import train as train_methods
 from models.selection.trial import refit, tune
-from models.tracking.registry import ModelVersion, Registry
+from models.tracking.registry import Registry
+from models.tracking.versions import ModelVersion
 from tests.nights import NEWCOMERS, NIGHT, TERMS, Event, busy_shop, settings_in, shop, write_lake
 
 METHODS = ["decayed_counts", "hybrid_lightfm", "popularity", "two_stage"]

@@ -31,8 +31,9 @@ from models.selection.evidence import EVIDENCE_FOLDER, Evidence
 from models.selection.recipe import Recipe
 from models.tracking import database as tracking_database
 from models.tracking import registry as registry_module
-from models.tracking.page import metric_name
-from models.tracking.registry import CHALLENGER, CHAMPION, ModelVersion, Provenance, Registry
+from models.tracking.names import metric_name
+from models.tracking.registry import CHALLENGER, CHAMPION, Registry
+from models.tracking.versions import ModelVersion, Provenance
 from tests.killing import forked
 from tests.nights import NIGHT, settings_in
 
