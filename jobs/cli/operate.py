@@ -117,7 +117,7 @@ def demote(
 @app.command()
 def models(config: ConfigFile) -> None:
     """Print the model versions and what people decided."""
-    from jobs.operate import promote as job
+    from jobs.operate import model_versions as job
 
     with explaining("models"):
         print_content(job.models(load_settings(config, with_models=False)))

@@ -1,4 +1,4 @@
-"""People move the champion: promote a version, take one back, and see what was decided.
+"""People move the champion: promote a version, or take one back.
 
 The alias ``champion`` says which version the next challenger has to measure itself against, and
 which of several versions of one night ``recommend`` makes the lists of. A decision changes no list
@@ -7,20 +7,13 @@ and no release by itself.
 
 from collections.abc import Callable
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from jobs.config.settings import Settings
 from jobs.night.registry import models_lock, open_registry
 from lakehouse.errors import ConfigurationError, DataError
-from lakehouse.lists import PERSONAL_LISTS
 from lakehouse.locks import process_lock
-from models.evaluation.primary import PRIMARY_METRIC
-from models.tracking.decisions import Decision, Recorded, record, recorded
-from models.tracking.names import deciding
+from models.tracking.decisions import Decision, record
 from models.tracking.registry import CHAMPION, Registry
-from models.tracking.versions import Action, ListedVersion, ModelVersion
+from models.tracking.versions import Action, ModelVersion
 
 NOBODY = "-"
 
@@ -69,56 +62,6 @@ def demote(settings: Settings, *, who: str, why: str, to: str | None = None) -> 
         "changed: `topshelf rollback` brings back the release before, or publish "
         f"{back.label} again: {_publishing(back)}"
     )
-
-
-def models(settings: Settings) -> RenderableType:
-    """The registered versions, newest first, and every person's decision, oldest first."""
-    registry = open_registry(settings)
-    return show_models(registry.listed(), recorded(registry))
-
-
-def show_models(
-    versions: tuple[ListedVersion, ...], decisions: tuple[Recorded, ...]
-) -> RenderableType:
-    """Two tables: versions, and decisions if there are any."""
-    if not versions:
-        return Text("no models yet: run `topshelf train --run-date D`")
-    ndcg = [deciding(PRIMARY_METRIC, name) for name in PERSONAL_LISTS]
-    table = Table(
-        *("version", "run date", "trained (UTC)", "gate", "decision", "aliases"),
-        *(f"{PRIMARY_METRIC} {name}" for name in PERSONAL_LISTS),
-        box=None,
-        header_style="bold",
-    )
-    for entry in versions:
-        version = entry.version
-        table.add_row(
-            version.label,
-            version.provenance.run_date.isoformat(),
-            f"{entry.created:%Y-%m-%d %H:%M}",
-            version.verdict or "not judged",
-            version.decision or NOBODY,
-            ", ".join(entry.aliases) or NOBODY,
-            *(f"{entry.metrics[name]:.4f}" if name in entry.metrics else "-" for name in ndcg),
-        )
-    if not decisions:
-        return table
-    history = Table(
-        *("when (UTC)", "version", "decision", "champion then", "who", "why"),
-        box=None,
-        header_style="bold",
-    )
-    for one in decisions:
-        made = one.decision
-        history.add_row(
-            f"{one.when:%Y-%m-%d %H:%M}",
-            made.version,
-            made.action if one.complete else f"{made.action}, interrupted",
-            made.champion_before,
-            Text(made.who),
-            Text(made.why),
-        )
-    return Group(table, Text(), history)
 
 
 def _require(who: str, why: str) -> None:

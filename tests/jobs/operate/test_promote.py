@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from jobs.cli.main import app
 from jobs.config.settings import Settings
 from jobs.night.registry import open_registry
-from jobs.operate.promote import demote, models, promote
+from jobs.operate.model_versions import models
+from jobs.operate.promote import demote, promote
 from jobs.steps import gate
 from lakehouse.errors import ConfigurationError, DataError
 from models.tracking.decisions import Decision, recorded
