@@ -8,7 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.cli.main import app
+from jobs.night.job_report import JobReport
 from jobs.night.later_nights import later_events
+from jobs.night.outcomes import keep, read_report
 from jobs.operate.undo_night import undo_night
 from jobs.steps import ingest
 from lakehouse.errors import DataError
@@ -68,11 +70,15 @@ def test_a_night_is_undone_in_every_table_and_no_other_is(tmp_path: Path) -> Non
         events(lake, night, 1, 1)
         write(lake, BRONZE_FILES, "ingest_date", night, {"source_file": f"{night}.csv"})
         write(lake, ITEM_FEATURES, "run_date", night, {"item_id": "i"})
+        keep(JobReport("features", night), lake=lake, runs=settings.paths.runs)
     assert undo_night(settings, FUTURE) == {
         "silver.interactions": 2,
         "gold.item_features": 1,
+        "ops.runs": 1,
         "bronze.files": 1,
     }
+    assert read_report(lake, FUTURE, "features") is None
+    assert read_report(lake, FIRST, "features") == JobReport("features", FIRST)
     for table in (SILVER_INTERACTIONS, BRONZE_FILES):
         assert {r["ingest_date"] for r in arrow.read(lake, table).to_pylist()} == {FIRST}
     assert {r["run_date"] for r in arrow.read(lake, ITEM_FEATURES).to_pylist()} == {FIRST}
