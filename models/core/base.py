@@ -51,13 +51,15 @@ class Recommender(Protocol):
         *,
         filter_seen: bool,
         items_to_recommend: NDArray[np.bool_] | None = None,
+        exclude: sparse.csr_array | None = None,
     ) -> Ranked:
         """The method's own N best sellable items for each of ``users``, each item once.
 
         ``filter_seen`` leaves out what the user has taken before; ``items_to_recommend`` (a mask
-        over items) takes the place of the context's ``sellable``. A row is shorter than N where the
-        method has no score for more; that of an ``UNKNOWN`` user is empty. What fills lists up is
-        not the method's business (see ``models.lists.path``).
+        over items) takes the place of the context's ``sellable``. Without ``filter_seen`` the
+        stored entries of ``exclude`` (a row per user x items) are left out. A row is shorter than N
+        where the method has no score for more; that of an ``UNKNOWN`` user is empty. What fills
+        lists up is not the method's business (see ``models.lists.path``).
         """
 
     def is_finite(self) -> bool:
@@ -217,6 +219,7 @@ class BaseRecommender(ABC):
         *,
         filter_seen: bool,
         items_to_recommend: NDArray[np.bool_] | None = None,
+        exclude: sparse.csr_array | None = None,
     ) -> Ranked:
         """The method's own N best items for each of ``users``; see ``Recommender.rank``."""
         known = self.known
@@ -227,9 +230,11 @@ class BaseRecommender(ABC):
         is_known = users != UNKNOWN
         asked = users[is_known]
         result = nothing_ranked(len(users), n)
-        result.item[is_known], result.score[is_known] = self._rank(
-            asked, n, allowed, rows_of(known.seen, asked) if filter_seen else None
-        )
+        if filter_seen:
+            ranked = self._rank_new(asked, n, allowed, rows_of(known.seen, asked))
+        else:
+            ranked = self._rank(asked, n, allowed, None if exclude is None else exclude[is_known])
+        result.item[is_known], result.score[is_known] = ranked
         return result
 
     def is_finite(self) -> bool:
@@ -276,6 +281,12 @@ class BaseRecommender(ABC):
         exclude: sparse.csr_array | None,
     ) -> Ranked:
         """The model's own best items that are ``allowed`` and not stored in ``exclude``, if any."""
+
+    def _rank_new(
+        self, users: Indices, n: int, allowed: NDArray[np.bool_], seen: sparse.csr_array
+    ) -> Ranked:
+        """As ``_rank``, where ``seen`` is what the users have taken before."""
+        return self._rank(users, n, allowed, seen)
 
     @abstractmethod
     def _arrays(self) -> dict[str, NDArray[Any]]:

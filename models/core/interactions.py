@@ -128,6 +128,20 @@ class Interactions:
         built.sum_duplicates()
         return built
 
+    def days_since_last(self, as_of: date) -> sparse.csr_array:
+        """Users x items: days from each pair's last event to ``as_of``, stored where there is one.
+
+        Events have to lie before ``as_of``, so that nothing stored is 0.
+        """
+        order = np.lexsort((self.day, self.item, self.user))
+        user, item = self.user[order], self.item[order]
+        last = np.ones(len(order), dtype=np.bool_)
+        last[:-1] = (user[1:] != user[:-1]) | (item[1:] != item[:-1])
+        days = day_number(as_of) - self.day[order][last]
+        return sparse.csr_array(
+            (days.astype(np.int32), (user[last], item[last])), shape=(self.users, self.items)
+        )
+
     def decay(self, as_of: date, half_life_days: float) -> NDArray[np.float64]:
         """``0.5 ** (age / half_life_days)`` of each event, its age in days at ``as_of``."""
         age = (day_number(as_of) - self.day).astype(np.float64)

@@ -68,7 +68,7 @@ COLD = Cold()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Task:
-    """What a recommender is asked for and judged by.
+    """What a recommender is asked for and judged by; ``context`` is what was known.
 
     ``relevant`` is users x items, aligned with ``users``; its stored entries are the items that
     count, their values the revenue with them (0 where unknown). ``assortment`` is what there was to
@@ -77,6 +77,7 @@ class Task:
     """
 
     protocol: str
+    context: Context
     users: Indices
     relevant: sparse.csr_array
     assortment: Assortment
@@ -139,6 +140,7 @@ def task(
     content = one_hot(context.item_features, CONTENT_COLUMNS)
     return Task(
         protocol=protocol,
+        context=context,
         users=users,
         relevant=relevant[users],
         assortment=Assortment.of(context, popularity_half_life_days),

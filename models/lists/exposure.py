@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.core.interactions import UNKNOWN
-from models.core.lists import Lists
+from models.core.lists import NO_RULE, Lists
 
 EXPLORATION_SOURCE = "exploration"
 
@@ -61,4 +61,5 @@ def expose(lists: Lists, fresh: Lists, *, share: float, drawn: NDArray[np.float6
             lists.source, np.full(fresh.item.shape, len(names) - 1, dtype=np.int8), UNKNOWN
         ),
         source_names=names,
+        rule=together(lists.rule, np.full(fresh.item.shape, NO_RULE, dtype=np.int16), NO_RULE),
     )

@@ -1,13 +1,13 @@
-"""The one path to a list: rank, leave out, fill up, give new items their share of places.
+"""The one path to a list: rank, leave out, fill up, arrange by rules, give new items their share.
 
 Evaluation, the choice of methods, the gate, the nightly lists and their reproduction all come this
 way, so that what is measured is what is served. Users are taken in blocks; nobody's list depends on
 who else is in theirs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +19,25 @@ from models.core.base import BaseRecommender
 from models.core.draws import uniforms
 from models.core.fill_up import fill_up
 from models.core.interactions import UNKNOWN, Indices
-from models.core.lists import Lists
+from models.core.lists import NO_RULE, Lists
 from models.core.parameters import NEW_ITEM_DAYS, POPULARITY_HALF_LIFE_DAYS
 from models.core.topn import Ranked, rows_of
 from models.evaluation.protocol import Evaluation, Task, measure
 from models.lists.exposure import draws_needed, expose
+from models.lists.rules.book import NO_RULES, RuleBook
+from models.lists.rules.night import NightRules, Plan, of_context
+from models.lists.rules.select import arranged, fill_quota, pin, reachable, replaced
 
 BLOCK_USERS: Final = 4096
+# Rankings that rules choose from are so long, or so many times as long as the lists.
+POOL: Final = 60
+POOL_SIZES: Final = 3
+# Users times places of such a ranking that are in memory at once, where it takes a long one.
+POOL_CELLS: Final = 4_000_000
 # What fills up, by the name that it has in lists.
 FILL_UP_SOURCE: Final = "popularity"
+# Whoever stands at a place because a person wants it there.
+RULE_SOURCE: Final = "rule"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,7 @@ class Policy:
     new_item_days: int = NEW_ITEM_DAYS
     popularity_half_life_days: float = POPULARITY_HALF_LIFE_DAYS
     seed: int = 42
+    book: RuleBook = NO_RULES
 
     def at_least(self, places: int) -> Self:
         """The same with lists long enough to be judged on so many places."""
@@ -59,36 +70,32 @@ def list_blocks(
     policy: Policy,
     *,
     items_to_recommend: NDArray[np.bool_] | None = None,
+    rules: NightRules | None = None,
 ) -> Iterator[Lists]:
     """The list of each of ``users`` (``UNKNOWN`` ones too), ``BLOCK_USERS`` users at a time.
 
-    ``method`` ranks; ``assortment`` is of its night and vocabulary; ``items_to_recommend`` (a mask
-    over items) takes the place of all that is sellable. A list is shorter than ``policy.size`` only
-    where no further such item has a score or sales.
+    ``method`` ranks; ``assortment`` is of its night and vocabulary, and so are the ``rules`` of the
+    surface; ``items_to_recommend`` (a mask over items) takes the place of all that is sellable. A
+    list is shorter than ``policy.size`` only where no further item has a score or sales that the
+    rules let in.
     """
-    allowed = assortment.sellable if items_to_recommend is None else items_to_recommend
-    fresh = allowed & assortment.fresh(policy.new_item_days)
-    explores = surface.explores and policy.new_item_share > 0 and bool(fresh.any())
-
-    def filled(block: Indices, among: NDArray[np.bool_], seen: sparse.csr_array | None) -> Lists:
-        ranked = method.rank(
-            block, policy.size, filter_seen=surface.filter_seen, items_to_recommend=among
-        )
-        return filled_up(ranked, method.name, np.where(among, assortment.popularity, 0), seen)
-
+    maker = _Maker(
+        method,
+        surface,
+        assortment,
+        policy,
+        assortment.sellable if items_to_recommend is None else items_to_recommend,
+    )
     for start in range(0, max(len(users), 1), BLOCK_USERS):
         block = users[start : start + BLOCK_USERS]
-        seen = rows_of(method.known.seen, block) if surface.filter_seen else None
-        lists = filled(block, allowed, seen)
-        if explores:
-            known = block != UNKNOWN
-            ids = np.where(known, method.user_ids[np.where(known, block, 0)], "")
-            seed = (policy.seed, assortment.as_of.toordinal())
-            drawn = uniforms(ids, draws_needed(policy.size), seed)
-            lists = expose(
-                lists, filled(block, fresh, seen), share=policy.new_item_share, drawn=drawn
-            )
-        yield lists
+        if rules is None:
+            yield maker.lists(block, Plan(hidden=np.zeros(len(assortment.sellable), np.bool_)))
+            continue
+        rows, parts = [], []
+        for members, plan in rules.groups(block):
+            rows.append(members)
+            parts.append(maker.lists(block[members], plan))
+        yield _joined(parts, np.argsort(np.concatenate(rows), kind="stable"))
 
 
 def make_lists(
@@ -99,18 +106,169 @@ def make_lists(
     policy: Policy,
     *,
     items_to_recommend: NDArray[np.bool_] | None = None,
+    rules: NightRules | None = None,
 ) -> Lists:
     """All of ``list_blocks``, one below the other."""
-    blocks = list(
-        list_blocks(
-            method, surface, users, assortment, policy, items_to_recommend=items_to_recommend
-        )
+    blocks = list_blocks(
+        method,
+        surface,
+        users,
+        assortment,
+        policy,
+        items_to_recommend=items_to_recommend,
+        rules=rules,
     )
+    return _joined(list(blocks))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Maker:
+    """What is the same for all blocks."""
+
+    method: BaseRecommender
+    surface: Surface
+    assortment: Assortment
+    policy: Policy
+    allowed: NDArray[np.bool_]
+
+    def lists(self, users: Indices, plan: Plan) -> Lists:
+        """The lists of people whom one plan is for."""
+        allowed = self.allowed & ~plan.hidden
+        exclude = self._exclude(users, plan)
+        if plan.arranges:
+            lists = self._arranged(users, plan, allowed, exclude)
+        else:
+            lists = self._filled(users, self.policy.size, allowed, exclude)
+        lists = self._explored(lists, users, allowed, exclude)
+        return self._placed(lists, users, plan, allowed, exclude)
+
+    def _arranged(
+        self,
+        users: Indices,
+        plan: Plan,
+        allowed: NDArray[np.bool_],
+        exclude: sparse.csr_array | None,
+    ) -> Lists:
+        """Lists chosen from rankings that are longer the less of them the rules let in."""
+        size = self.policy.size
+        target = min(size, reachable(plan, allowed))
+
+        def chosen(rows: NDArray[np.int64], pool: int) -> tuple[Lists, NDArray[np.int64]]:
+            """The lists of some of the users, and which of these might be longer."""
+            hidden = None if exclude is None else exclude[rows]
+            ranked = self._filled(users[rows], pool, allowed, hidden)
+            lists = arranged(ranked, plan, users[rows], size)
+            is_short = (lists.item != UNKNOWN).sum(axis=1) < target
+            return lists, rows[is_short & (ranked.item[:, -1] != UNKNOWN)]
+
+        pool = max(POOL, POOL_SIZES * size)
+        lists, short = chosen(np.arange(len(users)), pool)
+        while len(short) and pool < len(allowed):
+            pool = min(pool * POOL_SIZES, len(allowed))
+            still = []
+            for start in range(0, len(short), max(POOL_CELLS // pool, 1)):
+                rows = short[start : start + max(POOL_CELLS // pool, 1)]
+                longer, left = chosen(rows, pool)
+                lists = replaced(lists, rows, longer)
+                still.append(left)
+            short = np.concatenate(still)
+        return lists
+
+    def _exclude(self, users: Indices, plan: Plan) -> sparse.csr_array | None:
+        """Items that a user is not shown: taken before, on a surface of new ones, or lately."""
+        if self.surface.filter_seen:
+            return rows_of(self.method.known.seen, users)
+        if plan.repeats is None or plan.days_since is None:
+            return None
+        taken = rows_of(plan.days_since, users)
+        recent = taken.data < plan.repeats[taken.indices]
+        too_soon = sparse.csr_array((recent, taken.indices, taken.indptr), shape=taken.shape)
+        too_soon.eliminate_zeros()
+        return too_soon
+
+    def _filled(
+        self,
+        users: Indices,
+        n: int,
+        among: NDArray[np.bool_],
+        exclude: sparse.csr_array | None,
+    ) -> Lists:
+        ranked = self.method.rank(
+            users,
+            n,
+            filter_seen=self.surface.filter_seen,
+            items_to_recommend=among,
+            exclude=None if self.surface.filter_seen else exclude,
+        )
+        popularity = np.where(among, self.assortment.popularity, 0)
+        return filled_up(ranked, self.method.name, popularity, exclude)
+
+    def _explored(
+        self,
+        lists: Lists,
+        users: Indices,
+        allowed: NDArray[np.bool_],
+        exclude: sparse.csr_array | None,
+    ) -> Lists:
+        """``lists`` with the share of new items, where the surface has one."""
+        policy = self.policy
+        fresh = allowed & self.assortment.fresh(policy.new_item_days)
+        if not (self.surface.explores and policy.new_item_share and fresh.any()):
+            return lists
+        known = users != UNKNOWN
+        ids = np.where(known, self.method.user_ids[np.where(known, users, 0)], "")
+        seed = (policy.seed, self.assortment.as_of.toordinal())
+        return expose(
+            lists,
+            self._filled(users, policy.size, fresh, exclude),
+            share=policy.new_item_share,
+            drawn=uniforms(ids, draws_needed(policy.size), seed),
+        )
+
+    def _placed(
+        self,
+        lists: Lists,
+        users: Indices,
+        plan: Plan,
+        allowed: NDArray[np.bool_],
+        exclude: sparse.csr_array | None,
+    ) -> Lists:
+        """``lists`` with what quotas and pins ask for."""
+        for rule, quota in plan.quotas:
+            best = self._filled(users, quota.at_least, allowed & quota.items, exclude)
+            lists = fill_quota(lists, rule, quota, best)
+        if not plan.pins:
+            return lists
+        lists = replace(lists, source_names=(*lists.source_names, RULE_SOURCE))
+        for rule, wanted in plan.pins:
+            may = np.full(len(users), allowed[wanted.item])
+            if exclude is not None:
+                may &= exclude[:, [wanted.item]].toarray()[:, 0] == 0
+            lists = pin(lists, rule, wanted, may, len(lists.source_names) - 1)
+        return lists
+
+
+def _joined(parts: Sequence[Lists], order: NDArray[np.int64] | None = None) -> Lists:
+    """Lists one below the other, in another ``order`` if given, under all their sources' names."""
+    names = tuple(dict.fromkeys(name for part in parts for name in part.source_names))
+
+    def stacked(name: str) -> NDArray[Any]:
+        whole = np.concatenate([getattr(part, name) for part in parts])
+        return whole if order is None else whole[order]
+
+    sources = [
+        np.append([names.index(name) for name in part.source_names], UNKNOWN).astype(np.int8)[
+            part.source
+        ]
+        for part in parts
+    ]
+    source = np.concatenate(sources)
     return Lists(
-        item=np.concatenate([block.item for block in blocks]),
-        score=np.concatenate([block.score for block in blocks]),
-        source=np.concatenate([block.source for block in blocks]),
-        source_names=blocks[0].source_names,
+        item=stacked("item"),
+        score=stacked("score"),
+        source=source if order is None else source[order],
+        source_names=names,
+        rule=stacked("rule"),
     )
 
 
@@ -129,11 +287,13 @@ def filled_up(
     fill_up(ranked, popularity, exclude)
     names = tuple(dict.fromkeys((name, FILL_UP_SOURCE)))
     source[(ranked.item != UNKNOWN) & (source == UNKNOWN)] = len(names) - 1
-    return Lists(ranked.item, ranked.score, source, names)
+    rule = np.full(ranked.item.shape, NO_RULE, dtype=np.int16)
+    return Lists(ranked.item, ranked.score, source, names, rule)
 
 
 def lists_for(method: BaseRecommender, task: Task, policy: Policy) -> Lists:
     """The lists that ``task`` asks for; ``method`` must be fitted on its context."""
+    book = policy.book
     return make_lists(
         method,
         task.surface,
@@ -141,6 +301,7 @@ def lists_for(method: BaseRecommender, task: Task, policy: Policy) -> Lists:
         task.assortment,
         policy,
         items_to_recommend=task.items_to_recommend,
+        rules=of_context(book, task.surface.name, task.context) if book.rules else None,
     )
 
 

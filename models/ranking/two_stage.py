@@ -384,8 +384,12 @@ class TwoStage(LearnsFromFeatures):
         allowed: NDArray[np.bool_],
         exclude: sparse.csr_array | None,
     ) -> Ranked:
-        ranked = self._ranked[(ALL if exclude is None else DISCOVER).name]
-        return top_n_sparse(ranked[users], n, allowed=allowed, exclude=exclude)
+        return top_n_sparse(self._ranked[ALL.name][users], n, allowed=allowed, exclude=exclude)
+
+    def _rank_new(
+        self, users: Indices, n: int, allowed: NDArray[np.bool_], seen: sparse.csr_array
+    ) -> Ranked:
+        return top_n_sparse(self._ranked[DISCOVER.name][users], n, allowed=allowed, exclude=seen)
 
     def importance(self, task: str) -> "pd.Series[float]":
         """Gain of each feature in both boosters of ``task``, as shares, the greatest first.

@@ -21,7 +21,7 @@ from jobs.operate.promote import promote
 from jobs.steps import gate
 from lakehouse.errors import DataError
 from models.core.base import BaseRecommender
-from models.core.lists import Lists
+from models.core.lists import NO_RULE, Lists
 from models.evaluation.bootstrap import Difference
 from models.recommenders.decayed_counts import DecayedCounts
 from models.selection.gate import (
@@ -184,6 +184,7 @@ def lists(item: list[list[int]], score: list[list[float]], source: list[list[int
         np.array(score, dtype=np.float32),
         np.array(source, dtype=np.int8),
         ("lightfm", "popularity"),
+        np.full_like(item, NO_RULE, dtype=np.int16),
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from models.core.lists import Lists
+from models.core.lists import NO_RULE, Lists
 from models.evaluation.reliability import Places, by_score, places_of
 
 RELEVANT = sparse.csr_array([[1, 0, 0]])
@@ -17,6 +17,7 @@ def lists(source: list[int]) -> Lists:
         score=np.array([[9, 4]], dtype=np.float32),
         source=np.array([source], dtype=np.int8),
         source_names=("lightfm", "popularity"),
+        rule=np.full((1, 2), NO_RULE, dtype=np.int16),
     )
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from models.core.interactions import UNKNOWN
-from models.core.lists import Lists
+from models.core.lists import NO_RULE, Lists
 from models.lists.exposure import EXPLORATION_SOURCE, draws_needed, expose
 
 FIRST_NEW = 100
@@ -20,7 +20,13 @@ def lists_of(rows: list[list[int]], width: int, source: str = "counts") -> Lists
         item[row, : len(items)] = items
     filled = item != UNKNOWN
     score = np.where(filled, 50.0 - np.arange(width), 0).astype(np.float32)
-    return Lists(item, score, np.where(filled, 0, UNKNOWN).astype(np.int8), (source,))
+    return Lists(
+        item=item,
+        score=score,
+        source=np.where(filled, 0, UNKNOWN).astype(np.int8),
+        source_names=(source,),
+        rule=np.full_like(item, NO_RULE, dtype=np.int16),
+    )
 
 
 def draws(lists: Lists, seed: int) -> NDArray[np.float64]:

@@ -1,0 +1,1 @@
+"""Business rules: what people decide about lists, whoever ranks them."""

@@ -1,0 +1,139 @@
+"""The rules of a surface on one night, put together for each group of people that they name."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from models.core.context import Context
+from models.core.interactions import Indices
+from models.lists.rules.book import RuleBook
+from models.lists.rules.conditions import Mask
+from models.lists.rules.rule import Affinity, Cap, Pin, Quota, Rule
+from models.lists.rules.shelf import Shelf
+
+LIKENESS: Final = ("department", "category", "product_type", "brand")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What all rules together ask of the lists of some people.
+
+    Of each item: whether it is ``hidden``, how many places it ``moves``, after how many days it may
+    ``repeat`` (``None`` where no rule says so). ``spread`` is how many places likeness costs, by
+    ``likeness`` (attributes x items). Quotas and pins come with the place of their rule.
+    """
+
+    hidden: Mask
+    moves: NDArray[np.float64] | None = None
+    repeats: NDArray[np.float64] | None = None
+    days_since: sparse.csr_array | None = None
+    affinities: tuple[Affinity, ...] = ()
+    caps: tuple[Cap, ...] = ()
+    quotas: tuple[tuple[int, Quota], ...] = ()
+    pins: tuple[tuple[int, Pin], ...] = ()
+    spread: float = 0.0
+    likeness: NDArray[np.int32] | None = None
+
+    @property
+    def arranges(self) -> bool:
+        """Whether more than the first places of a ranking are needed."""
+        return bool(
+            self.moves is not None
+            or self.affinities
+            or self.caps
+            or self.quotas
+            or self.pins
+            or self.spread
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NightRules:
+    """The rules of a surface on a night; ``chosen`` (rules x items) is what each is about."""
+
+    rules: tuple[Rule, ...]
+    shelf: Shelf
+    chosen: NDArray[np.bool_]
+    people: NDArray[np.bool_]
+    _plans: dict[bytes, Plan] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, book: RuleBook, surface: str, shelf: Shelf) -> Self:
+        """Look up what each rule is about."""
+        rules = book.on(surface)
+        chosen = np.zeros((len(rules), len(shelf.items)), dtype=np.bool_)
+        people = np.ones((len(rules), len(shelf.users) + 1), dtype=np.bool_)
+        for place, rule in enumerate(rules):
+            chosen[place] = rule.chosen(shelf)
+            members = rule.people(shelf)
+            if members is not None:
+                # The last column is that of people whom the night doesn't know.
+                people[place] = np.append(members, False)
+        return cls(rules, shelf, chosen, people)
+
+    def groups(self, users: Indices) -> Iterator[tuple[NDArray[np.int64], Plan]]:
+        """``users`` by the rules that are about them: rows, and what these rules ask."""
+        about = self.people[:, users]  # UNKNOWN is -1, the last column.
+        packed = np.packbits(about, axis=0).T
+        if not len(self.rules):
+            packed = np.zeros((len(users), 1), dtype=np.uint8)
+        signatures, which = np.unique(packed, axis=0, return_inverse=True)
+        for number, signature in enumerate(signatures):
+            rows = np.flatnonzero(which.ravel() == number)
+            key = signature.tobytes()
+            if key not in self._plans:
+                self._plans[key] = self._plan(np.flatnonzero(about[:, rows[0]]).tolist())
+            yield rows, self._plans[key]
+
+    def _plan(self, places: list[int]) -> Plan:
+        shelf, rules = self.shelf, [self.rules[place] for place in places]
+        hidden = np.zeros(len(shelf.items), dtype=np.bool_)
+        for rule in rules:
+            of_rule = rule.hides(shelf)
+            if of_rule is not None:
+                hidden |= of_rule
+        moves = [moved for rule in rules if (moved := rule.moves(shelf)) is not None]
+        repeats = [days for rule in rules if (days := rule.repeats_after(shelf)) is not None]
+        spread = sum(rule.spreads() for rule in rules)
+        return Plan(
+            hidden=hidden,
+            moves=np.sum(moves, axis=0) if moves else None,
+            repeats=np.max(repeats, axis=0) if repeats else None,
+            days_since=shelf.days_since if repeats else None,
+            affinities=tuple(
+                wanted for rule in rules if (wanted := rule.affinity(shelf)) is not None
+            ),
+            caps=tuple(cap for rule in rules for cap in rule.caps(shelf)),
+            quotas=tuple(
+                (place, quota) for place in places for quota in self.rules[place].quotas(shelf)
+            ),
+            pins=tuple(
+                sorted(
+                    ((place, pin) for place in places for pin in self.rules[place].pins(shelf)),
+                    key=lambda pinned: pinned[1].place,
+                )
+            ),
+            spread=spread,
+            likeness=np.stack([shelf.codes(name) for name in LIKENESS]) if spread else None,
+        )
+
+    def without_effect(self) -> tuple[str, ...]:
+        """The ids of rules that are about no item or nobody on this night."""
+        return tuple(
+            rule.id
+            for rule, items, people in zip(self.rules, self.chosen, self.people, strict=True)
+            if not items.any()
+            or not people.any()
+            or (rule.kind == "pin" and not rule.pins(self.shelf))
+        )
+
+
+@lru_cache(maxsize=8)
+def of_context(book: RuleBook, surface: str, context: Context) -> NightRules:
+    """The rules as of a past night; kept, as a night is asked for many times."""
+    return NightRules.of(book, surface, Shelf.of(context))

@@ -1,0 +1,79 @@
+"""Rules about what stands in a list: at which place, how many at least, how many at most."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal, TypeAlias
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from models.core.parameters import Whole
+from models.lists.rules.rule import Cap, Pin, Quota, Rule
+from models.lists.rules.shelf import ITEM_ID, Shelf
+
+Per: TypeAlias = Literal[
+    "department", "category", "product_type", "brand", "manufacturer", "price_band"
+]
+
+
+class Pinned(Rule):
+    """An item stands at a place.
+
+    Who may not see it, or took it where a list is of new ones, has another there.
+    """
+
+    about_items: ClassVar[bool] = False
+
+    kind: Literal["pin"]
+    item: str = Field(min_length=1, description="The item's id.")
+    place: Whole = Field(ge=1, le=1000, description="From 1.")
+
+    def mistakes(
+        self, item_kinds: Mapping[str, str], user_kinds: Mapping[str, str], size: int
+    ) -> Sequence[str]:
+        """A place that lists don't have, too."""
+        beyond = [f"place {self.place} is beyond a list of {size}"] if self.place > size else []
+        return [*super().mistakes(item_kinds, user_kinds, size), *beyond]
+
+    def pins(self, shelf: Shelf) -> Sequence[Pin]:
+        """None where the night does not know the item."""
+        found = np.flatnonzero(shelf.items[ITEM_ID].to_numpy(dtype=object) == self.item)
+        return [Pin(int(item), self.place) for item in found]
+
+
+class Share(Rule):
+    """At least so many of the first places are of the items."""
+
+    kind: Literal["quota"]
+    at_least: Whole = Field(ge=1, le=1000, description="So many.")
+    of: Whole = Field(default=10, ge=1, le=1000, description="Of the first so many places.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Share":
+        if self.at_least > self.of:
+            raise ValueError(f"at_least {self.at_least} is more than of {self.of}")
+        return self
+
+    def quotas(self, shelf: Shelf) -> Sequence[Quota]:
+        """One."""
+        return [Quota(self.chosen(shelf), self.at_least, self.of)]
+
+
+class AtMost(Rule):
+    """At most so many of the items, or of each value of ``per`` among them, are in a list."""
+
+    about_items: ClassVar[bool] = False
+
+    kind: Literal["at_most"]
+    limit: Whole = Field(ge=0, le=1000, description="So many.")
+    per: Per | None = Field(default=None, description="Counted by the value of this attribute.")
+
+    @model_validator(mode="after")
+    def _about_something(self) -> "AtMost":
+        if self.per is None and not self.items:
+            raise ValueError("say by which attribute to count (per), which items, or both")
+        return self
+
+    def caps(self, shelf: Shelf) -> Sequence[Cap]:
+        """Items without a value of ``per`` are not counted."""
+        codes = np.zeros(len(shelf.items), np.int32) if self.per is None else shelf.codes(self.per)
+        return [Cap(np.where(self.chosen(shelf), codes, -1).astype(np.int32), self.limit)]
