@@ -30,6 +30,9 @@ PIPE_WIDTH = 200
 config_app = typer.Typer(
     help="Write a configuration, check it, and print what can be set.", rich_markup_mode=None
 )
+rules_app = typer.Typer(
+    help="Check the business rules, and see what they would change.", rich_markup_mode=None
+)
 app = typer.Typer(
     help="Nightly recommendations, from landing files to a key-value store.",
     no_args_is_help=True,

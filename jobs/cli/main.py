@@ -12,9 +12,9 @@ from jobs.night.supervision import supervised
 
 # isort: split
 # The overview lists commands as they are loaded: those of the night first, this one's last.
-from jobs.cli import configuration
+from jobs.cli import configuration, rules
 
-__all__ = ["app", "configuration", "main", "nights", "operate", "research"]
+__all__ = ["app", "configuration", "main", "nights", "operate", "research", "rules"]
 
 OWNER_ONLY = 0o077  # What a night writes is about people; Spark's JVM has the same in its settings.
 

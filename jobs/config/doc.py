@@ -35,7 +35,10 @@ METHOD_EXAMPLES: Final[dict[str, object]] = {
 EXAMPLES: Final[dict[type[BaseModel], dict[str, object]]] = {
     sections_of(Settings)["shop"]: {"name": "my_shop"},
     sections_of(Settings)["features"]: {"excluded_departments": ["FUEL", "GIFT CARDS"]},
-    sections_of(Settings)["recommend"]: {"contexts": ["store_id", "age"]},
+    sections_of(Settings)["recommend"]: {
+        "contexts": ["store_id", "age"],
+        "rules": "rules.toml",
+    },
     SourceMapping: {
         "name": "orders",
         "target": "events",

@@ -245,6 +245,11 @@ class Recommend(Parameters):
         default=(),
         description="What unknown users may be asked for: `store_id`, or attributes of users.",
     )
+    rules: Path | None = Field(
+        default=None,
+        description="File of business rules, beside the configuration unless its path is absolute "
+        "(docs/rules.md).",
+    )
     newcomers: str = Field(
         default="ease",
         description="Method that lists for people of whom only a few items are known.",
@@ -408,7 +413,8 @@ class Settings(Parameters):
         """
         limits = set(Gate.model_fields) - {"constant_share"}
         others: dict[str, Any] = dict.fromkeys(("shop", "paths", "serving", "mlflow"), True)
-        shaping = self.model_dump_json(exclude={**others, "gate": limits})
+        # What rules say has a digest of its own, wherever their file lies.
+        shaping = self.model_dump_json(exclude={**others, "gate": limits, "recommend": {"rules"}})
         return hashlib.sha256(shaping.encode()).hexdigest()
 
 
@@ -443,7 +449,16 @@ def load(path: Path, *, with_models: bool = True) -> Settings:
     if mistakes := [*mistakes, *overrides.mistakes]:
         lines = "".join(f"\n  {mistake}" for mistake in mistakes)
         raise ConfigurationError(f"{path} has {len(mistakes)} mistake(s):{lines}") from None
-    return settings
+    return _beside(settings, path.parent)
+
+
+def _beside(settings: Settings, folder: Path) -> Settings:
+    """The settings with the path of the rules as seen from the working folder."""
+    rules = settings.recommend.rules
+    if rules is None or rules.is_absolute():
+        return settings
+    recommend = settings.recommend.model_copy(update={"rules": folder / rules})
+    return settings.model_copy(update={"recommend": recommend})
 
 
 def _read(path: Path) -> dict[str, Any]:

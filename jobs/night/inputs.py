@@ -6,8 +6,10 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+from scipy import sparse
 
 from jobs.config.settings import Settings
 from lakehouse.errors import ConfigurationError, DataError
@@ -18,12 +20,16 @@ from lakehouse.tables import (
     SILVER_INTERACTIONS,
     SILVER_USERS,
     USER_FEATURES,
+    USER_ITEM_FEATURES,
     Table,
 )
 from lakehouse.windows import Windows
-from models.core.context import Context
-from models.core.interactions import Interactions
+from models.core.context import Context, align
+from models.core.interactions import UNKNOWN, Interactions, index_of
+from models.lists.published import Published
+from models.lists.rules.shelf import Shelf
 from models.selection.origin import Nights
+from models.tracking.versions import Provenance
 
 EVENT_COLUMNS: Final = ("user_id", "item_id", "event_date", "quantity", "value", "discount")
 
@@ -98,6 +104,34 @@ def read_gold(
     )
     frame: pd.DataFrame = rows.to_pandas()
     return frame
+
+
+def read_shelf(settings: Settings, source: Provenance, published: Published) -> Shelf:
+    """What rules look at, as of the night of ``source``, in the vocabulary of ``published``."""
+    lake, versions, night = settings.paths.lake, source.table_versions, source.run_date
+    items, users, pairs = (
+        read_gold(lake, table, versions, night, night)
+        for table in (ITEM_FEATURES, USER_FEATURES, USER_ITEM_FEATURES)
+    )
+    known = [
+        align(frame, published.user_ids, "user_id")
+        for frame in (_user_attributes(lake, versions, night), users)
+        if frame is not None
+    ]
+    user = index_of(published.user_ids, pairs["user_id"])
+    item = index_of(published.item_ids, pairs["item_id"])
+    both = (user != UNKNOWN) & (item != UNKNOWN)
+    features = align(items, published.item_ids, "item_id")
+    return Shelf.build(
+        published.item_ids,
+        features["days_since_first"].to_numpy(dtype=float, na_value=np.nan),
+        features,
+        pd.concat(known, axis=1),
+        sparse.csr_array(
+            (pairs["days_since_last"].to_numpy()[both].astype(np.int32), (user[both], item[both])),
+            shape=(len(published.user_ids), len(published.item_ids)),
+        ),
+    )
 
 
 def read_contexts(

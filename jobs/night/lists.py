@@ -12,6 +12,7 @@ from models.core.interactions import index_of
 from models.lists.context_popularity import popular_in_context
 from models.lists.path import FILL_UP_SOURCE, Policy
 from models.lists.published import Published
+from models.lists.rules.shelf import Shelf
 from models.tracking.versions import Provenance
 
 BLOCK_USERS = 20_000
@@ -22,11 +23,14 @@ def served_lists(
     source: Provenance,
     published: Published,
     user_ids: "pd.Series[str]",
+    *,
     policy: Policy,
+    shelf: Shelf | None,
 ) -> Iterator[pd.DataFrame]:
     """Each list of each user, and those for unknown users, some thousand users at a time.
 
-    The latter stand under an empty user id, and by context under e.g. ``store_id=367``. Columns
+    The policy's rules look at the ``shelf``; without rules there need not be one. Lists for unknown
+    users stand under an empty user id, and by context under e.g. ``store_id=367``. Columns
     ``list``, ``user_id``, ``rank``, ``item_id``, ``score`` and ``source``.
     """
     everybody = np.sort(user_ids.to_numpy(dtype=object))
@@ -34,7 +38,7 @@ def served_lists(
         asked = everybody if surface.keyed_by == "user" else np.array([""], dtype=object)
         for start in range(0, len(asked), BLOCK_USERS):
             ids = asked[start : start + BLOCK_USERS]
-            lists = published.lists(surface, index_of(published.user_ids, ids), policy)
+            lists = published.lists(surface, index_of(published.user_ids, ids), policy, shelf)
             rows = published.as_rows(lists)
             yield rows.assign(list=surface.name, user_id=ids[rows["row"]]).drop(columns="row")
     yield from contextual_lists(settings, source, published, policy)

@@ -1,9 +1,11 @@
 """The methods as the settings configure them, by name."""
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 from jobs.config.methods import all_methods
+from jobs.config.rules import active_rules
 from jobs.config.settings import Settings
 from lakehouse.errors import ConfigurationError
 from models.core.parameters import shared_names
@@ -64,8 +66,11 @@ def terms(settings: Settings) -> Terms:
     return Terms(seed=settings.train.seed, constant_share=settings.gate.constant_share)
 
 
-def policy(settings: Settings) -> Policy:
-    """What is decided about lists, whoever ranks them."""
+def policy(settings: Settings, run_date: date) -> Policy:
+    """What is decided about the lists of a night, whoever ranks them.
+
+    Raises ``ConfigurationError`` where the rules are wrong.
+    """
     wanted = settings.recommend
     return Policy(
         size=wanted.size,
@@ -73,6 +78,7 @@ def policy(settings: Settings) -> Policy:
         new_item_days=wanted.new_item_days,
         popularity_half_life_days=settings.train.popularity_half_life_days,
         seed=settings.train.seed,
+        book=active_rules(settings, run_date),
     )
 
 

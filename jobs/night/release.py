@@ -5,7 +5,17 @@ import json
 from collections.abc import Mapping
 from datetime import date
 
+from jobs.config.settings import Settings
+from models.lists.rules.book import RuleBook
+
 DIGITS = 8
+
+
+def lists_digest(settings: Settings, rules: RuleBook) -> str:
+    """SHA-256 of all settings that shape lists, with the rules of the night where it has any."""
+    if not rules.rules:
+        return settings.digest()
+    return hashlib.sha256(f"{settings.digest()} {rules.digest}".encode()).hexdigest()
 
 
 def release_id(

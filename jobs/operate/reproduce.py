@@ -13,12 +13,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from jobs.config.rules import active_rules
 from jobs.config.settings import Settings
 from jobs.night import warm_start
-from jobs.night.inputs import read_gold, read_nights
+from jobs.night.inputs import read_gold, read_nights, read_shelf
 from jobs.night.lists import served_lists
 from jobs.night.recipes import newcomers_recipe, policy, recipes, terms
 from jobs.night.registry import open_registry
+from jobs.night.release import lists_digest
 from lakehouse.errors import ConfigurationError, DataError
 from lakehouse.lists import LISTS
 from lakehouse.tables import USER_FEATURES
@@ -122,10 +124,11 @@ def _published(settings: Settings, release: str) -> tuple[Manifest, Items]:
 
 
 def _require_same_inputs(settings: Settings, manifest: Manifest) -> None:
-    if settings.digest() != manifest.configuration:
+    digest = lists_digest(settings, active_rules(settings, manifest.run_date))
+    if digest != manifest.configuration:
         raise ConfigurationError(
-            f"the configuration's digest is {settings.digest()[:12]}, that of {manifest.release} "
-            f"{manifest.configuration[:12]}. Take the configuration file of that night (the "
+            f"the configuration's digest is {digest[:12]}, that of {manifest.release} "
+            f"{manifest.configuration[:12]}. Take the configuration and rules of that night (the "
             f"parameters of {manifest.model_version} in MLflow say what it held), and the same "
             "TOPSHELF__ variables."
         )
@@ -135,19 +138,23 @@ def _make(settings: Settings, manifest: Manifest) -> Items:
     """Every list that a run of the release's night gives."""
     versions, night = manifest.table_versions, manifest.run_date
     nights = read_nights(settings, versions, run_date=night)
+    lists_by = policy(settings, night)
     trained = train(
         recipes(settings),
         nights,
         terms(settings),
         newcomers=newcomers_recipe(settings),
-        policy=policy(settings),
+        policy=lists_by,
         earlier=_earlier(settings, manifest),
     )
     users = read_gold(
         settings.paths.lake, USER_FEATURES, versions, night, night, columns=("user_id",)
     )
     source = Provenance(night, versions, manifest.configuration, manifest.seed)
-    blocks = served_lists(settings, source, trained.published, users["user_id"], policy(settings))
+    shelf = read_shelf(settings, source, trained.published) if lists_by.book.rules else None
+    blocks = served_lists(
+        settings, source, trained.published, users["user_id"], policy=lists_by, shelf=shelf
+    )
     places = chain.from_iterable(
         zip(rows["list"], rows["user_id"], rows["item_id"], strict=True) for rows in blocks
     )

@@ -65,7 +65,11 @@ def run(
         chosen: dict[date, Mapping[str, str]] = {}
         for cut in cuts:
             origin = Origin.at(
-                cut, night.interactions, today.earlier, PERSONAL_LISTS, policy=policy(settings)
+                cut,
+                night.interactions,
+                today.earlier,
+                PERSONAL_LISTS,
+                policy=policy(settings, run_date),
             )
             outcomes: dict[str, Outcome] = {}
             costs: dict[str, Cost] = {}

@@ -41,7 +41,7 @@ def run(settings: Settings, *, run_date: date, methods: Sequence[str]) -> Table:
     with tracked_run(settings, RUNS, run_date, command=COMMAND) as parent:
         source = parent.source
         nights = read_nights(settings, source.table_versions, run_date=run_date)
-        origin = Origin.of(nights, PERSONAL_LISTS, policy=policy(settings))
+        origin = Origin.of(nights, PERSONAL_LISTS, policy=policy(settings, run_date))
         outcomes: dict[str, Outcome] = {}
         costs: dict[str, Cost] = {}
         for name in methods:

@@ -124,7 +124,7 @@ def run(settings: Settings, *, run_date: date, method: str, trials: int) -> JobR
         versions = source.table_versions
         log.tags({"method": method})
         nights = read_nights(settings, versions, run_date=run_date)
-        origins = windows(nights, WINDOWS, policy(settings))
+        origins = windows(nights, WINDOWS, policy(settings, run_date))
         present = recipe(method, settings)
         now = [judge(present, origin) for origin in origins]
         tried = _Trials(settings, registry, source, method, origins, now)

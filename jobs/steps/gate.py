@@ -5,7 +5,7 @@ Refusing is a normal outcome: the report says ``accepted: false``, and the old r
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.config.settings import Settings
-from jobs.night.inputs import read_nights
+from jobs.night.inputs import read_nights, read_shelf
 from jobs.night.job_report import JobReport, JsonValue
 from jobs.night.outcomes import read_report
 from jobs.night.recipes import policy
@@ -30,6 +30,7 @@ from models.evaluation.primary import PLACES, PRIMARY_METRIC
 from models.lists.catalogue import heuristics
 from models.lists.path import Policy, make_lists
 from models.lists.published import PUBLISHED_FOLDER, Published
+from models.lists.rules.shelf import Shelf
 from models.recommenders.popularity import Popularity
 from models.selection.evidence import EVIDENCE_FOLDER, Evidence
 from models.selection.gate import (
@@ -54,6 +55,7 @@ from models.tracking.versions import ModelVersion, Provenance
 CHECKED_STEPS: Final = ("ingest", "clean", "features")
 
 Values = NDArray[np.float64]
+ShelfOf = Callable[[Published], Shelf]
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +75,7 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
         limits = Limits(**settings.gate.model_dump(), cold_user_days=settings.train.cold_user_days)
         figures = _figures(registry, settings, limits, challenger, champion)
         verdict = decide(figures, limits, unchecked=_unchecked(settings, run_date))
+        costs = _rule_costs(registry, challenger)
         text = _describe(verdict, challenger, champion)
         logger.info("%s", text)
         registry.judge(
@@ -101,7 +104,17 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
             "table": verdict.table(),
             "checks": [_figures_of(check) for check in verdict.checks],
         },
-        warnings=(*verdict.reasons, *_decided(challenger)),
+        warnings=(*verdict.reasons, *_decided(challenger), *costs),
+    )
+
+
+def _rule_costs(registry: Registry, challenger: ModelVersion) -> tuple[str, ...]:
+    """What the night's rules cost, list by list, where that is surely something."""
+    evidence = Evidence.load(registry.folder(challenger) / EVIDENCE_FOLDER)
+    return tuple(
+        f"{name}: the rules cost {lost} NDCG@10 ({lost.mean / before:.1%})"
+        for name, (lost, before) in evidence.rule_costs.items()
+        if lost.low > 0
     )
 
 
@@ -134,15 +147,18 @@ class _Model:
     policy: Policy
 
     @classmethod
-    def read(cls, registry: Registry, version: ModelVersion, policy: Policy) -> "_Model":
+    def read(
+        cls, registry: Registry, version: ModelVersion, policy: Policy, shelf_of: ShelfOf
+    ) -> "_Model":
         folder = registry.folder(version)
         published = Published.load(folder / PUBLISHED_FOLDER)
         everybody = np.arange(len(published.user_ids), dtype=np.int32)
+        shelf = shelf_of(published) if policy.book.rules else None
         return cls(
             Evidence.load(folder / EVIDENCE_FOLDER),
             published,
             {
-                surface.name: published.lists(surface, everybody, policy).head(PLACES)
+                surface.name: published.lists(surface, everybody, policy, shelf).head(PLACES)
                 for surface in PERSONAL
             },
             policy,
@@ -183,12 +199,17 @@ def _figures(
     challenger: ModelVersion,
     champion: ModelVersion | None,
 ) -> list[ListFigures]:
-    lists_by = policy(settings).at_least(PLACES)
-    now = _Model.read(registry, challenger, lists_by)
+    lists_by = policy(settings, challenger.provenance.run_date).at_least(PLACES)
+
+    def shelf_of(published: Published) -> Shelf:
+        # Tonight's rules look at what is known tonight, whosever lists they are for.
+        return read_shelf(settings, challenger.provenance, published)
+
+    now = _Model.read(registry, challenger, lists_by, shelf_of)
     before = None
     if champion is not None:
         with _champions_faults(champion, challenger):
-            before = _Model.read(registry, champion, lists_by)
+            before = _Model.read(registry, champion, lists_by, shelf_of)
     figures = []
     for surface in PERSONAL:
         name, theirs = surface.name, None
@@ -285,7 +306,9 @@ def _ndcg(
         return evidence.ndcg[list_name][method]
     logger.info("the champion's recipe %s for %r is refitted", recipe.kind, list_name)
     nights = read_nights(settings, source.table_versions, run_date=source.run_date)
-    return judge(recipe, nights, list_name, policy(settings)).per_user[PRIMARY_METRIC]
+    return judge(recipe, nights, list_name, policy(settings, source.run_date)).per_user[
+        PRIMARY_METRIC
+    ]
 
 
 def _outcome(verdict: Verdict, challenger: ModelVersion, champion: ModelVersion | None) -> str:

@@ -12,19 +12,21 @@ import pyarrow as pa
 
 from expectations import checks
 from expectations.validation import validate
+from jobs.config.rules import rule_book
 from jobs.config.settings import Settings
-from jobs.night.inputs import read_gold
+from jobs.night.inputs import read_gold, read_shelf
 from jobs.night.job_report import JobReport, JsonValue
 from jobs.night.lists import served_lists
 from jobs.night.recipes import policy
 from jobs.night.registry import open_registry
-from jobs.night.release import release_id
+from jobs.night.release import lists_digest, release_id
 from lakehouse.io import arrow
 from lakehouse.lists import FALLBACK, PERSONAL, PERSONAL_LISTS
 from lakehouse.tables import ITEM_FEATURES, RECOMMENDATIONS, USER_FEATURES, USER_ITEM_FEATURES
 from models.core.interactions import index_of
 from models.lists.published import PUBLISHED_FOLDER, Published
 from models.lists.reasons import HISTORY_COLUMNS, explained
+from models.lists.rules.night import rule_warnings
 from models.tracking.versions import ModelVersion
 
 AGAIN = "Run `topshelf train` and `topshelf gate` for this night again; nothing was published."
@@ -50,10 +52,14 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
             (ITEM_FEATURES, None),
         )
     )
-    configuration = settings.digest()
+    lists_by = policy(settings, run_date)
+    shelf = read_shelf(settings, source, published) if lists_by.book.rules else None
+    configuration = lists_digest(settings, lists_by.book)
     release = release_id(run_date, version.label, source.table_versions, configuration, source.seed)
 
-    blocks = served_lists(settings, source, published, users["user_id"], policy(settings))
+    blocks = served_lists(
+        settings, source, published, users["user_id"], policy=lists_by, shelf=shelf
+    )
     frame = pd.concat(
         [explained(block, pairs, items, settings.features.event_types) for block in blocks],
         ignore_index=True,
@@ -88,7 +94,11 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
             "methods": {name: published.by_list[name].name for name in PERSONAL_LISTS},
             "sources": _shares(frame),
         },
-        warnings=(*verdict.warnings, *_other_configuration(version, configuration)),
+        warnings=(
+            *verdict.warnings,
+            *rule_warnings(rule_book(settings), run_date, shelf),
+            *_other_configuration(version, settings.digest()),
+        ),
     )
 
 

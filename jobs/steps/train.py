@@ -63,7 +63,7 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
                 nights,
                 terms(settings),
                 newcomers=newcomers_recipe(settings),
-                policy=policy(settings),
+                policy=policy(settings, run_date),
                 on_epoch=_epoch_logger(log),
                 earlier=start.states if start else NO_STATES,
             )
@@ -90,6 +90,10 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
             "curve": [dict(point) for point in trained.curve],
             "validation": _metrics(trained.validation),
             "metrics": _metrics(trained.test),
+            "rule_costs": {
+                name: [cost.as_row() for cost in costs]
+                for name, costs in trained.rule_costs.items()
+            },
         },
         warnings=later_events(settings.paths.lake, run_date),
     )
@@ -136,6 +140,13 @@ def _log_results(log: TrackedRun, trained: Trained) -> None:
     comparison = _comparison(trained)
     log.table("methods.json", comparison)
     log.tags({NOTE_TAG: METHODS_HEADING + _description(comparison)})
+    costs = {
+        name: pd.DataFrame([cost.as_row() for cost in of_list])
+        for name, of_list in trained.rule_costs.items()
+        if of_list
+    }
+    if costs:
+        log.table("rules.json", _stacked(costs))
     log.text("learnt_parameters.json", json.dumps(trained.learnt, indent=2, sort_keys=True))
 
 

@@ -21,6 +21,8 @@ from models.core.interactions import UNKNOWN, Ids, Indices, index_of
 from models.core.lists import Lists
 from models.lists import catalogue as methods
 from models.lists.path import Policy, filled_up, make_lists
+from models.lists.rules.night import NightRules
+from models.lists.rules.shelf import Shelf
 
 PUBLISHED_FOLDER: Final = "published"
 INDEX_FILE: Final = "published.json"
@@ -72,12 +74,20 @@ class Published:
         """Whether every learnt number of every method is finite."""
         return all(m.is_finite() for m in (*self.by_list.values(), self.newcomers))
 
-    def lists(self, surface: Surface, users: Indices, policy: Policy) -> Lists:
-        """The list of each of ``users``; a surface that is keyed by nobody disregards who asks."""
+    def lists(
+        self, surface: Surface, users: Indices, policy: Policy, shelf: Shelf | None = None
+    ) -> Lists:
+        """The list of each of ``users``; a surface that is keyed by nobody disregards who asks.
+
+        The policy's rules need a ``shelf`` of the same vocabulary to look at.
+        """
         if surface.keyed_by == "nobody":
             users = np.full_like(users, UNKNOWN)
         method = self.by_list.get(surface.name, self._any)
-        return make_lists(method, surface, users, self.assortment, policy)
+        rules = None
+        if shelf is not None and policy.book.rules:
+            rules = NightRules.of(policy.book, surface.name, shelf)
+        return make_lists(method, surface, users, self.assortment, policy, rules=rules)
 
     def rows_for(self, history: Sequence[str], n: int) -> pd.DataFrame:
         """A list for somebody who took the items ``history``, none of these, as ``as_rows`` gives.

@@ -1,7 +1,7 @@
 """What a trained version tells the gate: its recipes, its choice, and how well each method did."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.core import former_release, storage
+from models.evaluation.bootstrap import Difference
 from models.lists import catalogue
 from models.selection.recipe import Recipe
 
@@ -23,13 +24,15 @@ class Evidence:
 
     ``ndcg[list][method]`` holds one value per user with a hit in the window, the same user at the
     same place for all methods; ``active_days[list]`` how many days with an event before the window
-    that user has.
+    that user has. ``rule_costs[list]`` is what the night's rules cost the chosen method in NDCG@10,
+    and what it had without them.
     """
 
     recipes: Mapping[str, Recipe]
     choice: Mapping[str, str]
     ndcg: Mapping[str, Mapping[str, NDArray[np.float64]]]
     active_days: Mapping[str, NDArray[np.int64]]
+    rule_costs: Mapping[str, tuple[Difference, float]] = field(default_factory=dict)
 
     def recipe_of(self, list_name: str) -> Recipe:
         """The recipe behind a list."""
@@ -45,6 +48,9 @@ class Evidence:
         description: dict[str, Any] = {
             "recipes": {name: recipe.as_json() for name, recipe in self.recipes.items()},
             "choice": dict(self.choice),
+            "rule_costs": {
+                name: [*lost, before] for name, (lost, before) in self.rule_costs.items()
+            },
         }
         ndcg = {
             f"{list_name}/{method}": values
@@ -82,4 +88,8 @@ class Evidence:
             choice=stored.parameters["choice"],
             ndcg=ndcg,
             active_days=active_days,
+            rule_costs={
+                name: (Difference(*lost), before)
+                for name, (*lost, before) in stored.parameters.get("rule_costs", {}).items()
+            },
         )

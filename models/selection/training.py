@@ -26,6 +26,7 @@ from models.selection.choice import Terms
 from models.selection.evidence import Evidence
 from models.selection.origin import Nights, Origin
 from models.selection.recipe import Recipe
+from models.selection.rule_costs import RuleCost, rule_costs
 from models.selection.trial import (
     NO_STATES,
     States,
@@ -46,6 +47,7 @@ class Trained:
 
     ``active_days`` counts each user's days with an event before the test window; ``places`` holds
     what became of the chosen methods' lists in it; a later night may start from ``states``.
+    ``rule_costs`` says for each list what the night's rules cost the chosen method there.
     """
 
     published: Published
@@ -58,6 +60,7 @@ class Trained:
     active_days: NDArray[np.int64]
     places: Mapping[str, Places]
     states: States
+    rule_costs: Mapping[str, tuple[RuleCost, ...]]
 
     def evidence(self) -> Evidence:
         """What the gate needs to know."""
@@ -71,6 +74,11 @@ class Trained:
             active_days={
                 name: self.active_days[self.test[name][method].users]
                 for name, method in self.choice.items()
+            },
+            rule_costs={
+                name: (costs[0].ndcg, costs[0].ndcg_without)
+                for name, costs in self.rule_costs.items()
+                if costs
             },
         )
 
@@ -123,6 +131,12 @@ def train(
         active_days=active_days(nights.test.interactions),
         places={
             name: places_of(methods[choice[name]].lists[name], origin.test[name].relevant)
+            for name in PERSONAL_LISTS
+        },
+        rule_costs={
+            name: rule_costs(
+                methods[choice[name]].judged, origin.test[name], policy, seed=terms.seed
+            )
             for name in PERSONAL_LISTS
         },
         states={

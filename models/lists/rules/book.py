@@ -54,8 +54,11 @@ class RuleBook:
         except ValueError as error:
             raise ConfigurationError(f"it is not valid TOML: {error}") from error
         mistakes = [f"there is no {name!r}; give [[rules]]" for name in content if name != TABLE]
+        tables = content.get(TABLE, [])
+        if not isinstance(tables, list):
+            raise ConfigurationError("rules is no list of tables; give [[rules]] for each")
         rules = []
-        for number, given in enumerate(content.get(TABLE, ()), start=1):
+        for number, given in enumerate(tables, start=1):
             try:
                 rules.append(_RULE.validate_python(given))
             except ValidationError as error:
@@ -75,10 +78,6 @@ class RuleBook:
     def active(self, night: date) -> Self:
         """The rules that hold on a night."""
         return type(self)(tuple(rule for rule in self.rules if rule.is_active(night)))
-
-    def expired(self, night: date) -> tuple[str, ...]:
-        """The ids of the rules that held before that night for the last time."""
-        return tuple(r.id for r in self.rules if r.valid_to is not None and r.valid_to < night)
 
     def check(
         self, item_kinds: Mapping[str, str], user_kinds: Mapping[str, str], size: int

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from functools import lru_cache
 from typing import Final, Self
 
@@ -54,11 +55,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NightRules:
-    """The rules of a surface on a night; ``chosen`` (rules x items) is what each is about."""
+    """The rules of a surface on a night; ``people`` (rules x users) is whom each is about.
+
+    The last column is that of people whom the night does not know.
+    """
 
     rules: tuple[Rule, ...]
     shelf: Shelf
-    chosen: NDArray[np.bool_]
     people: NDArray[np.bool_]
     _plans: dict[bytes, Plan] = field(default_factory=dict)
 
@@ -66,15 +69,12 @@ class NightRules:
     def of(cls, book: RuleBook, surface: str, shelf: Shelf) -> Self:
         """Look up what each rule is about."""
         rules = book.on(surface)
-        chosen = np.zeros((len(rules), len(shelf.items)), dtype=np.bool_)
         people = np.ones((len(rules), len(shelf.users) + 1), dtype=np.bool_)
         for place, rule in enumerate(rules):
-            chosen[place] = rule.chosen(shelf)
             members = rule.people(shelf)
             if members is not None:
-                # The last column is that of people whom the night doesn't know.
                 people[place] = np.append(members, False)
-        return cls(rules, shelf, chosen, people)
+        return cls(rules, shelf, people)
 
     def groups(self, users: Indices) -> Iterator[tuple[NDArray[np.int64], Plan]]:
         """``users`` by the rules that are about them: rows, and what these rules ask."""
@@ -122,15 +122,35 @@ class NightRules:
             likeness=np.stack([shelf.codes(name) for name in LIKENESS]) if spread else None,
         )
 
-    def without_effect(self) -> tuple[str, ...]:
-        """The ids of rules that are about no item or nobody on this night."""
-        return tuple(
-            rule.id
-            for rule, items, people in zip(self.rules, self.chosen, self.people, strict=True)
-            if not items.any()
-            or not people.any()
-            or (rule.kind == "pin" and not rule.pins(self.shelf))
-        )
+
+def rule_warnings(book: RuleBook, night: date, shelf: Shelf | None) -> tuple[str, ...]:
+    """What a person should know of rules that do nothing on a night, or not what they say."""
+    said = [
+        f"rule {rule.id} expired on {rule.valid_to}: take it out of the file"
+        for rule in book.rules
+        if rule.valid_to is not None and rule.valid_to < night
+    ]
+    if shelf is None:
+        return tuple(said)
+    hidden_by: dict[int, str] = {}
+    active = book.active(night).rules
+    for rule in active:
+        hidden = rule.hides(shelf)
+        if hidden is not None and not rule.users:
+            hidden_by |= dict.fromkeys(np.flatnonzero(hidden).tolist(), rule.id)
+    for rule in active:
+        people = rule.people(shelf)
+        pins = rule.pins(shelf)
+        if people is not None and not people.any():
+            said.append(f"rule {rule.id} is about nobody tonight")
+        if not rule.chosen(shelf).any() or (rule.kind == "pin" and not pins):
+            said.append(f"rule {rule.id} is about no item tonight")
+        said += [
+            f"rule {rule.id} pins an item that rule {hidden_by[pin.item]} hides"
+            for pin in pins
+            if pin.item in hidden_by
+        ]
+    return tuple(said)
 
 
 @lru_cache(maxsize=8)

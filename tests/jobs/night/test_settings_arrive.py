@@ -6,6 +6,7 @@ A field without another value here fails the tests, so that no setting is declar
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -261,12 +262,19 @@ def night(settings: Settings) -> dict[str, object]:
         nights,
         terms(settings),
         newcomers=newcomers_recipe(settings),
-        policy=policy(settings),
+        policy=policy(settings, NIGHT),
     )
     users = read_gold(settings.paths.lake, USER_FEATURES, versions, NIGHT, NIGHT)
     source = Provenance(NIGHT, versions, settings.digest(), settings.train.seed)
     lists = pd.concat(
-        served_lists(settings, source, trained.published, users["user_id"], policy(settings))
+        served_lists(
+            settings,
+            source,
+            trained.published,
+            users["user_id"],
+            policy=policy(settings, NIGHT),
+            shelf=None,
+        )
     )
     return {
         "learnt": dict(trained.learnt),
@@ -293,6 +301,7 @@ NIGHTS: Mapping[str, Mapping[str, tuple[object, str]]] = {
         "new_item_share": (0.0, "lists"),
         "contexts": (("store_id",), "lists"),
         "newcomers": ("ease_of_mine", "newcomers"),
+        "rules": (Path(__file__).with_name("rules.toml"), "test"),
     },
 }
 # Looked at elsewhere: nights that go on from others in test_train, cold users below.

@@ -420,7 +420,7 @@ def test_another_recipe_of_the_champion_is_fitted_anew_on_the_same_window(
     report = gate.run(settings, run_date=NIGHT)
 
     nights = read_nights(settings, newest_versions(settings.paths.lake), run_date=NIGHT)
-    refitted = judge(short, nights, "all", policy(settings)).metrics["ndcg@10"]
+    refitted = judge(short, nights, "all", policy(settings, NIGHT)).metrics["ndcg@10"]
     assert 0 < refitted < 1
     figures = re.search(r"^all +ndcg@10 +(.*?)  diff", str(report.facts["table"]), re.MULTILINE)
     assert figures is not None

@@ -121,7 +121,8 @@ def test_how_long_a_list_can_be() -> None:
 
 def by_hand(row: list[int], plan: Plan, size: int) -> list[int]:
     """The same, item by item."""
-    left, taken = list(row), []
+    left = list(row)
+    taken: list[int] = []
     value = {item: -place for place, item in enumerate(row)}
     if plan.moves is not None:
         value = {item: at + plan.moves[item] for item, at in value.items()}
@@ -159,16 +160,18 @@ def test_for_everybody_at_once_is_as_for_each_alone(data: st.DataObject) -> None
     rows = [random.permutation(10)[: random.integers(0, 11)].tolist() for _ in range(5)]
     lists = ranked(*rows, width=10)
     caps = tuple(
-        Cap(random.integers(-1, 3, 10), int(random.integers(0, 4)))
+        Cap(random.integers(-1, 3, 10).astype(np.int32), int(random.integers(0, 4)))
         for _ in range(data.draw(st.integers(0, 2)))
     )
     spread = data.draw(st.sampled_from([0.0, 0.5, 3.25]))
     plan = Plan(
         SHOWN,
-        moves=random.integers(-4, 5, 10) + 0.125 if data.draw(st.booleans()) else None,
+        moves=(random.integers(-4, 5, 10) + 0.125).astype(np.float64)
+        if data.draw(st.booleans())
+        else None,
         caps=caps,
         spread=spread,
-        likeness=random.integers(-1, 2, (2, 10)) if spread else None,
+        likeness=random.integers(-1, 2, (2, 10)).astype(np.int32) if spread else None,
     )
     size = data.draw(st.integers(1, 10))
     assert arrange(lists, plan, size) == [by_hand(row, plan, size) for row in rows]
