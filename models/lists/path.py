@@ -23,7 +23,7 @@ from models.core.lists import NO_RULE, Lists
 from models.core.parameters import NEW_ITEM_DAYS, POPULARITY_HALF_LIFE_DAYS
 from models.core.topn import Ranked, rows_of
 from models.evaluation.protocol import Evaluation, Task, measure
-from models.lists.exposure import draws_needed, expose
+from models.lists.exposure import draws_needed, expose, with_spare
 from models.lists.rules.book import NO_RULES, RuleBook
 from models.lists.rules.night import NightRules, Plan, of_context
 from models.lists.rules.select import arranged, fill_quota, pin, reachable, replaced
@@ -44,7 +44,8 @@ RULE_SOURCE: Final = "rule"
 class Policy:
     """What is decided about lists, whoever ranks them; fields are those of the configuration.
 
-    Draws depend on ``seed``, the night and the user.
+    Draws depend on ``seed``, the night and the user. Of ``size`` places the last ``spare`` are not
+    shown unless an item before them is denied; the others are as without spare places.
     """
 
     size: int = 20
@@ -53,6 +54,12 @@ class Policy:
     popularity_half_life_days: float = POPULARITY_HALF_LIFE_DAYS
     seed: int = 42
     book: RuleBook = NO_RULES
+    spare: int = 0
+
+    @property
+    def shown(self) -> int:
+        """The places that are not spare."""
+        return self.size - self.spare
 
     def at_least(self, places: int) -> Self:
         """The same with lists long enough to be judged on so many places."""
@@ -139,8 +146,9 @@ class _Maker:
             lists = self._arranged(users, plan, allowed, exclude)
         else:
             lists = self._filled(users, self.policy.size, allowed, exclude)
-        lists = self._explored(lists, users, allowed, exclude)
-        return self._placed(lists, users, plan, allowed, exclude)
+        shown = self._explored(lists.head(self.policy.shown), users, allowed, exclude)
+        shown = self._placed(shown, users, plan, allowed, exclude)
+        return with_spare(shown, lists)
 
     def _arranged(
         self,
@@ -161,7 +169,7 @@ class _Maker:
             is_short = (lists.item != UNKNOWN).sum(axis=1) < target
             return lists, rows[is_short & (ranked.item[:, -1] != UNKNOWN)]
 
-        pool = max(POOL, POOL_SIZES * size)
+        pool = max(POOL, POOL_SIZES * self.policy.shown, size)
         lists, short = chosen(np.arange(len(users)), pool)
         while len(short) and pool < len(allowed):
             pool = min(pool * POOL_SIZES, len(allowed))
@@ -220,9 +228,9 @@ class _Maker:
         seed = (policy.seed, self.assortment.as_of.toordinal())
         return expose(
             lists,
-            self._filled(users, policy.size, fresh, exclude),
+            self._filled(users, policy.shown, fresh, exclude),
             share=policy.new_item_share,
-            drawn=uniforms(ids, draws_needed(policy.size), seed),
+            drawn=uniforms(ids, draws_needed(policy.shown), seed),
         )
 
     def _placed(

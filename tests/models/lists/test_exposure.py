@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.core.interactions import UNKNOWN
 from models.core.lists import NO_RULE, Lists
-from models.lists.exposure import EXPLORATION_SOURCE, draws_needed, expose
+from models.lists.exposure import EXPLORATION_SOURCE, draws_needed, expose, with_spare
 
 FIRST_NEW = 100
 
@@ -89,3 +89,28 @@ def test_lists_stay_well_formed(lengths: list[tuple[int, int]], share: float, se
         kept = [item for item in items if item < FIRST_NEW]
         assert kept == list(range(len(kept)))
         assert own - len(kept) <= math.ceil(share * own)
+
+
+def test_what_gave_way_comes_first_behind_the_places_shown() -> None:
+    whole = lists_of([[1, 2, 3, 4, 100], [1], []], 5)
+    fresh = lists_of([[100], [], []], 2)
+    shown = expose(whole.head(2), fresh, share=0.5, drawn=draws(whole.head(2), 0))
+    spare = with_spare(shown, whole)
+    assert spare.item.tolist() == [[1, 100, 2, 3, 4], [1, -1, -1, -1, -1], [-1] * 5]
+    assert spare.score.tolist() == [[50, 50, 49, 48, 47], [50, 0, 0, 0, 0], [0] * 5]
+    assert spare.source.tolist() == [[0, 1, 0, 0, 0], [0, -1, -1, -1, -1], [-1] * 5]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 6), st.integers(1, 4))
+def test_spare_places_change_nothing_of_those_shown(seed: int, length: int, shown: int) -> None:
+    whole = lists_of([[*range(1, length + 1)]], 6)
+    fresh = lists_of([[2, 100, 101]], 6)
+    drawn = draws(whole.head(shown), seed)
+    without = expose(whole.head(shown), fresh.head(shown), share=0.5, drawn=drawn)
+    spare = with_spare(without, whole)
+    np.testing.assert_array_equal(spare.head(shown).item, without.item)
+    listed = spare.item[spare.item != UNKNOWN].tolist()
+    assert len(set(listed)) == len(listed)
+    behind = listed[shown:]
+    assert behind == sorted(behind)
+    assert len(listed) >= length
