@@ -49,7 +49,7 @@ def generated_release(day: int) -> tuple[Manifest, list[Record]]:
         ]
 
     keys = sorted([FALLBACK_KEY, *(key("all", str(user)) for user in range(LISTS))])
-    records = [(record_key, encode(record_key, items())) for record_key in keys]
+    records = [(record_key, encode(record_key, items(), ITEMS)) for record_key in keys]
     summary = summarise(records)
     manifest = Manifest(
         release=f"2024-01-{day:02}-00000000",

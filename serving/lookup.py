@@ -1,16 +1,11 @@
-"""One user's list, from the release that serves."""
+"""A user's lists, from the release that serves them."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.lists import FALLBACK, PERSONAL_LISTS
-from serving.format.records import (
-    FALLBACK_KEY,
-    DamagedReleaseError,
-    Item,
-    decode,
-    key,
-)
+from serving.format.records import FALLBACK_KEY, DamagedReleaseError, Item, key, shown
 from serving.stores.store import Reading, Store
 
 
@@ -19,7 +14,8 @@ class Answer:
     """A list as served.
 
     ``personal`` is false where the user is unknown to the release and gets the fallback list.
-    ``notice`` says that the current release is damaged and an older one answered, else ``None``.
+    ``notice`` says that the release that serves the user is damaged and an older one answered, else
+    ``None``.
     """
 
     release: str
@@ -30,43 +26,66 @@ class Answer:
 
 
 def lookup(store: Store, user: str, list_name: str = "all", context: str | None = None) -> Answer:
-    """The items of the user's list, from one release, whole.
+    """One of the user's lists; see ``lookup_all``."""
+    (answer,) = lookup_all(store, user, (list_name,), context)
+    return answer
 
-    Of an unknown user something may be known, e.g. the shop: then ``context`` (``store_id=367``)
-    has a list of its own, where the release has one; else the fallback list for all answers.
-    The current release answers; if it is damaged, the newest intact one that served before it.
-    Raises ``ConfigurationError`` for an unknown list and ``InfrastructureError`` where the store
-    cannot be reached, is empty, or holds no intact release.
+
+def lookup_all(
+    store: Store,
+    user: str,
+    list_names: Sequence[str] = PERSONAL_LISTS,
+    context: str | None = None,
+) -> tuple[Answer, ...]:
+    """The user's lists of these names, from one release, whole, in one round trip.
+
+    Denied items are left out, and spare ones take their places. While a rollout is on, the user
+    decides which release that is. Of an unknown user something may be known, e.g. the shop: then
+    ``context`` (``store_id=367``) has a list of its own, where the release has one; else the
+    fallback list for all answers.
+    If the release is damaged, the newest intact one that served before it answers. Raises
+    ``ConfigurationError`` for an unknown list and ``InfrastructureError`` where the store cannot be
+    reached, is empty, or holds no intact release, or its pointer or deny list is damaged.
     """
-    if list_name not in PERSONAL_LISTS:
-        raise ConfigurationError(
-            f"there is no list {list_name!r}; the lists are {', '.join(PERSONAL_LISTS)}."
-        )
-    # From the user's own list to that for everybody; the first that there is answers.
+    for list_name in list_names:
+        if list_name not in PERSONAL_LISTS:
+            raise ConfigurationError(
+                f"there is no list {list_name!r}; the lists are {', '.join(PERSONAL_LISTS)}."
+            )
+    # From the user's own lists to that for everybody.
     fallbacks = [] if context is None else [key(FALLBACK.name, context)]
-    wanted = (key(list_name, user), *fallbacks, FALLBACK_KEY)
+    wanted = (*(key(list_name, user) for list_name in list_names), *fallbacks, FALLBACK_KEY)
     try:
-        return _answer(store.read(wanted), wanted, list_name)
+        return _answers(store.read(wanted, user=user), wanted, list_names)
     except DamagedReleaseError as error:
         damage = str(error)
-    for release in reversed(store.pointer().history[:-1]):
+    for release in store.pointer().serving(user)[1:]:
         try:
-            answer = _answer(store.read(wanted, release), wanted, list_name)
+            answers = _answers(store.read(wanted, release), wanted, list_names)
         except DamagedReleaseError:
             continue
         notice = (
             f"the current release of {store.name} is damaged ({damage}); {release} answers "
             "instead. Run `topshelf publish` for its night again."
         )
-        return Answer(answer.release, list_name, answer.personal, answer.items, notice)
+        return tuple(replace(answer, notice=notice) for answer in answers)
     raise DamagedReleaseError(
         f"the current release of {store.name} is damaged ({damage}) and no older one is intact. "
         "Run `topshelf publish` for its night again."
     )
 
 
-def _answer(reading: Reading, wanted: tuple[bytes, ...], list_name: str) -> Answer:
-    for place, (record_key, value) in enumerate(zip(wanted, reading.values, strict=True)):
-        if value is not None:
-            return Answer(reading.release, list_name, place == 0, decode(record_key, value))
-    raise DamagedReleaseError(f"release {reading.release} has no fallback list")
+def _answers(
+    reading: Reading, wanted: Sequence[bytes], list_names: Sequence[str]
+) -> tuple[Answer, ...]:
+    """For each list the first that there is: the user's own, then the fallbacks."""
+    records = list(zip(wanted, reading.values, strict=True))
+    fallbacks = records[len(list_names) :]
+    answers = []
+    for list_name, own in zip(list_names, records, strict=False):
+        first = next(((k, value) for k, value in (own, *fallbacks) if value is not None), None)
+        if first is None:
+            raise DamagedReleaseError(f"release {reading.release} has no fallback list")
+        items = shown(*first, reading.denied)
+        answers.append(Answer(reading.release, list_name, first[0] is own[0], items))
+    return tuple(answers)

@@ -1,12 +1,23 @@
 """Publishing, rolling back, listing and verifying releases in any store."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lakehouse.errors import ConfigurationError
+from serving.comparing import hold_to
+from serving.format.guardrails import Guardrails
 from serving.format.records import FALLBACK_KEY, DamagedReleaseError, Record, summarise
-from serving.format.releases import Manifest, Pointer, State, by_night, state, surplus, takes_over
-from serving.stores.store import Store
+from serving.format.releases import (
+    EVERYBODY,
+    Manifest,
+    Pointer,
+    State,
+    by_night,
+    published,
+    state,
+    surplus,
+)
+from serving.stores.store import Store, require_stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,26 +25,35 @@ class Publication:
     """What a publish did.
 
     ``written`` is false where the release was there already, intact; ``current`` is the release
-    that serves now, which is another one after a backfill or a person's rollback. ``damaged`` names
-    the releases left in the store whose manifest is not readable.
+    that serves now, which is another one after a backfill, a person's rollback or during a rollout,
+    of which ``candidate`` and ``share`` tell. ``damaged`` names the releases left in the store
+    whose manifest is not readable.
     """
 
     written: bool
     current: str | None
     dropped: tuple[str, ...]
     damaged: tuple[str, ...] = ()
+    candidate: str | None = None
+    share: float = 0.0
 
 
 def publish(
-    store: Store, manifest: Manifest, records: Iterable[Record], *, keep: int
+    store: Store,
+    manifest: Manifest,
+    records: Iterable[Record],
+    *,
+    keep: int,
+    share: float = EVERYBODY,
+    limits: Guardrails | None = None,
 ) -> Publication:
     """Store a release, verify what was stored, let it serve, and drop what exceeds ``keep``.
 
     ``records`` come in key order and agree with the manifest; they are gone through once at most,
-    and may be made meanwhile. A second call with the same release changes nothing. The release
-    doesn't take over from one of a later night, nor if a person rolled it back
-    (``releases.takes_over``). At any failure, what served before goes on serving and the same call
-    completes the publish.
+    and may be made meanwhile. A second call with the same release changes nothing. Whether and whom
+    the release serves: ``releases.published``. One for a ``share`` of the users that breaks its
+    ``limits`` is withdrawn, and ``DataQualityError`` raised. At any other failure, what served
+    before goes on serving and the same call completes the publish.
     """
     release = manifest.release
     with store.publishing():
@@ -42,10 +62,10 @@ def publish(
             store.write(manifest, records)
 
         def switched(pointer: Pointer) -> Pointer:
-            if takes_over(release, pointer) and (written or pointer.current != release):
-                return pointer.activated(release)
-            return pointer.renewed() if written and release in pointer.history else pointer
+            return published(pointer, release, share=share, written=written)
 
+        if switched(store.pointer()).candidate == release:
+            hold_to(limits, store, release)
         pointer = store.update(switched)
         damaged = store.damaged()
         dropped = surplus(store.manifests(), pointer, keep=keep, damaged=damaged)
@@ -53,7 +73,7 @@ def publish(
             pointer = store.update(lambda pointer: pointer.without(dropped))
             store.drop(dropped)
     left = tuple(name for name in damaged if name not in dropped)
-    return Publication(written, pointer.current, dropped, left)
+    return Publication(written, pointer.current, dropped, left, pointer.candidate, pointer.share)
 
 
 def _is_stored(store: Store, manifest: Manifest) -> bool:
@@ -85,30 +105,23 @@ def verify(store: Store, release: str) -> Manifest:
 
 
 def rollback(store: Store, to: str | None = None) -> Pointer:
-    """Let the previous release serve again, or the one named; return the new pointer.
+    """Let the release before serve again, or the one named; return the new pointer.
 
-    What served after it stays in the store as rolled back, and comes back only by another call of
-    this function; the next night's release takes over as always. Raises ``ConfigurationError``
-    where there is no such release and ``DamagedReleaseError`` where it is damaged.
+    Before a candidate, everybody had the current release: a rollout is aborted. What served after
+    the choice stays in the store as rolled back, and comes back only by another call of this
+    function; the next night's release takes over as always. Raises ``ConfigurationError`` where
+    there is no such release and ``DamagedReleaseError`` where it is damaged.
     """
 
     def chosen(pointer: Pointer) -> Pointer:
-        release = to or pointer.previous
-        stored = store.manifests()
+        release = to or (pointer.previous if pointer.candidate is None else pointer.current)
         if release is None:
             raise ConfigurationError(
-                f"{store.name} has no earlier release to go back to. It has: {_names(stored)}."
+                f"{store.name} has no earlier release to go back to. It has: "
+                f"{', '.join(sorted(store.manifests())) or 'none'}."
             )
-        if release in store.damaged():
-            raise DamagedReleaseError(
-                f"release {release!a} is damaged: its manifest is not readable. Publish its night "
-                f"again, or choose another by --to; {store.name} has: {_names(stored)}."
-            )
-        if release not in stored:
-            raise ConfigurationError(
-                f"{store.name} has no release {release!r}. It has: {_names(stored)}."
-            )
-        if release == pointer.current:
+        require_stored(store, release)
+        if release == pointer.current and pointer.candidate is None:
             return pointer
         try:
             store.read((FALLBACK_KEY,), release)
@@ -119,10 +132,6 @@ def rollback(store: Store, to: str | None = None) -> Pointer:
         return pointer.rolled_back(release)
 
     return store.update(chosen)
-
-
-def _names(releases: Collection[str]) -> str:
-    return ", ".join(sorted(releases)) or "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +146,8 @@ class ListedRelease:
 def list_releases(store: Store) -> tuple[ListedRelease, ...]:
     """The releases of the store, newest night first, those that served last before others."""
     pointer, manifests = store.pointer(), store.manifests()
-    expected = {name for name in (pointer.current, pointer.previous) if name is not None}
+    serving = (pointer.current, pointer.candidate, pointer.previous)
+    expected = {name for name in serving if name is not None}
     newest_first = sorted(
         {*manifests, *store.damaged(), *expected},
         key=lambda name: by_night(name, pointer),

@@ -1,12 +1,16 @@
-"""What other processes do to a store in the tests: publish (and die of it), poll, count up.
+"""What other processes do to a store in the tests: publish (and die of it), deny, poll, count up.
 
-    python -m tests.store_processes publish ADDRESS RELEASE POINT
+    python -m tests.store_processes publish ADDRESS RELEASE POINT [SHARE]
     python -m tests.store_processes poll ADDRESS STOP_FILE
     python -m tests.store_processes count ADDRESS TIMES
+    python -m tests.store_processes deny ADDRESS ITEM TIMES [POINT]
+    python -m tests.store_processes await_denial ADDRESS ITEM READY_FILE
 
 POINT is where ``publish`` kills itself: ``writing``, ``before_switch``, ``after_switch``, or
-``never``. ``poll`` looks lists up until STOP_FILE exists, and prints how often each release
-answered; it fails at the first error, mixture or half list.
+``never``; ``deny`` does so ``deciding``, ``writing`` or ``after_writing``. ``poll`` looks lists up
+until STOP_FILE exists, and prints how often each release answered; it fails at the first error,
+mixture or half list. ``deny`` denies ITEM-0, ITEM-1 and so on. ``await_denial`` looks up until the
+item is gone, and prints the time.
 """
 
 import json
@@ -14,25 +18,28 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
+from serving.format.denials import Act, DenyList
 from serving.format.records import Record
 from serving.format.releases import Manifest, Pointer
-from serving.lookup import lookup
+from serving.lookup import lookup, lookup_all
 from serving.publishing import publish
 from serving.stores.opening import open_store
 from serving.stores.store import Store
-from tests.stored_lists import SHOP, USERS, make_release
+from tests.stored_lists import SHOP, USERS, act, make_release
 
 # A whole batch of either store.
 TAKEN = 1_000
 MANY_USERS = tuple(f"user {number}" for number in range(1_000))
 
 
-def die() -> None:
+def die(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -61,7 +68,7 @@ def release_with_many_users(name: str) -> tuple[Manifest, list[Record]]:
     return make_release(name, (*USERS, *MANY_USERS), size=1)
 
 
-def _publish(store: Store, release: str, point: str) -> None:
+def _publish(store: Store, release: str, point: str, share: str = "100") -> None:
     manifest, records = release_with_many_users(release)
     switch = store.update
 
@@ -74,20 +81,51 @@ def _publish(store: Store, release: str, point: str) -> None:
         return after
 
     store.update = deadly  # type: ignore[method-assign]
-    publish(store, manifest, interrupted(records, die) if point == "writing" else records, keep=3)
+    written = interrupted(records, die) if point == "writing" else records
+    publish(store, manifest, written, keep=3, share=float(share))
 
 
 def _poll(store: Store, stop: Path) -> None:
     answers: Counter[str] = Counter()
     while not stop.exists():
         for user in USERS:
-            answer = lookup(store, user)
-            titles = {item.title for item in answer.items}
-            assert answer.personal
-            assert titles == {f"title {n + 1} of {answer.release}" for n in range(len(titles))}
-            assert answer.notice is None
-            answers[answer.release] += 1
+            one, other = lookup_all(store, user, ("all", "discover"))
+            # Of one release and one deny list: both lists hold the same items here.
+            assert (one.release, one.items) == (other.release, other.items)
+            assert one.personal
+            assert one.notice is None
+            ranks = [item.rank for item in one.items]
+            ids = [item.item_id for item in one.items]
+            assert ranks == [*range(1, len(ranks) + 1)]
+            assert ids in ([f"i{rank}" for rank in ranks], [f"i{rank + 1}" for rank in ranks])
+            for item in one.items:
+                assert item.title == f"title {item.item_id[1:]} of {one.release}"
+            answers[one.release] += 1
+            answers[ids[0]] += 1
     print(json.dumps(answers))  # noqa: T201
+
+
+def _deny(store: Store, item: str, times: str, point: str = "never") -> None:
+    if point == "writing":
+        for what in ("lakehouse.files.put", "serving.stores.redis_store.RedisStore._run"):
+            mock.patch(what, side_effect=die).start()
+    for number in range(int(times)):
+        store.deny(partial(_denying, act("denied", f"{item}-{number}"), point))
+        if point == "after_writing":
+            die()
+
+
+def _denying(one: Act, point: str, known: DenyList) -> DenyList:
+    if point == "deciding":
+        die()
+    return known.after([one])
+
+
+def _await_denial(store: Store, item: str, ready: str) -> None:
+    Path(ready).touch()
+    while item in {place.item_id for place in lookup(store, "ann").items}:
+        pass
+    print(time.time())  # noqa: T201
 
 
 def _count(store: Store, times: int) -> None:
@@ -102,6 +140,10 @@ if __name__ == "__main__":
     with open_store(address, SHOP) as opened:
         if action == "publish":
             _publish(opened, *rest)
+        elif action == "deny":
+            _deny(opened, *rest)
+        elif action == "await_denial":
+            _await_denial(opened, *rest)
         elif action == "poll":
             _poll(opened, Path(rest[0]))
         else:

@@ -20,17 +20,21 @@ from jobs.cli.app import (
 )
 from lakehouse.errors import ConfigurationError
 from lakehouse.steps import STEPS, Step
+from serving.format.releases import EVERYBODY
 
 if TYPE_CHECKING:
+    from jobs.config.settings import Settings
     from jobs.night.job_report import JobReport
 
 EXIT_REFUSED = 99
 
 
-def _run(step: Step, config: Path, run_date: date) -> "JobReport":
+def _run(step: Step, config: Path, run_date: date, *, share: float | None = None) -> "JobReport":
     from jobs.night.running import run_step
 
     settings = load_settings(config, with_models=step.checks_models)
+    if share is not None:
+        settings = _serving_share(settings, share)
     report = run_step(step, settings, run_date)
     show(step.name, report)
     return report
@@ -77,8 +81,34 @@ def _add_recommend(step: Step) -> None:
                 raise ConfigurationError("give either --run-date, or --history or --history-file.")
 
 
+def _add_publish(step: Step) -> None:
+    @app.command(step.name, help=f"{step.doc} With --share, for some users first.")
+    def command(
+        run_date: RunDate,
+        config: ConfigFile,
+        share: Annotated[
+            float | None,
+            typer.Option(help="Per cent of the users; by default [serving] share, or all."),
+        ] = None,
+        *,
+        future: Future = False,
+    ) -> None:
+        with explaining(step.name):
+            _run(step, config, night(run_date, future=future), share=share)
+
+
+def _serving_share(settings: "Settings", share: float) -> "Settings":
+    """The settings with another share of users for a new release."""
+    if not 0 < share <= EVERYBODY:
+        raise ConfigurationError(f"--share {share:g} is not above 0 and at most 100.")
+    serving = settings.serving.model_copy(update={"share": share})
+    return settings.model_copy(update={"serving": serving})
+
+
+ADDING = {"recommend": _add_recommend, "publish": _add_publish}
+
 for _step in STEPS:
-    (_add_recommend if _step.name == "recommend" else _add_step)(_step)
+    ADDING.get(_step.name, _add_step)(_step)
 
 
 @app.command("undo-night")

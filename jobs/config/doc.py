@@ -39,6 +39,7 @@ EXAMPLES: Final[dict[type[BaseModel], dict[str, object]]] = {
         "contexts": ["store_id", "age"],
         "rules": "rules.toml",
     },
+    sections_of(Settings)["serving"]: {"guardrails": "infra/config/guardrails/my_shop.toml"},
     SourceMapping: {
         "name": "orders",
         "target": "events",

@@ -46,6 +46,7 @@ from models.core.parameters import (
     Threads,
     Whole,
 )
+from serving.format.releases import EVERYBODY
 from serving.stores.opening import public_address
 
 # MLflow takes 250; the experiments of commands add a word.
@@ -236,7 +237,13 @@ class Gate(Parameters):
 class Recommend(Parameters):
     """The lists that are served."""
 
-    size: Whole = Field(default=20, ge=1, le=1000, description="Items per user and list.")
+    size: Whole = Field(default=20, ge=1, le=1000, description="Items shown per user and list.")
+    spare_places: Whole = Field(
+        default=5,
+        ge=0,
+        le=1000,
+        description="Further items kept in each list, which take the places of denied ones.",
+    )
     new_item_days: NewItemDays = NEW_ITEM_DAYS
     new_item_share: Real = Field(
         default=0.02, ge=0, le=0.5, description="Share of `discover` places kept for new items."
@@ -267,6 +274,18 @@ class Serving(Parameters):
     )
     keep_releases: Whole = Field(
         default=5, ge=2, le=1000, description="Releases kept for rollback."
+    )
+    share: Real = Field(
+        default=EVERYBODY,
+        gt=0,
+        le=EVERYBODY,
+        description="Per cent of the users whom a new release serves at first; where that is not "
+        "all of them, `topshelf rollout` lets it serve the others.",
+    )
+    guardrails: Path | None = Field(
+        default=None,
+        description="File with the limits of such a release, which is withdrawn where it breaks "
+        "one ([serving.md](serving.md)).",
     )
 
     @field_validator("store")

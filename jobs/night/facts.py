@@ -34,13 +34,17 @@ class GateFacts:
 
 @dataclass(frozen=True, slots=True)
 class RecommendFacts:
-    """What ``recommend`` says of the lists it wrote: their release and what they were made from."""
+    """What ``recommend`` says of the lists it wrote: their release and what they were made from.
+
+    ``size`` is the number of places shown; those behind them are spare.
+    """
 
     release: str
     model_version: str
     table_versions: Mapping[str, int]
     configuration: str
     seed: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)

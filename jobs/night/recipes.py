@@ -1,6 +1,7 @@
 """The methods as the settings configure them, by name."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -80,6 +81,12 @@ def policy(settings: Settings, run_date: date) -> Policy:
         seed=settings.train.seed,
         book=active_rules(settings, run_date),
     )
+
+
+def served_policy(settings: Settings, run_date: date) -> Policy:
+    """The policy of lists that are published: with spare places for those of denied items."""
+    judged, spare = policy(settings, run_date), settings.recommend.spare_places
+    return replace(judged, size=judged.size + spare, spare=spare)
 
 
 def cold(settings: Settings) -> Cold:

@@ -18,7 +18,7 @@ from jobs.config.settings import Settings
 from jobs.night import warm_start
 from jobs.night.inputs import read_gold, read_nights, read_shelf
 from jobs.night.lists import served_lists
-from jobs.night.recipes import newcomers_recipe, policy, recipes, terms
+from jobs.night.recipes import newcomers_recipe, policy, recipes, served_policy, terms
 from jobs.night.registry import open_registry
 from jobs.night.release import lists_digest
 from lakehouse.errors import ConfigurationError, DataError
@@ -138,19 +138,19 @@ def _make(settings: Settings, manifest: Manifest) -> Items:
     """Every list that a run of the release's night gives."""
     versions, night = manifest.table_versions, manifest.run_date
     nights = read_nights(settings, versions, run_date=night)
-    lists_by = policy(settings, night)
     trained = train(
         recipes(settings),
         nights,
         terms(settings),
         newcomers=newcomers_recipe(settings),
-        policy=lists_by,
+        policy=policy(settings, night),
         earlier=_earlier(settings, manifest),
     )
     users = read_gold(
         settings.paths.lake, USER_FEATURES, versions, night, night, columns=("user_id",)
     )
     source = Provenance(night, versions, manifest.configuration, manifest.seed)
+    lists_by = served_policy(settings, night)
     shelf = read_shelf(settings, source, trained.published) if lists_by.book.rules else None
     blocks = served_lists(
         settings, source, trained.published, users["user_id"], policy=lists_by, shelf=shelf

@@ -1,4 +1,4 @@
-"""Write one night's recommendations to the store as a release, and let it serve."""
+"""Write one night's recommendations to the store as a release, and let it serve all or some."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jobs.config.guardrails import load_guardrails
 from jobs.config.settings import Settings
 from jobs.night.facts import RecommendFacts, facts_of
 from jobs.night.job_report import JobReport
@@ -24,7 +25,7 @@ from serving.format.records import (
     key,
     summarise,
 )
-from serving.format.releases import Manifest
+from serving.format.releases import EVERYBODY, Manifest
 from serving.publishing import Publication, publish
 from serving.stores.opening import open_store
 
@@ -33,14 +34,24 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
     """Publish the lists of ``run_date``.
 
     A second run changes nothing; the release of a past night is stored but doesn't take over.
-    Raises ``DataError`` where ``gold.recommendations`` is not what the recommend step reported, and
+    Raises ``DataError`` where ``gold.recommendations`` is not what the recommend step reported,
+    ``DataQualityError`` where a release for some of the users breaks a guardrail, and
     ``InfrastructureError`` where the store fails: what served before goes on serving then.
     """
     facts = _recommend_facts(settings, run_date)
     rows = _read_recommendations(settings, facts, run_date)
     manifest = _manifest(facts, run_date, rows)
-    with open_store(settings.serving.store, settings.shop.name) as store:
-        done = publish(store, manifest, to_records(rows), keep=settings.serving.keep_releases)
+    serving = settings.serving
+    limits = load_guardrails(serving.guardrails) if serving.share < EVERYBODY else None
+    with open_store(serving.store, settings.shop.name) as store:
+        done = publish(
+            store,
+            manifest,
+            to_records(rows, facts.size),
+            keep=serving.keep_releases,
+            share=serving.share,
+            limits=limits,
+        )
         return JobReport(
             step="publish",
             run_date=run_date,
@@ -48,20 +59,23 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
             facts={
                 "release": manifest.release,
                 "current": done.current,
+                "candidate": done.candidate,
+                "share": done.share,
                 "written": done.written,
                 "dropped": list(done.dropped),
                 "lists": dict(manifest.lists),
                 "checksum": manifest.checksum,
                 "store": store.name,
             },
-            warnings=_warnings(manifest.release, done),
+            warnings=_warnings(manifest.release, done, serving.share),
         )
 
 
-def to_records(rows: pa.Table) -> Iterator[Record]:
+def to_records(rows: pa.Table, size: int) -> Iterator[Record]:
     """The rows of ``gold.recommendations`` as records, one per user and list, in key order.
 
-    Each is made when it is asked for, so that they are never all in memory.
+    Places beyond ``size`` are spare. Each record is made when it is asked for, so that they are
+    never all in memory.
     """
     names = ("list", "user_id", "rank")
     ordered = rows.sort_by([(name, "ascending") for name in names])
@@ -72,7 +86,7 @@ def to_records(rows: pa.Table) -> Iterator[Record]:
     # A long id's key is a digest, in another order than the ids.
     for record_key, start, end in sorted(zip(keys, starts, [*starts[1:], len(rows)], strict=True)):
         values = [column[start:end].to_pylist() for column in columns]
-        yield record_key, encode_places(record_key, zip(*values, strict=True))
+        yield record_key, encode_places(record_key, zip(*values, strict=True), size)
 
 
 def _starts(ordered: pa.Table) -> list[int]:
@@ -114,7 +128,7 @@ def _read_recommendations(settings: Settings, facts: RecommendFacts, run_date: d
 
 def _manifest(facts: RecommendFacts, run_date: date, rows: pa.Table) -> Manifest:
     lists = rows.group_by(["list", "user_id"]).aggregate([])["list"].to_pylist()
-    summary = summarise(to_records(rows))
+    summary = summarise(to_records(rows, facts.size))
     return Manifest(
         release=facts.release,
         run_date=run_date,
@@ -129,15 +143,27 @@ def _manifest(facts: RecommendFacts, run_date: date, rows: pa.Table) -> Manifest
     )
 
 
-def _warnings(release: str, done: Publication) -> tuple[str, ...]:
+def _warnings(release: str, done: Publication, share: float) -> tuple[str, ...]:
     warnings = [
         f"release {name!a} is damaged: its manifest is not readable. Publish its night again, "
         "or let it go with the next nights; nothing can go back to it."
         for name in done.damaged
     ]
-    if done.current != release:
-        warnings.append(
-            f"{release} does not serve: {done.current} does, the release of a later night or a "
-            f"person's choice. `topshelf rollback --to {release}` would let it serve."
-        )
+    if done.current == release and share < EVERYBODY:
+        warnings.append(f"{release} serves everybody: nothing served before it.")
+    elif release not in (done.current, done.candidate):
+        warnings.append(_why_stored_only(release, done))
     return tuple(warnings)
+
+
+def _why_stored_only(release: str, done: Publication) -> str:
+    if done.candidate is not None:
+        return (
+            f"{release} does not serve: the rollout of {done.candidate} is on "
+            f"({done.share:g} % of the users). End it by `topshelf rollout finish` or `abort`, "
+            "then publish this night again."
+        )
+    return (
+        f"{release} does not serve: {done.current} does, the release of a later night or a "
+        f"person's choice. `topshelf rollback --to {release}` would let it serve."
+    )

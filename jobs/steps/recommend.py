@@ -17,7 +17,7 @@ from jobs.config.settings import Settings
 from jobs.night.inputs import read_gold, read_shelf
 from jobs.night.job_report import JobReport, JsonValue
 from jobs.night.lists import served_lists
-from jobs.night.recipes import policy
+from jobs.night.recipes import served_policy
 from jobs.night.registry import open_registry
 from jobs.night.release import lists_digest, release_id
 from lakehouse.io import arrow
@@ -52,7 +52,7 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
             (ITEM_FEATURES, None),
         )
     )
-    lists_by = policy(settings, run_date)
+    lists_by = served_policy(settings, run_date)
     shelf = read_shelf(settings, source, published) if lists_by.book.rules else None
     configuration = lists_digest(settings, lists_by.book)
     release = release_id(run_date, version.label, source.table_versions, configuration, source.seed)
@@ -92,7 +92,7 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
             "users": len(users),
             "size": size,
             "methods": {name: published.by_list[name].name for name in PERSONAL_LISTS},
-            "sources": _shares(frame),
+            "sources": _shares(frame[frame["rank"] <= size]),
         },
         warnings=(
             *verdict.warnings,

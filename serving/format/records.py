@@ -1,8 +1,11 @@
 """How one list lies in a key-value store: key, value, checksums; and JSON that has its own.
 
 A key is the list's name, a zero byte and the user's id. A value is eight hexadecimal digits, the
-CRC-32 of key and body, and the body: JSON with the format's version and the items in order. The
-CRC ties a value to its key, so that a value that turns up under another key is found out too.
+CRC-32 of key and body, and the body: JSON with the format's version, the number of places shown and
+the items in order. The CRC ties a value to its key, so that a value that turns up under another key
+is found out too. Items beyond the places shown are spare: they move up where others are denied.
+
+Format 1 had no ``size``: all of its items are shown.
 """
 
 import hashlib
@@ -10,14 +13,15 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import astuple, dataclass, fields
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from lakehouse.errors import DataError, InfrastructureError
 from lakehouse.lists import FALLBACK
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+READABLE_FORMATS: Final = (1, FORMAT)
 MAXIMUM_KEY_BYTES: Final = 511
 _CRC_DIGITS: Final = 8
 _SELF: Final = "self_crc32"
@@ -64,15 +68,24 @@ def list_of(record_key: bytes) -> str:
     return re.split(b"[\0\1]", record_key, maxsplit=1)[0].decode()
 
 
+def user_of(record_key: bytes) -> str | None:
+    """The user that a key is of; ``None`` where only the id's SHA-256 is known."""
+    rest = record_key[len(list_of(record_key)) :]
+    return rest[1:].decode("utf-8", "surrogatepass") if rest[:1] == b"\0" else None
+
+
 FALLBACK_KEY: Final = key(FALLBACK.name, "")
 
 
-def encode(record_key: bytes, items: Iterable[Item]) -> bytes:
-    """The value to store under ``record_key``; raises ``DataError`` for a NaN or infinite score."""
-    return encode_places(record_key, map(astuple, items))
+def encode(record_key: bytes, items: Iterable[Item], size: int) -> bytes:
+    """The value to store under ``record_key``, of whose items the first ``size`` are shown.
+
+    Raises ``DataError`` for a NaN or infinite score.
+    """
+    return encode_places(record_key, map(astuple, items), size)
 
 
-def encode_places(record_key: bytes, places: Iterable[Place]) -> bytes:
+def encode_places(record_key: bytes, places: Iterable[Place], size: int) -> bytes:
     """As ``encode``, from the fields of each ``Item`` in order.
 
     Written by a template, which is JSON as its encoder would write it, several times as fast.
@@ -88,26 +101,51 @@ def encode_places(record_key: bytes, places: Iterable[Place]) -> bytes:
             f'{{"rank":{rank},"item_id":{_json(item_id)},"title":{_json(title)},'
             f'"score":{score!r},"source":{_json(source)},"reason":{_json(reason)}}}'
         )
-    text = f'{{"format":{FORMAT},"items":[{",".join(items)}]}}'
+    text = f'{{"format":{FORMAT},"size":{size},"items":[{",".join(items)}]}}'
     body = text.encode("utf-8", "surrogatepass")
     return b"%08x" % _crc(record_key, body) + body
 
 
 def decode(record_key: bytes, value: bytes) -> tuple[Item, ...]:
-    """The items of a stored value.
+    """The items of a stored value, spare ones too.
 
     Raises ``DamagedReleaseError`` where the value is not the one written under ``record_key`` or
     its format is not this reader's.
     """
+    return tuple(Item(**item) for item in _content(record_key, value)["items"])
+
+
+def shown(record_key: bytes, value: bytes, denied: Collection[str] = ()) -> tuple[Item, ...]:
+    """The items of a stored value that a reader shows: the first ``size`` that are not ``denied``.
+
+    Where an item is left out, those behind it move up a rank. Raises what ``decode`` raises.
+    """
+    content = _content(record_key, value)
+    items = content["items"]
+    size = content.get("size", len(items))
+    if denied:
+        items = [item for item in items if item["item_id"] not in denied]
+        for rank, item in enumerate(items, start=1):
+            item["rank"] = rank
+    return tuple(Item(**item) for item in items[:size])
+
+
+def mentions(value: bytes, item_id: str) -> bool:
+    """Whether an item is in a stored value, spare places included; nothing is decoded."""
+    return b'"item_id":%b,' % _json(item_id).encode("utf-8", "surrogatepass") in value
+
+
+def _content(record_key: bytes, value: bytes) -> dict[str, Any]:
     body = value[_CRC_DIGITS:]
     if value[:_CRC_DIGITS] != b"%08x" % _crc(record_key, body):
         raise DamagedReleaseError("a record's checksum does not match")
-    content = json.loads(body)
-    if content["format"] != FORMAT:
+    content: dict[str, Any] = json.loads(body)
+    if content["format"] not in READABLE_FORMATS:
         raise DamagedReleaseError(
-            f"records have format {content['format']}, this reader knows format {FORMAT}"
+            f"records have format {content['format']}, this reader knows formats "
+            f"{' and '.join(map(str, READABLE_FORMATS))}"
         )
-    return tuple(Item(**item) for item in content["items"])
+    return content
 
 
 @dataclass(frozen=True, slots=True)

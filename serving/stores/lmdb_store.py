@@ -1,11 +1,12 @@
-"""Releases in LMDB: one immutable file each, and a pointer file that is replaced by renaming.
+"""Releases in LMDB: one immutable file each, and two small files that are replaced by renaming.
 
     CURRENT                        the pointer, JSON with its own CRC-32
+    DENIED                         the deny list, see ``serving.format.denials``
     releases/RELEASE.json          the seal: manifest, file, the CRC-32 of both and its own;
                                    without it, no release
     releases/RELEASE.DIGEST.mdb    the records
-    releases/.*, .CURRENT.*        what a publisher is writing
-    publish.lock, pointer.lock
+    releases/.*, .CURRENT.*, .DENIED.*   what somebody is writing
+    publish.lock, pointer.lock, denied.lock
     .shop                          the name of the shop whose releases these are
 
 Files are never changed, only replaced, so readers take no locks, and a file dropped while mapped
@@ -34,6 +35,7 @@ from lakehouse.errors import InfrastructureError
 from lakehouse.files import put, write_text
 from lakehouse.locks import process_lock
 from lakehouse.ownership import check_owner, claim
+from serving.format.denials import HEAD_BYTES, DenyList
 from serving.format.records import (
     DamagedReleaseError,
     Record,
@@ -43,7 +45,13 @@ from serving.format.records import (
     without_checksum,
 )
 from serving.format.releases import Manifest, Pointer
-from serving.stores.store import Reading, batches, differs_from_manifest, no_current_release
+from serving.stores.store import (
+    Reading,
+    batches,
+    deny_list_is_damaged,
+    differs_from_manifest,
+    no_current_release,
+)
 
 PUBLISH_WAIT_SECONDS: Final = 600.0
 POINTER_WAIT_SECONDS: Final = 30.0
@@ -67,8 +75,12 @@ class LmdbStore:
         self._folder = folder
         self._shop = shop
         self._releases = folder / "releases"
+        # Each look-up asks for these: made once.
+        self._pointer_path = folder / "CURRENT"
+        self._denied_path = folder / "DENIED"
         self._limit_bytes = limit_bytes
         self._view = _View(None, Pointer())
+        self._denied = _Denied()
 
     @property
     def name(self) -> str:
@@ -109,13 +121,26 @@ class LmdbStore:
             after = change(before.pointer)
             content = add_checksum(after.to_json())
             if after != before.pointer or before.content not in (None, content.encode()):
-                with self._naming_limits():
-                    write_text(self._folder / "CURRENT", content)
+                self._replace(self._pointer_path, content)
             return after
 
     def pointer(self) -> Pointer:
         """See ``Store``."""
         return self._look().pointer
+
+    def deny(self, change: Callable[[DenyList], DenyList]) -> DenyList:
+        """See ``Store``."""
+        with self._locked("denied.lock", POINTER_WAIT_SECONDS):
+            before = self.denials()
+            after = change(before)
+            if after != before:
+                self._replace(self._denied_path, after.to_bytes().decode())
+            return after
+
+    def denials(self) -> DenyList:
+        """See ``Store``."""
+        stored = _content(self._denied_path)
+        return DenyList() if stored is None else self._parse_denials(stored)
 
     def manifests(self) -> Mapping[str, Manifest]:
         """See ``Store``."""
@@ -125,17 +150,21 @@ class LmdbStore:
         """See ``Store``."""
         return tuple(name for name, seal in self._seals().items() if seal is None)
 
-    def read(self, keys: Sequence[bytes], release: str | None = None) -> Reading:
+    def read(
+        self, keys: Sequence[bytes], release: str | None = None, *, user: str | None = None
+    ) -> Reading:
         """See ``Store``."""
         for _ in range(_READ_ATTEMPTS):
             view = self._look()
-            name = release or view.pointer.current
+            name = release or next(iter(view.pointer.serving(user)), None)
             if name is None:
                 raise InfrastructureError(no_current_release(self.name))
             try:
-                return Reading(name, self._open(name, view).read(keys))
+                values = self._open(name, view).read(keys)
             except FileNotFoundError:
                 continue  # Dropped or replaced since the pointer was read: look again.
+            # Looked at last: what was denied before this call is denied in its answer.
+            return Reading(name, values, self._denied_items())
         raise DamagedReleaseError(f"release {name} is missing")
 
     def records(self, release: str) -> Iterator[Record]:
@@ -148,9 +177,9 @@ class LmdbStore:
     def drop(self, releases: Sequence[str]) -> None:
         """See ``Store``."""
         with self._locked("pointer.lock", POINTER_WAIT_SECONDS), self._naming_limits():
-            current = self.pointer().current
+            pointer = self.pointer()
             for release in releases:
-                if release != current:
+                if release not in (pointer.current, pointer.candidate):
                     self._seal_path(release).unlink(missing_ok=True)
                     self._delete_files(release)
                     self._view.files.pop(release, None)
@@ -200,17 +229,8 @@ class LmdbStore:
 
     def _look(self) -> "_View":
         """The pointer as it is now; files opened before are forgotten when it has moved."""
-        path = self._folder / "CURRENT"
-        view = self._view
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
-            content = None
-        except OSError as error:
-            raise InfrastructureError(
-                f"cannot read {path}: {error.strerror}. Mend its permissions; if that does not "
-                "help, delete it, then run `topshelf rollback --to RELEASE`."
-            ) from error
+        path, view = self._pointer_path, self._view
+        content = _content(path)
         if content != view.content:
             try:
                 pointer = (
@@ -224,12 +244,39 @@ class LmdbStore:
             view = self._view = _View(content, pointer)
         return view
 
+    def _denied_items(self) -> frozenset[str]:
+        """The items denied now; the deny list is parsed again only where its head is another."""
+        known = self._denied
+        if _content(self._denied_path, HEAD_BYTES) == known.head:
+            return known.items
+        stored = _content(self._denied_path)
+        if stored is None:
+            known = self._denied = _Denied()
+        else:
+            known = self._denied = _Denied(stored[:HEAD_BYTES], self._parse_denials(stored).items)
+        return known.items
+
+    def _parse_denials(self, stored: bytes) -> DenyList:
+        try:
+            return DenyList.from_bytes(stored)
+        except ValueError as error:
+            path = self._denied_path
+            raise InfrastructureError(deny_list_is_damaged(str(path), f"rm {path}")) from error
+
+    def _replace(self, path: Path, content: str) -> None:
+        """Replace a small file whose lock is held, and clear what a killed holder left of it."""
+        with self._naming_limits():
+            for leftover in self._folder.glob(f".{path.name}.*"):
+                leftover.unlink(missing_ok=True)
+            write_text(path, content)
+
     def _open(self, release: str, view: "_View") -> "_ReleaseFile":
         """The release's file, as sealed now; a damaged one is not read again before the next seal.
 
         Raises ``FileNotFoundError`` where seal or file is missing.
         """
-        path = self._seal_path(release)
+        opened = view.files.get(release)
+        path = self._seal_path(release) if opened is None else opened.seal
         try:
             stamp = _stamp(path)
         except FileNotFoundError:
@@ -238,9 +285,8 @@ class LmdbStore:
             raise DamagedReleaseError(
                 f"release {release}: its seal is not readable: {error}"
             ) from error
-        opened = view.files.get(release)
         if opened is None or opened.stamp != stamp:
-            opened = view.files[release] = _Opened(stamp, _open_intact(path))
+            opened = view.files[release] = _Opened(path, stamp, _open_intact(path))
         if opened.file is None:
             raise DamagedReleaseError(
                 f"release {release}: its file's checksum does not match "
@@ -296,16 +342,25 @@ class _View:
     files: dict[str, "_Opened"] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Denied:
+    """What a reader knows of the deny list: its head, ``None`` where there is no file."""
+
+    head: bytes | None = None
+    items: frozenset[str] = frozenset()
+
+
 _Stamp: TypeAlias = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A release's file, ``None`` if damaged, and the stamp of the seal that it was opened by.
+    """A release's file, ``None`` if damaged, and the seal that it was opened by, with its stamp.
 
     A release that is written anew gets another seal: that is how its readers notice.
     """
 
+    seal: Path
     stamp: _Stamp
     file: "_ReleaseFile | None"
 
@@ -404,6 +459,33 @@ def _map(path: Path) -> _ReleaseFile:
                     "limits (`ulimit -a`), then try again."
                 ) from error
         return _mapped[identity]
+
+
+def _content(path: Path, first_bytes: int | None = None) -> bytes | None:
+    """The bytes of a small file, or only its first; ``None`` where there is none.
+
+    By the system's own calls, which take half as long as a file object: each look-up asks twice.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _not_readable(path, error) from error
+    try:
+        return os.read(handle, first_bytes or os.fstat(handle).st_size)
+    except OSError as error:
+        raise _not_readable(path, error) from error
+    finally:
+        os.close(handle)
+
+
+def _not_readable(path: Path, error: OSError) -> InfrastructureError:
+    remedy = "`topshelf rollback --to RELEASE`" if path.name == "CURRENT" else "`topshelf deny`"
+    return InfrastructureError(
+        f"cannot read {path}: {error.strerror}. Mend its permissions; if that does not help, "
+        f"delete it, then run {remedy}."
+    )
 
 
 def _stamp(path: Path) -> _Stamp:

@@ -1,15 +1,18 @@
 """Releases in Redis: one hash per release, and a pointer that scripts read and move atomically.
 
-    topshelf:SHOP:pointer           hash: `current` release; `state`, the whole pointer as JSON with
-                                    its own CRC-32
+    topshelf:SHOP:pointer           hash: `current` release and `candidate` of a rollout; `state`,
+                                    the whole pointer as JSON with its own CRC-32
+    topshelf:SHOP:denied            the deny list, see ``serving.format.denials``
     topshelf:SHOP:manifests         hash: release -> manifest, as JSON with its own CRC-32; without
                                     it, no release
     topshelf:SHOP:records:RELEASE   hash: key -> value
     topshelf:SHOP:staging:TOKEN     what a publisher is writing; expires by itself
     topshelf:SHOP:publisher         the publisher's lease
 
-A reader's script looks up pointer and values in one step of the server, so that no switch and no
-drop comes between them. One key per release makes sealing, dropping and eviction all or nothing.
+A reader's script looks up pointer, deny list and values in one step of the server, so that no
+switch and no drop comes between them. It gives the values of both releases while a rollout is on,
+as it is the reader who says which users the candidate serves, and leaves out of pointer and deny
+list what the reader knows. One key per release makes sealing, dropping and eviction all or nothing.
 Scripts compute key names, so this is for a single server with replicas, not for Redis Cluster.
 """
 
@@ -17,6 +20,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, Final, Self, cast
 
 import redis
@@ -24,6 +28,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from lakehouse.errors import InfrastructureError
+from serving.format.denials import HEAD_BYTES, DenyList
 from serving.format.records import (
     DamagedReleaseError,
     Record,
@@ -32,7 +37,13 @@ from serving.format.records import (
     without_checksum,
 )
 from serving.format.releases import Manifest, Pointer
-from serving.stores.store import Reading, batches, differs_from_manifest, no_current_release
+from serving.stores.store import (
+    Reading,
+    batches,
+    deny_list_is_damaged,
+    differs_from_manifest,
+    no_current_release,
+)
 
 CONNECT_SECONDS: Final = 2.0
 ANSWER_SECONDS: Final = 5.0
@@ -44,20 +55,28 @@ _SWITCH_ATTEMPTS: Final = 20
 _SWITCH_PAUSE: Final = 0.002  # Seconds, times the attempts so far.
 
 _POINTER: Final = "pointer"
+_DENIED: Final = "denied"
 _MANIFESTS: Final = "manifests"
 _RECORDS: Final = "records:"
 _STAGING: Final = "staging:"
 _PUBLISHER: Final = "publisher"
 
 # All scripts: KEYS[1] what the keys of the shop begin with.
-# ARGV: release or '', keys. Returns {} without a pointer, {release} without records.
-_READ: Final = """
-local release = ARGV[1]
-if release == '' then release = redis.call('HGET', KEYS[1] .. 'pointer', 'current') end
-if not release then return {} end
-local records = KEYS[1] .. 'records:' .. release
-if redis.call('EXISTS', records) == 0 then return {release} end
-return {release, redis.call('HMGET', records, unpack(ARGV, 2))}
+# ARGV: release or '', the mark of what the reader knows, keys. Returns the pointer's fields and the
+# deny list (nil where their mark is known), the values of the release named or the current one (nil
+# if it has no records), and where none is named, of the candidate (nil also if there is none).
+_READ: Final = f"""
+local fields = redis.call('HMGET', KEYS[1] .. 'pointer', 'state', 'current', 'candidate')
+local state, current, candidate = fields[1] or '', fields[2] or '', fields[3] or ''
+local head = redis.call('GETRANGE', KEYS[1] .. 'denied', 0, {HEAD_BYTES - 1})
+local news = table.concat({{state, current, candidate, head}}, '\\0') ~= ARGV[2]
+    and {{state, current, candidate, redis.call('GET', KEYS[1] .. 'denied') or ''}}
+local function values(release)
+    local records = KEYS[1] .. 'records:' .. release
+    return redis.call('EXISTS', records) == 1 and redis.call('HMGET', records, unpack(ARGV, 3))
+end
+if ARGV[1] ~= '' then return {{news, values(ARGV[1]), false}} end
+return {{news, values(current), candidate ~= '' and values(candidate)}}
 """
 
 # ARGV: token, milliseconds. Returns 1 if the lease is still held.
@@ -86,20 +105,32 @@ redis.call('PERSIST', KEYS[1] .. 'records:' .. ARGV[2])
 return 1
 """
 
-# ARGV: state before or '', state after, current release. Returns 1 if switched.
+# ARGV: state before or '', state after, current release, candidate or ''. Returns 1 if switched.
 _SWITCH: Final = """
 local before = redis.call('HGET', KEYS[1] .. 'pointer', 'state') or ''
 if before ~= ARGV[1] then return 0 end
 if redis.call('EXISTS', KEYS[1] .. 'records:' .. ARGV[3]) == 0 then return 0 end
 redis.call('HSET', KEYS[1] .. 'pointer', 'current', ARGV[3], 'state', ARGV[2])
+if ARGV[4] == '' then
+    redis.call('HDEL', KEYS[1] .. 'pointer', 'candidate')
+else
+    redis.call('HSET', KEYS[1] .. 'pointer', 'candidate', ARGV[4])
+end
+return 1
+"""
+
+# ARGV: deny list before or '', deny list after. Returns 1 if replaced.
+_DENY: Final = """
+if (redis.call('GET', KEYS[1] .. 'denied') or '') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1] .. 'denied', ARGV[2])
 return 1
 """
 
 # ARGV: releases.
 _DROP: Final = """
-local current = redis.call('HGET', KEYS[1] .. 'pointer', 'current')
+local serving = redis.call('HMGET', KEYS[1] .. 'pointer', 'current', 'candidate')
 for _, release in ipairs(ARGV) do
-    if release ~= current then
+    if release ~= serving[1] and release ~= serving[2] then
         redis.call('HDEL', KEYS[1] .. 'manifests', release)
         redis.call('UNLINK', KEYS[1] .. 'records:' .. release)
     end
@@ -118,6 +149,7 @@ class RedisStore:
         self._name = name
         self._prefix = f"topshelf:{shop}:"
         self._token: str | None = None
+        self._view = _View(b"", Pointer(), frozenset())
         self._client = redis.Redis.from_url(
             url,
             protocol=2,
@@ -127,7 +159,7 @@ class RedisStore:
         )
         self._scripts = {
             text: self._client.register_script(text)
-            for text in (_READ, _RENEW, _GIVE_BACK, _SEAL, _SWITCH, _DROP)
+            for text in (_READ, _RENEW, _GIVE_BACK, _SEAL, _SWITCH, _DENY, _DROP)
         }
 
     @property
@@ -187,7 +219,8 @@ class RedisStore:
             content = add_checksum(after.to_json()).encode()
             if after == before and stored in (None, content):
                 return after
-            if self._run(_SWITCH, stored or b"", content, after.current or ""):
+            serving = after.current or "", after.candidate or ""
+            if self._run(_SWITCH, stored or b"", content, *serving):
                 return after
             # Who always loses to somebody quicker lets them finish.
             time.sleep(attempt * _SWITCH_PAUSE)
@@ -200,6 +233,24 @@ class RedisStore:
         """See ``Store``."""
         return self._look()[0]
 
+    def deny(self, change: Callable[[DenyList], DenyList]) -> DenyList:
+        """See ``Store``: compare and set, again if somebody else was faster."""
+        for attempt in range(_SWITCH_ATTEMPTS):
+            stored = self._stored_denials()
+            before = self._parse_denials(stored)
+            after = change(before)
+            if after == before or self._run(_DENY, stored, after.to_bytes()):
+                return after
+            time.sleep(attempt * _SWITCH_PAUSE)
+        raise InfrastructureError(
+            f"{self.name}: others keep changing the deny list. Look at `topshelf deny`, then try "
+            "again."
+        )
+
+    def denials(self) -> DenyList:
+        """See ``Store``."""
+        return self._parse_denials(self._stored_denials())
+
     def manifests(self) -> Mapping[str, Manifest]:
         """See ``Store``."""
         return {name: manifest for name, manifest in self._manifests() if manifest is not None}
@@ -208,15 +259,20 @@ class RedisStore:
         """See ``Store``."""
         return tuple(name for name, manifest in self._manifests() if manifest is None)
 
-    def read(self, keys: Sequence[bytes], release: str | None = None) -> Reading:
+    def read(
+        self, keys: Sequence[bytes], release: str | None = None, *, user: str | None = None
+    ) -> Reading:
         """See ``Store``."""
-        found = self._run(_READ, release or "", *keys)
-        if not found:
+        known = self._view
+        news, named, candidate = self._run(_READ, release or "", known.mark, *keys)
+        view = known if news is None else self._seen(*news)
+        name = release or next(iter(view.pointer.serving(user)), None)
+        if name is None:
             raise InfrastructureError(no_current_release(self.name))
-        name = _name(found[0])
-        if len(found) == 1:
+        values = candidate if release is None and name == view.pointer.candidate else named
+        if values is None:
             raise DamagedReleaseError(f"release {name} is missing")
-        return Reading(name, tuple(found[1]))
+        return Reading(name, tuple(values), view.denied)
 
     def records(self, release: str) -> Iterator[Record]:
         """See ``Store``; raises ``DamagedReleaseError`` if the release is dropped meanwhile."""
@@ -242,20 +298,50 @@ class RedisStore:
 
     def _look(self) -> tuple[Pointer, bytes | None]:
         """The pointer and how it is stored."""
-        name = self._prefix + _POINTER
         with self._naming_limits():
-            current, stored = cast(
-                "list[bytes | None]", self._client.hmget(name, ["current", "state"])
+            fields = cast(
+                "list[bytes | None]",
+                self._client.hmget(self._prefix + _POINTER, ["state", "current", "candidate"]),
             )
-        if stored is None and current is None:
-            return Pointer(), None
-        pointer = _parse_pointer(stored or b"", current)
-        if pointer is None:
+        return self._parse_pointer(*(field or b"" for field in fields)), fields[0]
+
+    def _parse_pointer(self, state: bytes, current: bytes, candidate: bytes) -> Pointer:
+        if not (state or current):
+            return Pointer()
+        try:
+            pointer = Pointer.from_json(without_checksum(state))
+        except ValueError:
+            pointer = None
+        named = current.decode(errors="replace"), candidate.decode(errors="replace")
+        if pointer is None or (pointer.current or "", pointer.candidate or "") != named:
+            name = self._prefix + _POINTER
             raise InfrastructureError(
                 f"{self.name}: {name} is damaged. Delete it (`redis-cli DEL {name}`), then "
                 "run `topshelf rollback --to RELEASE` (`topshelf releases` lists them)."
             )
-        return pointer, stored
+        return pointer
+
+    def _stored_denials(self) -> bytes:
+        """The deny list as it is stored, empty where there is none."""
+        with self._naming_limits():
+            return cast("bytes | None", self._client.get(self._prefix + _DENIED)) or b""
+
+    def _parse_denials(self, stored: bytes) -> DenyList:
+        try:
+            return DenyList.from_bytes(stored) if stored else DenyList()
+        except ValueError as error:
+            name = self._prefix + _DENIED
+            message = deny_list_is_damaged(f"{self.name}: {name}", f"redis-cli DEL {name}")
+            raise InfrastructureError(message) from error
+
+    def _seen(self, state: bytes, current: bytes, candidate: bytes, denied: bytes) -> "_View":
+        """Take in what a look found, so that the next ones need not be told again."""
+        self._view = _View(
+            b"\0".join((state, current, candidate, denied[:HEAD_BYTES])),
+            self._parse_pointer(state, current, candidate),
+            self._parse_denials(denied).items,
+        )
+        return self._view
 
     def _manifests(self) -> list[tuple[str, Manifest | None]]:
         """The sealed releases and their manifests; ``None`` where one is not readable."""
@@ -340,6 +426,15 @@ class RedisStore:
             ) from None
 
 
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What a reader knows: the pointer and the denied items, and by which mark the script knows."""
+
+    mark: bytes
+    pointer: Pointer
+    denied: frozenset[str]
+
+
 def _lease_milliseconds() -> int:
     return int(LEASE_SECONDS * 1000)
 
@@ -347,15 +442,6 @@ def _lease_milliseconds() -> int:
 def _name(stored: bytes) -> str:
     """A release's name; bytes that are no UTF-8 survive the way there and back."""
     return stored.decode("utf-8", "surrogateescape")
-
-
-def _parse_pointer(state: bytes, current: bytes | None) -> Pointer | None:
-    """The pointer; ``None`` where it is not as written or not of ``current``."""
-    try:
-        pointer = Pointer.from_json(without_checksum(state))
-    except ValueError:
-        return None
-    return pointer if (pointer.current or "").encode() == current else None
 
 
 def _manifest(release: str, stored: bytes) -> Manifest | None:

@@ -6,20 +6,26 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol, Self
 
-from serving.format.records import Record, Summary
+from lakehouse.errors import ConfigurationError
+from serving.format.denials import DenyList
+from serving.format.records import DamagedReleaseError, Record, Summary
 from serving.format.releases import Manifest, Pointer
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Values read from one release; ``None`` where it has no such key."""
+    """Values read from one release; ``None`` where it has no such key.
+
+    ``denied`` holds the items that no list may show, as of the same moment.
+    """
 
     release: str
     values: tuple[bytes | None, ...]
+    denied: frozenset[str] = frozenset()
 
 
 class Store(Protocol):
-    """A store of immutable releases and one pointer to the release that serves.
+    """A store of immutable releases, one pointer to the release that serves, and one deny list.
 
     Every method raises ``InfrastructureError``, naming the limit or what to do, where the disk or
     server fails; whatever served before goes on serving. Readers need no lock and never see a
@@ -58,6 +64,18 @@ class Store(Protocol):
         """The pointer; an empty one where nothing was published."""
         ...
 
+    def deny(self, change: Callable[[DenyList], DenyList]) -> DenyList:
+        """Replace the deny list by ``change(deny_list)`` as one atomic step; return the new one.
+
+        Every reader has it at its next look-up. Nothing is written where ``change`` returns what
+        equals its argument. Needs no ``publishing``, and nothing published.
+        """
+        ...
+
+    def denials(self) -> DenyList:
+        """The deny list; an empty one where nothing was denied."""
+        ...
+
     def manifests(self) -> Mapping[str, Manifest]:
         """The manifests of the sealed releases, by release; unreadable ones are left out."""
         ...
@@ -66,10 +84,15 @@ class Store(Protocol):
         """The names of the sealed releases whose manifest is not readable."""
         ...
 
-    def read(self, keys: Sequence[bytes], release: str | None = None) -> Reading:
-        """The values of ``keys``, all from one release: the current one or the one named.
+    def read(
+        self, keys: Sequence[bytes], release: str | None = None, *, user: str | None = None
+    ) -> Reading:
+        """The values of ``keys``, all from one release: the one named, or that which serves.
 
-        Raises ``DamagedReleaseError`` where that release is missing or not as published.
+        While a rollout is on, ``user`` decides which that is. One round trip. Raises
+        ``DamagedReleaseError`` where that release is missing or not as published, and
+        ``InfrastructureError`` where pointer or deny list is damaged: rather no list than a denied
+        item.
         """
         ...
 
@@ -81,7 +104,7 @@ class Store(Protocol):
         ...
 
     def drop(self, releases: Sequence[str]) -> None:
-        """Delete releases; the current one is left where it is."""
+        """Delete releases; the current one and the candidate are left where they are."""
         ...
 
     def close(self) -> None:
@@ -100,11 +123,33 @@ def batches(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
         yield batch
 
 
+def require_stored(store: Store, release: str) -> None:
+    """Raise where the store has no such release or its manifest is damaged."""
+    stored = store.manifests()
+    names = ", ".join(sorted(stored)) or "none"
+    if release in store.damaged():
+        raise DamagedReleaseError(
+            f"release {release!a} is damaged: its manifest is not readable. Publish its night "
+            f"again, or choose another; {store.name} has: {names}."
+        )
+    if release not in stored:
+        raise ConfigurationError(f"{store.name} has no release {release!r}. It has: {names}.")
+
+
 def no_current_release(store: str) -> str:
     """What to tell a reader who finds a store without a current release."""
     return (
         f"{store} has no current release: nothing was published, or the store was flushed. "
         "Run `topshelf publish --run-date D` for the newest night."
+    )
+
+
+def deny_list_is_damaged(place: str, how_to_delete: str) -> str:
+    """What to tell whoever finds the deny list at ``place`` other than it was written."""
+    return (
+        f"{place}, the deny list, is damaged; rather than show what was denied, nothing is served. "
+        f"Look at it for the items (it is JSON), delete it ({how_to_delete}), then run `topshelf "
+        "deny --item ITEM ...` for all of them at once."
     )
 
 

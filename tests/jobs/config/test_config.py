@@ -74,7 +74,12 @@ def test_two_shops_have_nothing_in_common_but_mlflow_s_database(tmp_path: Path) 
         for field, value in corner[section].items()
         if value == bakery[section][field]
     ]
-    assert same == [("serving", "keep_releases"), ("mlflow", "tracking_uri")]
+    assert same == [
+        ("serving", "keep_releases"),
+        ("serving", "share"),
+        ("serving", "guardrails"),
+        ("mlflow", "tracking_uri"),
+    ]
 
 
 def test_a_byte_order_mark_is_read(tmp_path: Path) -> None:
@@ -146,7 +151,13 @@ def test_a_byte_order_mark_is_read(tmp_path: Path) -> None:
             ],
         ),
         ("[train]\nsed = 7", ["train.sed: no such setting; did you mean `seed`?"]),
-        ("[serving]\nx = 1", ["serving.x: no such setting; known are `store` or `keep_releases`"]),
+        (
+            "[serving]\nx = 1",
+            [
+                "serving.x: no such setting; known are `store`, `keep_releases`, `share` or "
+                "`guardrails`"
+            ],
+        ),
         ("[trian]\nseed = 7", ["trian: no such setting; did you mean `train`?"]),
         ("[train]\nseed = -1\nhats = 2\n[quality]\nvolume_max_ratio = 1", None),
     ],

@@ -37,9 +37,9 @@ def test_an_error_without_words_is_told_by_its_type() -> None:
 
 
 def test_facts_that_others_read_are_typed_and_all_others_left_aside() -> None:
-    recommend = JobReport("recommend", NIGHT, facts={**RELEASE, "users": 12})
+    recommend = JobReport("recommend", NIGHT, facts={**RELEASE, "size": 20, "users": 12})
     assert facts_of(recommend, RecommendFacts) == RecommendFacts(
-        "2024-01-02-0a1b2c3d", "topshelf/7", {"gold.user_features": 3}, "c0ffee", 42
+        "2024-01-02-0a1b2c3d", "topshelf/7", {"gold.user_features": 3}, "c0ffee", 42, 20
     )
     gate = JobReport("gate", NIGHT, facts={"accepted": True, "checks": [{"low": None}]})
     assert facts_of(gate, GateFacts) == GateFacts(accepted=True, checks=[{"low": None}])
@@ -50,7 +50,7 @@ def test_facts_that_others_read_are_typed_and_all_others_left_aside() -> None:
 
 
 def test_facts_that_are_missing_or_mistyped_are_named_with_the_step_to_run() -> None:
-    wrong = {**RELEASE, "seed": None, "table_versions": {"gold.user_features": "three"}}
+    wrong = {**RELEASE, "size": 20, "seed": None, "table_versions": {"gold.user_features": "three"}}
     del wrong["release"]
     with pytest.raises(DataError) as raised:
         facts_of(JobReport("recommend", NIGHT, facts=wrong), RecommendFacts)

@@ -22,7 +22,15 @@ from jobs.config.methods import all_methods
 from jobs.config.settings import Gate, Models, Recommend, Settings, Train
 from jobs.night.inputs import newest_versions, read_gold, read_nights
 from jobs.night.lists import served_lists
-from jobs.night.recipes import cold, newcomers_recipe, policy, recipe, recipes, terms
+from jobs.night.recipes import (
+    cold,
+    newcomers_recipe,
+    policy,
+    recipe,
+    recipes,
+    served_policy,
+    terms,
+)
 from jobs.steps.gate import _list_figures
 from lakehouse.lists import ALL
 from lakehouse.tables import USER_FEATURES
@@ -272,7 +280,7 @@ def night(settings: Settings) -> dict[str, object]:
             source,
             trained.published,
             users["user_id"],
-            policy=policy(settings, NIGHT),
+            policy=served_policy(settings, NIGHT),
             shelf=None,
         )
     )
@@ -297,6 +305,7 @@ NIGHTS: Mapping[str, Mapping[str, tuple[object, str]]] = {
     },
     "recommend": {
         "size": (2, "lists"),
+        "spare_places": (0, "lists"),
         "new_item_days": (1, "lists"),
         "new_item_share": (0.0, "lists"),
         "contexts": (("store_id",), "lists"),

@@ -123,7 +123,7 @@ def test_lists_that_differ_although_one_thread_made_them_are_an_error(
     with open_store(settings.serving.store, settings.shop.name) as store:
         records = list(store.records(release))
         # The first user's list loses all but one item that nobody else's has.
-        other = encode(records[0][0], [Item(1, "no-such-item", None, 1.0, "counts", "often")])
+        other = encode(records[0][0], [Item(1, "no-such-item", None, 1.0, "counts", "often")], 1)
         records[0] = (records[0][0], other)
         forged = replace(
             store.manifests()[release],

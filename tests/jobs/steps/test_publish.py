@@ -7,14 +7,22 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from typer.testing import CliRunner
 
+from jobs.cli.main import app
 from jobs.config.settings import Serving, Settings, load
 from jobs.night.job_report import JobReport, JsonValue, StepFailure
 from jobs.night.outcomes import keep
 from jobs.steps import publish
-from lakehouse.errors import ConfigurationError, DataError, InfrastructureError
+from lakehouse.errors import (
+    ConfigurationError,
+    DataError,
+    DataQualityError,
+    InfrastructureError,
+)
 from lakehouse.io import arrow
 from lakehouse.tables import RECOMMENDATIONS
+from serving.format.denials import Act
 from serving.format.records import DamagedReleaseError, Item, decode, key
 from serving.format.releases import Manifest
 from serving.lookup import lookup
@@ -60,6 +68,7 @@ def recommend(
     digest: str = "aaaaaaaa",
     lists: tuple[tuple[str, str], ...] = (("all", "u1"), ("discover", "u1"), ("fallback", "")),
     facts: Mapping[str, JsonValue] | None = None,
+    size: int = 2,
 ) -> None:
     """What the recommend step leaves behind: two items a list, written in the wrong order."""
     release = release_of(night, digest)
@@ -89,6 +98,7 @@ def recommend(
         "table_versions": {"gold.user_features": 3},
         "configuration": "c0ffee",
         "seed": 42,
+        "size": size,
     }
     report = JobReport("recommend", night, facts=told if facts is None else facts)
     keep(report, lake=settings.paths.lake, runs=settings.paths.runs)
@@ -116,7 +126,7 @@ def test_a_night_is_published_whole(settings: Settings) -> None:
                 lists={"all": 1, "discover": 1, "fallback": 1},
                 records=3,
                 checksum=checksum,
-                format=1,
+                format=2,
             )
         }
         answers = [lookup(store, "u1", kind) for kind in ("all", "discover")]
@@ -138,6 +148,8 @@ def test_a_night_is_published_whole(settings: Settings) -> None:
         facts={
             "release": release_of(MONDAY),
             "current": release_of(MONDAY),
+            "candidate": None,
+            "share": 0.0,
             "written": True,
             "dropped": [],
             "lists": {"all": 1, "discover": 1, "fallback": 1},
@@ -153,7 +165,7 @@ def test_records_come_in_the_order_of_their_keys_whatever_that_of_the_rows(
     # A long id's key is a digest behind a byte that comes after that of all short ones.
     users = ["u1", "a" * 600, "b" * 600, "u"]
     recommend(settings, MONDAY, lists=(("fallback", ""), *(("all", user) for user in users)))
-    records = list(publish.to_records(arrow.read(settings.paths.lake, RECOMMENDATIONS)))
+    records = list(publish.to_records(arrow.read(settings.paths.lake, RECOMMENDATIONS), 2))
 
     keys = [record_key for record_key, _ in records]
     long = sorted(key("all", user) for user in users[1:3])
@@ -315,10 +327,83 @@ def test_lists_of_a_step_that_did_not_end_well_are_not_published(settings: Setti
     assert serving(settings) is None
 
 
+def sharing(settings: Settings, share: float, guardrails: Path | None = None) -> Settings:
+    serving = settings.serving.model_copy(update={"share": share, "guardrails": guardrails})
+    return settings.model_copy(update={"serving": serving})
+
+
+def test_a_night_for_a_share_of_the_users_is_a_candidate(settings: Settings) -> None:
+    few = sharing(settings, 5)
+    recommend(settings, MONDAY)
+    report = publish.run(few, run_date=MONDAY)
+    assert report.warnings == ("2024-03-04-aaaaaaaa serves everybody: nothing served before it.",)
+    recommend(settings, TUESDAY)
+    report = publish.run(few, run_date=TUESDAY)
+    told = [report.facts[name] for name in ("release", "current", "candidate", "share")]
+    assert told == [release_of(TUESDAY), release_of(MONDAY), release_of(TUESDAY), 5]
+    assert report.warnings == ()
+
+    recommend(settings, WEDNESDAY)
+    report = publish.run(settings, run_date=WEDNESDAY)
+    assert serving(settings) == release_of(MONDAY)
+    assert report.warnings == (
+        "2024-03-06-aaaaaaaa does not serve: the rollout of 2024-03-05-aaaaaaaa is on (5 % of the "
+        "users). End it by `topshelf rollout finish` or `abort`, then publish this night again.",
+    )
+
+
+def test_a_candidate_that_breaks_a_guardrail_is_withdrawn(
+    settings: Settings, tmp_path: Path
+) -> None:
+    guardrails = tmp_path / "guardrails.toml"
+    guardrails.write_text("empty_share = 0.1\nfallback_share = 0.0\n")
+    few = sharing(settings, 5, guardrails)
+    recommend(settings, MONDAY)
+    publish.run(few, run_date=MONDAY)
+    recommend(settings, TUESDAY, lists=(("all", "u1"), ("fallback", "")))
+    with pytest.raises(DataQualityError) as caught:
+        publish.run(few, run_date=TUESDAY)
+    first, *details = str(caught.value).splitlines()
+    assert first.startswith(
+        "2024-03-05-aaaaaaaa breaks 1 guardrail(s) and is withdrawn; 2024-03-04-aaaaaaaa serves "
+        "everybody. `topshelf diff 2024-03-04-aaaaaaaa 2024-03-05-aaaaaaaa` shows more."
+    )
+    assert [line.strip().split(":")[0] for line in details] == [
+        "empty_share is 0.5, at most 0.1 is allowed"
+    ]
+    assert serving(settings) == release_of(MONDAY)
+    with open_store(settings.serving.store, settings.shop.name) as store:
+        assert store.pointer().withdrawn == (release_of(TUESDAY),)
+
+
+def test_the_command_takes_a_share(settings: Settings, tmp_path: Path) -> None:
+    for night in (MONDAY, TUESDAY):
+        recommend(settings, night)
+    publish.run(settings, run_date=MONDAY)
+    config = ["--run-date", str(TUESDAY), "--config", str(tmp_path / "config.toml")]
+    assert CliRunner().invoke(app, ["publish", "--share", "0", *config]).exit_code == 2
+    done = CliRunner().invoke(app, ["publish", "--share", "5", *config])
+    assert done.exit_code == 0, done.output
+    with open_store(settings.serving.store, settings.shop.name) as store:
+        assert (store.pointer().candidate, store.pointer().share) == (release_of(TUESDAY), 5)
+
+
+def test_places_beyond_the_size_of_the_lists_are_spare(settings: Settings) -> None:
+    recommend(settings, MONDAY, size=1)
+    publish.run(settings, run_date=MONDAY)
+    with open_store(settings.serving.store, settings.shop.name) as store:
+        assert [item.item_id for item in lookup(store, "u1").items] == ["i1"]
+        store.deny(lambda known: known.after([Act("denied", "i1", "ann", "recall", "now")]))
+        assert [item.item_id for item in lookup(store, "u1").items] == ["i2"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"facts": {"release": "x"}}, "lacks model_version, table_versions, configuration, seed"),
+        (
+            {"facts": {"release": "x"}},
+            "lacks model_version, table_versions, configuration, seed, size",
+        ),
         ({"lists": (("all", "u1"),)}, "has no 'fallback' list for 2024-03-05"),
         (
             {
@@ -328,6 +413,7 @@ def test_lists_of_a_step_that_did_not_end_well_are_not_published(settings: Setti
                     "table_versions": {},
                     "configuration": "",
                     "seed": 1,
+                    "size": 2,
                 }
             },
             r"release is \['2024-03-05-aaaaaaaa'\] in the rows of 2024-03-05, but the recommend "

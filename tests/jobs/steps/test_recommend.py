@@ -174,6 +174,7 @@ def test_new_items_get_their_share_of_what_is_new_to_the_user(tmp_path: Path) ->
     assert found[["item_id", "source", "reason"]].to_numpy().tolist() == [
         ["a", "popularity", "Popular right now"],
         ["c", "exploration", "New in the range"],
+        ["b", "popularity", "Popular right now"],  # A spare place.
     ]
     facts: Mapping[str, Any] = report.facts
     assert facts["sources"]["discover"] == {"popularity": 0.6667, "exploration": 0.3333}

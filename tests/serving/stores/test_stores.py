@@ -1,5 +1,6 @@
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from lakehouse.errors import ConfigurationError, InfrastructureError
 from serving.format.records import DamagedReleaseError, decode, key, summarise
 from serving.format.releases import Pointer
-from serving.lookup import lookup
+from serving.lookup import lookup, lookup_all
 from serving.publishing import list_releases, publish, rollback, verify
 from serving.stores import redis_store
 from serving.stores.lmdb_store import LmdbStore
@@ -27,18 +28,25 @@ from serving.stores.opening import open_store, public_address
 from serving.stores.redis_store import RedisStore
 from serving.stores.store import Store
 from tests.redis_server import RedisServer
+from tests.serving.stores.denying import DenyConformance
+from tests.serving.stores.rolling_out import RolloutConformance
 from tests.store_processes import MANY_USERS, interrupted, release_with_many_users, start
-from tests.stored_lists import SHOP, item, make_release
+from tests.stored_lists import (
+    NEW,
+    NEWER,
+    NEWEST,
+    OLD,
+    SHOP,
+    decide,
+    flipped,
+    item,
+    make_release,
+    put,
+)
 
-OLD, NEW = "2024-03-01-aaaaaaaa", "2024-03-02-bbbbbbbb"
-NEWER, NEWEST = "2024-03-03-cccccccc", "2024-03-04-dddddddd"
 IDS = st.text(max_size=40) | st.sampled_from(
     ["", "\0", "a\0", "all", "../../etc", "'; DROP", "=1+1", "🛒" * 9, "x" * 10_240, "x" * 10_241]
 )
-
-
-def put(store: Store, name: str, *, keep: int = 5, text: str | None = None) -> None:
-    publish(store, *make_release(name, text=text), keep=keep)
 
 
 class StoreConformance:
@@ -350,13 +358,7 @@ def titles(store: Store, release: str) -> list[str | None]:
     return [item.title for item in decode(key("all", "ann"), value)]
 
 
-def flipped(content: bytes) -> Iterator[bytes]:
-    """The content with one bit wrong, once for every byte."""
-    for place, byte in enumerate(content):
-        yield content[:place] + bytes([byte ^ 1 << place % 8]) + content[place + 1 :]
-
-
-class TestLmdb(StoreConformance):
+class TestLmdb(StoreConformance, DenyConformance, RolloutConformance):
     @pytest.fixture
     def folder(self, tmp_path: Path) -> Path:
         return tmp_path / "store"
@@ -381,7 +383,15 @@ class TestLmdb(StoreConformance):
 
     def _raw(self, store: Store, what: str) -> Path:
         folder = Path(store.name.removeprefix("lmdb:"))
-        return folder / ("CURRENT" if what == "pointer" else f"releases/{what}.json")
+        names = {"pointer": "CURRENT", "denied": "DENIED"}
+        return folder / names.get(what, f"releases/{what}.json")
+
+    def _delete(self, store: Store, command: str) -> None:
+        subprocess.run(shlex.split(command), check=True)
+
+    def _damage(self, store: Store, release: str) -> None:
+        folder = Path(store.name.removeprefix("lmdb:"))
+        next(folder.glob(f"releases/{release}.*.mdb")).write_bytes(b"")
 
     def test_a_reader_in_the_middle_of_a_release_outlives_ten_publishes(
         self, store: Store, folder: Path
@@ -508,7 +518,7 @@ class TestLmdb(StoreConformance):
     def test_a_full_disk_is_named_and_nothing_is_switched(self, tmp_path: Path) -> None:
         script = textwrap.dedent(f"""
             from lakehouse.errors import InfrastructureError
-            from serving.lookup import lookup
+            from serving.lookup import lookup, lookup_all
             from serving.publishing import publish
             from serving.stores.opening import open_store
             from tests.store_processes import MANY_USERS
@@ -543,7 +553,7 @@ class TestLmdb(StoreConformance):
     def test_a_folder_that_may_only_be_read_serves_and_takes_nothing(self, tmp_path: Path) -> None:
         script = textwrap.dedent(f"""
             from lakehouse.errors import InfrastructureError
-            from serving.lookup import lookup
+            from serving.lookup import lookup, lookup_all
             from serving.publishing import list_releases, publish, rollback
             from serving.stores.opening import open_store
             from tests.stored_lists import make_release
@@ -602,7 +612,7 @@ class TestLmdb(StoreConformance):
         put(store, OLD)
         script = textwrap.dedent(f"""
             import os
-            from serving.lookup import lookup
+            from serving.lookup import lookup, lookup_all
             from serving.stores.opening import open_store
             store = open_store("{store.name}", "{SHOP}")
             lookup(store, "ann")
@@ -614,7 +624,7 @@ class TestLmdb(StoreConformance):
         subprocess.run([sys.executable, "-c", script], check=True)
 
 
-class TestRedis(StoreConformance):
+class TestRedis(StoreConformance, DenyConformance, RolloutConformance):
     @pytest.fixture
     def redis_server(self) -> Iterator[RedisServer]:
         with RedisServer() as server:
@@ -652,10 +662,59 @@ class TestRedis(StoreConformance):
         }
 
     def _read_raw(self, store: Store, what: str) -> bytes:
-        return store._client.hget(*self._raw(what))  # type: ignore[attr-defined, no-any-return]
+        client = store._client  # type: ignore[attr-defined]
+        if what == "denied":
+            return client.get(f"topshelf:{SHOP}:denied")  # type: ignore[no-any-return]
+        return client.hget(*self._raw(what))  # type: ignore[no-any-return]
 
     def _write_raw(self, store: Store, what: str, content: bytes) -> None:
-        store._client.hset(*self._raw(what), content)  # type: ignore[attr-defined]
+        client = store._client  # type: ignore[attr-defined]
+        if what == "denied":
+            client.set(f"topshelf:{SHOP}:denied", content)
+        else:
+            client.hset(*self._raw(what), content)
+
+    def _delete(self, store: Store, command: str) -> None:
+        program, action, name = shlex.split(command)
+        assert (program, action) == ("redis-cli", "DEL")
+        assert store._client.delete(name) == 1  # type: ignore[attr-defined]
+
+    def _damage(self, store: Store, release: str) -> None:
+        store._client.delete(f"topshelf:{SHOP}:records:{release}")  # type: ignore[attr-defined]
+
+    def test_a_look_up_is_one_round_trip_whatever_is_denied_or_rolled_out(
+        self, store: Store, redis_server: RedisServer
+    ) -> None:
+        put(store, OLD, spare=1)
+        publish(store, *make_release(NEW, spare=1), keep=5, share=50)
+        decide(store, "denied", "i1")
+        lookup(store, "ann")  # The server learns the script.
+        redis_server.admin.config_resetstat()
+        answers = lookup_all(store, "ann", context="store_id=367")
+        calls = redis_server.admin.info("commandstats")
+        assert calls["cmdstat_evalsha"]["calls"] == 1
+        assert len(answers) == 2
+        # What the script asks of the server, and what asks for the statistics.
+        asked = {
+            "evalsha",
+            "hmget",
+            "getrange",
+            "get",
+            "exists",
+            "client|setinfo",
+            "config|resetstat",
+        }
+        assert {name.removeprefix("cmdstat_") for name in calls} <= asked
+
+    def test_a_reader_is_spared_a_deny_list_that_it_knows(
+        self, store: Store, redis_server: RedisServer
+    ) -> None:
+        put(store, OLD, spare=1)
+        decide(store, "denied", *(f"x{number}" for number in range(1_000)))
+        lookup(store, "ann")
+        before = redis_server.admin.info("stats")["total_net_output_bytes"]
+        assert lookup(store, "ann").items
+        assert redis_server.admin.info("stats")["total_net_output_bytes"] - before < 10_000
 
     def _raw(self, what: str) -> tuple[str, str]:
         name, field = ("pointer", "state") if what == "pointer" else ("manifests", what)
