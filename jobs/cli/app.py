@@ -112,8 +112,12 @@ def night(text: str, *, future: bool) -> date:
 
 
 def _today() -> date:
+    return now().date()
+
+
+def now() -> datetime:
     """The only look at the wall clock: a step depends on its run date alone."""
-    return datetime.now(UTC).date()
+    return datetime.now(UTC)
 
 
 def load_settings(config: Path, *, with_models: bool = True) -> "Settings":

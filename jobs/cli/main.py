@@ -6,7 +6,7 @@ Each command imports what it needs when it runs, so that ``lookup`` answers with
 import os
 from functools import partial
 
-from jobs.cli import nights, operate, research
+from jobs.cli import nights, operate, research, serving
 from jobs.cli.app import app
 from jobs.night.supervision import supervised
 
@@ -14,7 +14,7 @@ from jobs.night.supervision import supervised
 # The overview lists commands as they are loaded: those of the night first, this one's last.
 from jobs.cli import configuration, rules
 
-__all__ = ["app", "configuration", "main", "nights", "operate", "research", "rules"]
+__all__ = ["app", "configuration", "main", "nights", "operate", "research", "rules", "serving"]
 
 OWNER_ONLY = 0o077  # What a night writes is about people; Spark's JVM has the same in its settings.
 

@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from jobs.cli.app import ConfigFile, app, explaining, load_settings, print_content, show
-from lakehouse.lists import PERSONAL_LISTS
 
 Who = Annotated[str, typer.Option("--who", help="Who decides; kept in MLflow.")]
 Why = Annotated[str, typer.Option("--why", help="The reason; kept in MLflow.")]
@@ -32,51 +31,6 @@ def demo() -> None:
 
     with explaining("demo"):
         job.run()
-
-
-@app.command()
-def lookup(
-    config: ConfigFile,
-    user: Annotated[str, typer.Option("--user", help="The user's id in the source.")],
-    list_name: Annotated[
-        str,
-        typer.Option("--list", metavar="|".join(PERSONAL_LISTS), help="Which of the user's lists."),
-    ] = PERSONAL_LISTS[0],
-    context: Annotated[
-        str | None,
-        typer.Option(metavar="NAME=VALUE", help="For unknown users, e.g. store_id=367."),
-    ] = None,
-) -> None:
-    """Print the list that a user is served now."""
-    from jobs.operate import lookup as job
-
-    with explaining("lookup"):
-        settings = load_settings(config, with_models=False)
-        print_content(job.lookup(settings, user, list_name, context))
-
-
-@app.command()
-def releases(config: ConfigFile) -> None:
-    """Print the releases in the store, and which one serves."""
-    from jobs.operate import lookup as job
-
-    with explaining("releases"):
-        print_content(job.releases(load_settings(config, with_models=False)))
-
-
-@app.command()
-def rollback(
-    config: ConfigFile,
-    to: Annotated[
-        str | None, typer.Option("--to", help="Release to serve; by default the previous one.")
-    ] = None,
-) -> None:
-    """Let an earlier release serve again, at once."""
-    from jobs.operate import lookup as job
-
-    with explaining("rollback"):
-        settings = load_settings(config, with_models=False)
-        print(f"topshelf rollback: {job.rollback(settings, to)}")
 
 
 @app.command()

@@ -35,11 +35,13 @@ def releases(settings: Settings) -> RenderableType:
 def rollback(settings: Settings, to: str | None) -> str:
     """Let the previous release (or ``to``) serve; return a sentence that says what serves now."""
     with open_store(settings.serving.store, settings.shop.name) as store:
-        before = store.pointer().current
-        after = move_pointer(store, to).current
-    return (
-        f"{after} serves now; before: {before}." if after != before else f"{after} serves already."
-    )
+        before = store.pointer()
+        after = move_pointer(store, to)
+    if after == before:
+        return f"{after.current} serves already."
+    if after.current == before.current:
+        return f"{after.current} serves everybody; the rollout of {before.candidate} is aborted."
+    return f"{after.current} serves now; before: {before.current}."
 
 
 def show_answer(answer: Answer, user: str, milliseconds: float) -> RenderableType:

@@ -17,9 +17,15 @@ def activity(history: Interactions) -> Labels:
 
     Users with equally many days share a quarter; ``None`` for users without events.
     """
-    days = active_days(history)
+    return quarters(active_days(history))
+
+
+def quarters(days: NDArray[np.int64]) -> Labels:
+    """As ``activity``, from each user's active days."""
     known = days > 0
-    labels: Labels = np.full(history.users, None, dtype=object)
+    labels: Labels = np.full(len(days), None, dtype=object)
+    if not known.any():
+        return labels
     bounds = np.quantile(days[known], np.arange(1, QUARTERS) / QUARTERS)
     quarter = np.searchsorted(bounds, days)
     for number in range(QUARTERS):

@@ -1,0 +1,217 @@
+"""The commands on what is served, from the call to the last line: deny, allow, rollout, diff."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from jobs.cli.main import app
+from serving.lookup import lookup
+from serving.publishing import publish
+from serving.stores.opening import open_store
+from tests.stored_lists import NEW, NEWER, OLD, SHOP, make_release, put
+
+CONFIG = """
+[shop]
+name = "corner"
+[paths]
+lake = "FOLDER/lake"
+runs = "FOLDER/runs"
+data_quality = "FOLDER/data_quality"
+[serving]
+store = "lmdb:FOLDER/store"
+guardrails = "FOLDER/guardrails/corner.toml"
+[[sources]]
+name = "orders"
+target = "events"
+path = "{date}.csv"
+format = "csv"
+columns = { user_id = "u", item_id = "i", event_time = "t" }
+constants = { event_type = "purchase" }
+"""
+SIGNED = ("--who", "Ann", "--why", "a recall")
+
+Call = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def call(tmp_path: Path) -> Call:
+    """Run a command; its exit code and what it printed."""
+    config = tmp_path / "corner.toml"
+    config.write_text(CONFIG.replace("FOLDER", str(tmp_path)))
+    (tmp_path / "guardrails").mkdir()
+    (tmp_path / "guardrails/corner.toml").write_text("churn = 0.5\n")
+    with open_store(f"lmdb:{tmp_path}/store", SHOP) as store:
+        put(store, OLD, spare=1)
+        put(store, NEW, spare=1)
+
+    def invoke(*arguments: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, [*arguments, "--config", str(config)])
+        return done.exit_code, done.output
+
+    return invoke
+
+
+def shown(folder: Path, user: str = "ann") -> list[str]:
+    with open_store(f"lmdb:{folder}/store", SHOP) as store:
+        return [item.item_id for item in lookup(store, user).items]
+
+
+def lines(text: str) -> list[str]:
+    return [re.sub(r" {2,}", "  ", line.strip()) for line in text.splitlines() if line.strip()]
+
+
+def test_a_denied_item_is_gone_and_listed_until_it_is_allowed(call: Call, tmp_path: Path) -> None:
+    assert call("deny") == (0, "nothing is denied\n")
+    assert call("deny", "--item", "i2", "--item", "i4", *SIGNED) == (
+        0,
+        "topshelf deny: i2 is hidden now, from 7 lists of the current release.\n"
+        "topshelf deny: i4 is hidden now, from 7 lists of the current release.\n",
+    )
+    assert shown(tmp_path) == ["i1", "i3"]
+    code, listed = call("deny")
+    head, *rows = lines(re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "WHEN", listed))
+    assert (code, head) == (0, "item  act  when (UTC)  who  why")
+    assert rows == ["i2  denied  WHEN  Ann  a recall", "i4  denied  WHEN  Ann  a recall"]
+
+    assert call("allow", "--item", "i2", "--item", "i1", "--who", "Bo", "--why", "solved") == (
+        0,
+        "topshelf allow: i2 may be shown again.\ntopshelf allow: warning: i1 was not denied.\n",
+    )
+    assert shown(tmp_path) == ["i1", "i2", "i3"]
+    _, listed = call("deny")
+    assert [line.split("  ")[0] for line in lines(listed)] == [
+        "item", "i4", "before:", "item", "i2", "i2",
+    ]  # fmt: skip
+
+
+def test_an_unknown_item_is_denied_with_a_warning(call: Call) -> None:
+    code, said = call("deny", "--item", "milk\n", *SIGNED)
+    assert code == 0
+    assert "warning: no list of the current release has milk" in said
+    assert "`topshelf allow` it if it is wrong" in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("deny", "--item", "i1"),
+        ("deny", "--item", "i1", "--who", "Ann", "--why", " "),
+        ("deny", "--item", "", *SIGNED),
+        ("allow", "--item", "i1", "--who", "", "--why", "x"),
+    ],
+)
+def test_whoever_decides_says_so(call: Call, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    code, said = call(*arguments)
+    assert (code, shown(tmp_path)) == (2, ["i1", "i2", "i3"])
+    assert "--item, --who and --why must say something" in said
+
+
+def propose(folder: Path, share: float = 50) -> None:
+    with open_store(f"lmdb:{folder}/store", SHOP) as store:
+        publish(store, *make_release(NEWER, spare=1), keep=5, share=share)
+
+
+def test_a_rollout_from_its_share_to_everybody(call: Call, tmp_path: Path) -> None:
+    assert call("rollout", "status") == (
+        0,
+        f"topshelf rollout: {NEW} serves everybody; no rollout is on.\n",
+    )
+    assert call("rollout", "abort")[0] == 2
+    propose(tmp_path, 5)
+    assert call("rollout", "set", "12.5") == (
+        0,
+        f"topshelf rollout: {NEWER} serves 12.5 % of the users, {NEW} the others.\n",
+    )
+    assert "candidate" in call("releases")[1]
+    assert call("rollout", "finish") == (
+        0,
+        f"topshelf rollout: {NEWER} serves everybody; no rollout is on.\n",
+    )
+
+
+@pytest.mark.parametrize("act", ["abort", "rollback"])
+def test_a_rollout_that_ends_for_nobody(call: Call, tmp_path: Path, act: str) -> None:
+    propose(tmp_path)
+    code, said = call("rollback") if act == "rollback" else call("rollout", "abort")
+    assert (code, said) == (
+        0,
+        f"topshelf rollback: {NEW} serves everybody; the rollout of {NEWER} is aborted.\n"
+        if act == "rollback"
+        else f"topshelf rollout: {NEW} serves everybody; no rollout is on.\n",
+    )
+    assert "rolled back" in call("releases")[1]
+
+
+@pytest.mark.parametrize("share", ["0", "100", "nan"])
+def test_a_share_is_above_0_and_below_100(call: Call, tmp_path: Path, share: str) -> None:
+    propose(tmp_path)
+    code, said = call("rollout", "set", share)
+    assert code == 2
+    assert "is no share above 0 and below 100" in said
+
+
+def test_a_candidate_beyond_the_file_s_guardrails_is_aborted(call: Call, tmp_path: Path) -> None:
+    propose(tmp_path)
+    (tmp_path / "guardrails/corner.toml").write_text("coverage_ratio = 2.0\n")
+    code, said = call("rollout", "set", "60")
+    assert code == 3
+    assert said.startswith(f"topshelf rollout set: {NEWER} breaks 1 guardrail(s) and is withdrawn")
+    assert "coverage_ratio is 1, at least 2 is allowed: Least number of different items" in said
+    assert call("rollout", "status")[1] == (
+        f"topshelf rollout: {NEW} serves everybody; no rollout is on.\n"
+    )
+
+
+def test_every_mistake_of_the_guardrails_is_told_and_nothing_moves(
+    call: Call, tmp_path: Path
+) -> None:
+    propose(tmp_path)
+    file = tmp_path / "guardrails/corner.toml"
+    file.write_text("churn = 2\nempty_shar = 0.1\ncoverage_ratio = true\n")
+    code, said = call("rollout", "finish")
+    assert code == 2
+    assert lines(said) == [
+        "coverage_ratio: must be a number (value: True)",
+        "churn: must be at most 1.0 (value: 2)",
+        "empty_shar: no such setting; did you mean `empty_share`?",
+        f"topshelf rollout finish: {file} has 3 mistake(s) (listed above)",
+    ]
+    file.write_text("churn =")
+    assert "is not valid TOML" in call("rollout", "finish")[1]
+    file.unlink()
+    assert "serving.guardrails: cannot read" in call("rollout", "finish")[1]
+    assert f"{NEWER} serves 50 %" in call("rollout", "status")[1]
+
+
+def test_two_releases_are_compared_list_by_list(call: Call, tmp_path: Path) -> None:
+    with open_store(f"lmdb:{tmp_path}/store", SHOP) as store:
+        publish(store, *make_release(NEWER, ("ann", "dan"), size=2, spare=2), keep=5)
+    code, said = call("diff", OLD, NEWER)
+    assert code == 0
+    assert lines(said) == [
+        f"{OLD} → {NEWER}",
+        "list  before  after  new  gone  identical  changed  churn  items in  items out",
+        "all  3  2  1  2  0  1  0.0%  0  1",
+        "discover  3  2  1  2  0  1  0.0%  0  1",
+        "fallback  1  1  0  0  0  1  0.0%  0  1",
+        "as guardrails see it: empty_share 0.5, fallback_share 0, coverage_ratio 0.6667, churn 0",
+        "moved most  lists before  after  change",
+        f"title 3 of {OLD} (i3)  6  0  -6",
+        f"title 1 of {NEWER} (i1)  6  4  -2",
+        f"title 2 of {NEWER} (i2)  6  4  -2",
+    ]
+
+
+def test_by_default_what_serves_is_compared_with_what_served_before(
+    call: Call, tmp_path: Path
+) -> None:
+    assert lines(call("diff")[1])[0] == f"{OLD} → {NEW}"
+    propose(tmp_path)
+    assert lines(call("diff")[1])[0] == f"{NEW} → {NEWER}"
+    assert call("diff", OLD)[0] == 2
+    code, said = call("diff", OLD, "x")
+    assert code == 2
+    assert "has no release 'x'. It has: 2024-03-01" in said
