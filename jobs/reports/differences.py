@@ -1,5 +1,6 @@
 """What is different from the last night that was published: rows, measures, lists, settings."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -16,6 +17,7 @@ from lakehouse.errors import DataError
 from lakehouse.io import arrow
 from lakehouse.lists import PERSONAL_LISTS
 from lakehouse.tables import RECOMMENDATIONS
+from serving.format.comparison import Mover, movers
 
 # Where things lie shapes no list, and an address may hold a password.
 PLACES: Final = {"paths", "serving", "mlflow"}
@@ -36,7 +38,8 @@ class ListChange:
     """How the lists of one name changed.
 
     ``changed`` is the share of the places of users of both nights whose item they were not listed
-    the night before; ``None`` where there are no such users.
+    the night before; ``None`` where there are no such users. ``items_in`` and ``items_out`` count
+    items that no list had before, or has now. Spare places don't count.
     """
 
     list_name: str
@@ -44,16 +47,22 @@ class ListChange:
     new_users: int
     gone_users: int
     changed: float | None
+    items_in: int
+    items_out: int
 
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """Tonight against the night of ``run_date``; ``settings`` is ``None`` where not known."""
+    """Tonight against the night of ``run_date``; ``settings`` is ``None`` where not known.
+
+    ``movers`` are the items whose number of users' lists changed most.
+    """
 
     run_date: date
     rows: tuple[Change, ...]
     metrics: tuple[Change, ...]
     lists: tuple[ListChange, ...]
+    movers: tuple[Mover, ...]
     settings: tuple[Change, ...] | None
 
 
@@ -67,13 +76,15 @@ def differences(
         return None
     before = dict(_readable_reports(lake, last))
     known = before["report"].facts.get("settings") if "report" in before else None
+    lists, moved = _lists(lake, before, steps) if "recommend" in steps else ((), ())
     return Differences(
         run_date=last,
         rows=_changes(_rows(before, steps), _rows(steps, steps)),
         metrics=_changes(published_measures(before), published_measures(steps))
         if "train" in steps
         else (),
-        lists=_lists(lake, last, run_date) if "recommend" in steps else (),
+        lists=lists,
+        movers=moved,
         settings=None
         if known is None
         else tuple(
@@ -151,25 +162,58 @@ def _changes(before: Mapping[str, JsonValue], now: Mapping[str, JsonValue]) -> t
     return tuple(Change(name, before.get(name), now.get(name)) for name in names)
 
 
-def _lists(lake: Path, before: date, now: date) -> tuple[ListChange, ...]:
-    if not arrow.exists(lake, RECOMMENDATIONS):
-        return ()
-    return tuple(
-        _list_change(name, _listed(lake, before, name), _listed(lake, now, name))
-        for name in PERSONAL_LISTS
-    )
+def _lists(
+    lake: Path, before: Mapping[str, JobReport], now: Mapping[str, JobReport]
+) -> tuple[tuple[ListChange, ...], tuple[Mover, ...]]:
+    """How the users' lists changed, by name, and which items moved most in all of them."""
+    if "recommend" not in before or not arrow.exists(lake, RECOMMENDATIONS):
+        return (), ()
+    changes: list[ListChange] = []
+    counts_before, counts_now = Counter[str](), Counter[str]()
+    titles: dict[str, str | None] = {}
+    for name in PERSONAL_LISTS:
+        listed_before = _listed(lake, before["recommend"], name)
+        listed_now = _listed(lake, now["recommend"], name)
+        items_before, items_now = _counts(listed_before, titles), _counts(listed_now, titles)
+        changes.append(
+            _list_change(
+                name,
+                listed_before,
+                listed_now,
+                items_in=len(items_now.keys() - items_before.keys()),
+                items_out=len(items_before.keys() - items_now.keys()),
+            )
+        )
+        counts_before += items_before
+        counts_now += items_now
+    return tuple(changes), movers(counts_before, counts_now, titles)
 
 
-def _listed(lake: Path, run_date: date, list_name: str) -> pa.Table:
-    return arrow.read(
-        lake,
-        RECOMMENDATIONS,
-        columns=["user_id", "item_id"],
-        filters=[("run_date", "=", run_date), ("list", "=", list_name)],
-    )
+def _listed(lake: Path, recommended: JobReport, list_name: str) -> pa.Table:
+    """The places of lists on the night of the report, without those that are spare."""
+    filters: list[arrow.Filter] = [
+        ("run_date", "=", recommended.run_date),
+        ("list", "=", list_name),
+    ]
+    if (size := recommended.facts.get("size")) is not None:
+        filters.append(("rank", "<=", size))
+    columns = ["user_id", "item_id", "title"]
+    return arrow.read(lake, RECOMMENDATIONS, columns=columns, filters=filters)
 
 
-def _list_change(list_name: str, before: pa.Table, now: pa.Table) -> ListChange:
+def _counts(listed: pa.Table, titles: dict[str, str | None]) -> Counter[str]:
+    """The number of lists that each item is in; its title is written to ``titles``."""
+    items = listed.group_by("item_id").aggregate([("user_id", "count"), ("title", "max")])
+    columns = (items[name].to_pylist() for name in ("item_id", "user_id_count", "title_max"))
+    counts: Counter[str] = Counter()
+    for item, count, title in zip(*columns, strict=True):
+        counts[item], titles[item] = count, title
+    return counts
+
+
+def _list_change(
+    list_name: str, before: pa.Table, now: pa.Table, *, items_in: int, items_out: int
+) -> ListChange:
     users_before = before.group_by("user_id").aggregate([])
     users_now = now.group_by("user_id").aggregate([])
     of_both = now.join(users_before, "user_id", join_type="left semi")
@@ -181,4 +225,6 @@ def _list_change(list_name: str, before: pa.Table, now: pa.Table) -> ListChange:
         new_users=users_now.num_rows - both,
         gone_users=users_before.num_rows - both,
         changed=1 - kept.num_rows / of_both.num_rows if of_both.num_rows else None,
+        items_in=items_in,
+        items_out=items_out,
     )

@@ -89,10 +89,15 @@ class Shelf:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """The release that readers get now (``None``: none yet), or why the store doesn't say."""
+    """The release that readers get now (``None``: none yet), or why the store doesn't say.
+
+    While a rollout is on, ``share`` per cent of the users get the ``candidate`` instead.
+    """
 
     release: str | None
     problem: str | None = None
+    candidate: str | None = None
+    share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +244,8 @@ def _state(outcome: Outcome | DataError | None) -> State:
 def _serving(settings: Settings) -> Serving:
     try:
         with open_store(settings.serving.store, settings.shop.name) as store:
-            return Serving(store.pointer().current)
+            pointer = store.pointer()
+        return Serving(pointer.current, candidate=pointer.candidate, share=pointer.share)
     except InfrastructureError as error:
         return Serving(None, str(error))
 

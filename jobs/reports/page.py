@@ -55,6 +55,11 @@ def headline(night: Overview) -> Headline:
         return _unfinished(night, missing)
     if night.damaged:
         return Headline("warn", "The night ended, but files of it are damaged", (_served(night),))
+    if night.release is not None and night.release == night.serving.candidate:
+        share = f"{night.serving.share:g} % of the users"
+        return Headline(
+            "pass", f"Published {night.release}, which serves {share}", (_served(night),)
+        )
     if night.release != night.serving.release:
         return Headline(
             "warn", f"Published {night.release}, which does not serve", (_served(night),)
@@ -100,6 +105,12 @@ def _served(night: Overview) -> str:
         return f"What is served is not known: {night.serving.problem}"
     if night.serving.release is None:
         return "Nothing is served yet."
+    if night.serving.candidate is not None:
+        share = f"{night.serving.share:g} % of the users"
+        return (
+            f"Release {night.serving.release} is served; {share} get {night.serving.candidate} "
+            "instead, a rollout that is on."
+        )
     return f"Release {night.serving.release} is served."
 
 

@@ -146,9 +146,20 @@ def compare(
         segments=tuple(
             SegmentChurn(name, mean.count, mean.value) for name, mean in sorted(segments.items())
         ),
-        movers=_movers(items_before, items_after, titles),
+        movers=movers(items_before, items_after, titles),
         items_before=len(items_before),
         items_after=len(items_after),
+    )
+
+
+def movers(
+    before: Counter[str], after: Counter[str], titles: Mapping[str, str | None]
+) -> tuple[Mover, ...]:
+    """The items whose number of lists changed most, by that; equals by their ids."""
+    changes = {item: abs(after[item] - before[item]) for item in before | after}
+    moved = sorted((-change, item) for item, change in changes.items() if change)
+    return tuple(
+        Mover(item, titles[item], before[item], after[item]) for _, item in moved[:SHOWN_MOVERS]
     )
 
 
@@ -232,17 +243,6 @@ class _Tally:
             items_in=len(self.items_after.keys() - self.items_before.keys()),
             items_out=len(self.items_before.keys() - self.items_after.keys()),
         )
-
-
-def _movers(
-    before: Counter[str], after: Counter[str], titles: Mapping[str, str | None]
-) -> tuple[Mover, ...]:
-    """The items whose number of lists changed most, by that; equals by their ids."""
-    changes = {item: abs(after[item] - before[item]) for item in before | after}
-    moved = sorted((-change, item) for item, change in changes.items() if change)
-    return tuple(
-        Mover(item, titles[item], before[item], after[item]) for _, item in moved[:SHOWN_MOVERS]
-    )
 
 
 def _together(counters: Iterable[Counter[str]]) -> Counter[str]:

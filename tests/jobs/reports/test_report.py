@@ -29,12 +29,13 @@ from jobs.reports.overview import (
     Validation,
     collect,
 )
-from jobs.reports.page import SHOWN_METRICS, findings, headline, layer_rows, render
+from jobs.reports.page import SHOWN_METRICS, Headline, findings, headline, layer_rows, render
 from jobs.steps.report import run
 from lakehouse.colours import EMPHASIS
 from lakehouse.io import arrow
 from lakehouse.steps import STEPS
 from lakehouse.tables import OPS_RUNS, RECOMMENDATIONS
+from serving.format.comparison import Mover
 from serving.stores.opening import open_store
 
 NIGHT = date(2024, 1, 2)
@@ -108,7 +109,8 @@ def night() -> Overview:
             run_date=BEFORE,
             rows=(Change("bronze.events", 1000000, 1234567),),
             metrics=(Change("all: method", "popular", "counts"), Change("all: ndcg@10", 0.2, 0.25)),
-            lists=(ListChange("all", 2469, 12, 3, 0.256),),
+            lists=(ListChange("all", 2469, 12, 3, 0.256, 40, 5),),
+            movers=(Mover("17", "TEA & <i>MORE</i>", 1200, 100),),
             settings=(Change("train.seed", 42, 7),),
         ),
     )
@@ -209,7 +211,8 @@ def test_the_gate_s_table_has_the_intervals(html: str) -> None:
 
 def test_the_page_says_what_is_different_from_the_last_night(html: str) -> None:
     rows = texts(html)
-    assert ["all", "2,469", "12", "3", "25.6 %"] in rows
+    assert ["all", "2,469", "12", "3", "25.6 %", "40", "5"] in rows
+    assert ["TEA &amp; &lt;i&gt;MORE&lt;/i&gt;", "1,200", "100", "-1100"] in rows
     assert ["bronze.events", "1,000,000", "1,234,567", "+23.5 %"] in rows
     assert ["all: method", "popular", "counts", ""] in rows
     assert ["all: ndcg@10", "0.2000", "0.2500", "+25.0 %"] in rows
@@ -219,6 +222,8 @@ def test_the_page_says_what_is_different_from_the_last_night(html: str) -> None:
 def test_tables_have_the_order_of_the_chart(html: str) -> None:
     methods = [row[0] for row in texts(html) if len(row) == 7]
     assert methods == [
+        "list",
+        "all",
         "method",
         "counts (published)",
         "popular",
@@ -358,6 +363,20 @@ def test_damaged_outcomes_and_validations_are_named_with_the_remedy(settings: Se
     assert "silver.items.json is damaged" in page_of(settings)
 
 
+def test_a_night_for_a_share_of_the_users_says_who_gets_what(night: Overview) -> None:
+    serving = Serving("2024-01-01-ffffffff", candidate=night.release, share=5.0)
+    assert headline(replace(night, serving=serving)) == Headline(
+        "pass",
+        "Published 2024-01-02-0a1b2c3d, which serves 5 % of the users",
+        (
+            "Release 2024-01-01-ffffffff is served; 5 % of the users get 2024-01-02-0a1b2c3d "
+            "instead, a rollout that is on.",
+        ),
+    )
+    other = replace(serving, candidate="2024-01-01-eeeeeeee")
+    assert headline(replace(night, serving=other)).title.endswith("which does not serve")
+
+
 def test_a_store_that_cannot_be_read_does_not_stop_the_report(settings: Settings) -> None:
     down = settings.serving.model_copy(update={"store": "redis://:hunter2@127.0.0.1:1/0"})
     html = page_of(settings.model_copy(update={"serving": down}))
@@ -406,8 +425,13 @@ def test_the_last_published_night_is_compared_with(settings: Settings) -> None:
     assert changes is not None
     assert changes.run_date == BEFORE
     assert changes.lists == (
-        ListChange("all", users=3, new_users=1, gone_users=1, changed=0.5),
-        ListChange("discover", users=0, new_users=0, gone_users=0, changed=None),
+        ListChange("all", 3, new_users=1, gone_users=1, changed=0.5, items_in=2, items_out=0),
+        ListChange("discover", 0, new_users=0, gone_users=0, changed=None, items_in=0, items_out=0),
+    )
+    assert changes.movers == (
+        Mover("a", None, 3, 2),
+        Mover("c", None, 0, 1),
+        Mover("d", None, 0, 1),
     )
     assert changes.settings == (Change("train.seed", 7, 42), Change("train.test_days", 14, 28))
     assert changes.rows[0] == Change("ingest", 1, 1)
