@@ -49,9 +49,10 @@ class RecommendFacts:
 
 @dataclass(frozen=True, slots=True)
 class PublishFacts:
-    """What ``publish`` says: the release that it wrote."""
+    """What ``publish`` says: the release that it wrote, and the items that were denied then."""
 
     release: str
+    denied: Sequence[str] = ()
 
 
 # Of the steps whose facts the run report shows.

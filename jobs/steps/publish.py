@@ -1,8 +1,11 @@
 """Write one night's recommendations to the store as a release, and let it serve all or some."""
 
+import shlex
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -10,10 +13,10 @@ import pyarrow.compute as pc
 
 from jobs.config.guardrails import load_guardrails
 from jobs.config.settings import Settings
-from jobs.night.facts import RecommendFacts, facts_of
+from jobs.night.facts import PublishFacts, RecommendFacts, facts_of
 from jobs.night.job_report import JobReport
-from jobs.night.outcomes import read_report
-from lakehouse.errors import DataError
+from jobs.night.outcomes import nights_of, read_report
+from lakehouse.errors import DataError, InfrastructureError
 from lakehouse.io import arrow
 from lakehouse.lists import FALLBACK
 from lakehouse.tables import OPS_RUNS, RECOMMENDATIONS
@@ -28,6 +31,7 @@ from serving.format.records import (
 from serving.format.releases import EVERYBODY, Manifest
 from serving.publishing import Publication, publish
 from serving.stores.opening import open_store
+from serving.stores.store import Store
 
 
 def run(settings: Settings, *, run_date: date) -> JobReport:
@@ -52,6 +56,7 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
             share=serving.share,
             limits=limits,
         )
+        denied, warnings = _denied(store, settings.paths.lake)
         return JobReport(
             step="publish",
             run_date=run_date,
@@ -66,8 +71,9 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
                 "lists": dict(manifest.lists),
                 "checksum": manifest.checksum,
                 "store": store.name,
+                "denied": denied,
             },
-            warnings=_warnings(manifest.release, done, serving.share),
+            warnings=(*_warnings(manifest.release, done, serving.share), *warnings),
         )
 
 
@@ -141,6 +147,37 @@ def _manifest(facts: RecommendFacts, run_date: date, rows: pa.Table) -> Manifest
         checksum=summary.checksum,
         format=FORMAT,
     )
+
+
+def _denied(store: Store, lake: Path) -> tuple[list[str], tuple[str, ...]]:
+    """The denied items, and what to warn of.
+
+    A damaged deny list stops readers, not nights. One that is gone with all releases, as after a
+    flush, is missed where the last publish had one.
+    """
+    try:
+        denied = sorted(store.denials().items)
+    except InfrastructureError as error:
+        return [], (str(error),)
+    is_first = store.pointer().generation == 1
+    lost = _denied_before(lake) if is_first and not denied else []
+    if not lost:
+        return denied, ()
+    items = " ".join(f"--item {shlex.quote(item)}" for item in lost)
+    return denied, (
+        f"the store lost its deny list of {len(lost)} item(s), which are shown now. Hide them "
+        f"again: `topshelf deny {items} --who WHO --why WHY`.",
+    )
+
+
+def _denied_before(lake: Path) -> Sequence[str]:
+    """What was denied when a release was published last."""
+    for night in nights_of(lake, "publish", before=date.max):
+        with suppress(DataError):
+            report = read_report(lake, night, "publish")
+            if report is not None:
+                return facts_of(report, PublishFacts).denied
+    return ()
 
 
 def _warnings(release: str, done: Publication, share: float) -> tuple[str, ...]:

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -155,6 +156,7 @@ def test_a_night_is_published_whole(settings: Settings) -> None:
             "lists": {"all": 1, "discover": 1, "fallback": 1},
             "checksum": checksum,
             "store": settings.serving.store,
+            "denied": [],
         },
     )
 
@@ -386,6 +388,35 @@ def test_the_command_takes_a_share(settings: Settings, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     with open_store(settings.serving.store, settings.shop.name) as store:
         assert (store.pointer().candidate, store.pointer().share) == (release_of(TUESDAY), 5)
+
+
+def test_a_store_that_lost_its_deny_list_with_all_else_is_filled_with_a_warning(
+    settings: Settings, tmp_path: Path
+) -> None:
+    recommend(settings, MONDAY)
+    with open_store(settings.serving.store, settings.shop.name) as store:
+        store.deny(lambda known: known.after([Act("denied", "i 1", "ann", "recall", "now")]))
+    report = publish.run(settings, run_date=MONDAY)
+    assert (report.facts["denied"], report.warnings) == (["i 1"], ())
+    keep(report, lake=settings.paths.lake, runs=settings.paths.runs)
+    shutil.rmtree(tmp_path / "store")
+    report = publish.run(settings, run_date=MONDAY)
+    assert report.warnings == (
+        "the store lost its deny list of 1 item(s), which are shown now. Hide them again: "
+        "`topshelf deny --item 'i 1' --who WHO --why WHY`.",
+    )
+    keep(report, lake=settings.paths.lake, runs=settings.paths.runs)
+    assert publish.run(settings, run_date=MONDAY).warnings == ()
+
+
+def test_a_damaged_deny_list_stops_no_night_and_is_named(
+    settings: Settings, tmp_path: Path
+) -> None:
+    recommend(settings, MONDAY)
+    publish.run(settings, run_date=MONDAY)
+    (tmp_path / "store/DENIED").write_text("{}")
+    (warning,) = publish.run(settings, run_date=MONDAY).warnings
+    assert warning.startswith(f"{tmp_path}/store/DENIED, the deny list, is damaged; rather than")
 
 
 def test_places_beyond_the_size_of_the_lists_are_spare(settings: Settings) -> None:
