@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from lakehouse.lists import LISTS
+from lakehouse.lists import LISTS, SURFACES
 
 ColumnType = Literal[
     "string",
@@ -509,11 +509,15 @@ RECOMMENDATIONS: Final = Table(
         Column(
             "list",
             "string",
-            "`all`, `discover` (new to the user), or `fallback` (unknown users; user_id is empty "
-            "or what is known of them, e.g. `store_id=367`).",
+            "".join(f"`{surface.name}`: {surface.doc}. " for surface in SURFACES).strip(),
             allowed=LISTS,
         ),
-        _USER_ID,
+        Column(
+            "user_id",
+            "string",
+            "Whose list: the user's, that of a context (`store_id=367`), or, empty, everybody's.",
+            personal=True,
+        ),
         Column("rank", "int", "Place in the list, from 1.", minimum=1),
         _ITEM_ID,
         Column("title", "string", "Name shown to people.", nullable=True),

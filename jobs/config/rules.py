@@ -1,6 +1,5 @@
 """The shop's business rules, from the file that the configuration names."""
 
-from collections.abc import Mapping
 from datetime import date
 from typing import Final
 
@@ -8,8 +7,10 @@ from jobs.config.settings import Settings
 from lakehouse.errors import ConfigurationError
 from lakehouse.tables import ITEM_FEATURES, USER_FEATURES, Table
 from models.lists.rules.book import NO_RULES, RuleBook
+from models.lists.rules.rule import Kinds
 from models.lists.rules.shelf import AGE
 
+CATEGORY: Final = "category"
 NIGHT: Final = ("run_date", "as_of", "user_id")
 
 
@@ -23,7 +24,7 @@ def rule_book(settings: Settings) -> RuleBook:
         return NO_RULES
     try:
         book = RuleBook.parse(path.read_bytes().decode("utf-8-sig"))
-        book.check(item_kinds(), user_kinds(settings), settings.recommend.size)
+        book.check(kinds(settings), settings.recommend.size)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigurationError(
@@ -39,15 +40,14 @@ def active_rules(settings: Settings, run_date: date) -> RuleBook:
     return rule_book(settings).active(run_date)
 
 
-def item_kinds() -> Mapping[str, str]:
-    """What can be said of items, with the type of each."""
-    return {**_kinds(ITEM_FEATURES), AGE: "int"}
-
-
-def user_kinds(settings: Settings) -> Mapping[str, str]:
-    """What can be said of people: the attributes that sources give, and their features."""
+def kinds(settings: Settings) -> Kinds:
+    """What can be said of items, of people (the sources' attributes too) and of contexts."""
     attributes = {name for source in settings.sources for name in source.attributes}
-    return {**dict.fromkeys(sorted(attributes), "string"), **_kinds(USER_FEATURES)}
+    return Kinds(
+        items={**_kinds(ITEM_FEATURES), AGE: "int"},
+        users={**dict.fromkeys(sorted(attributes), "string"), **_kinds(USER_FEATURES)},
+        contexts=dict.fromkeys((*settings.recommend.contexts, CATEGORY), "string"),
+    )
 
 
 def _kinds(table: Table) -> dict[str, str]:

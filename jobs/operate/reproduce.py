@@ -23,7 +23,7 @@ from jobs.night.registry import open_registry
 from jobs.night.release import lists_digest
 from lakehouse.errors import ConfigurationError, DataError
 from lakehouse.lists import LISTS
-from lakehouse.tables import USER_FEATURES
+from lakehouse.tables import ITEM_FEATURES, USER_FEATURES
 from models.selection.training import train
 from models.selection.trial import NO_STATES, States
 from models.tracking.versions import Provenance
@@ -146,14 +146,18 @@ def _make(settings: Settings, manifest: Manifest) -> Items:
         policy=policy(settings, night),
         earlier=_earlier(settings, manifest),
     )
-    users = read_gold(
-        settings.paths.lake, USER_FEATURES, versions, night, night, columns=("user_id",)
+    users, items = (
+        read_gold(settings.paths.lake, table, versions, night, night, columns=columns)
+        for table, columns in (
+            (USER_FEATURES, ("user_id",)),
+            (ITEM_FEATURES, ("item_id", "category")),
+        )
     )
     source = Provenance(night, versions, manifest.configuration, manifest.seed)
     lists_by = served_policy(settings, night)
     shelf = read_shelf(settings, source, trained.published) if lists_by.book.rules else None
     blocks = served_lists(
-        settings, source, trained.published, users["user_id"], policy=lists_by, shelf=shelf
+        settings, source, trained.published, users["user_id"], items, policy=lists_by, shelf=shelf
     )
     places = chain.from_iterable(
         zip(rows["list"], rows["user_id"], rows["item_id"], strict=True) for rows in blocks

@@ -30,6 +30,7 @@ from models.evaluation.primary import PLACES, PRIMARY_METRIC
 from models.lists.catalogue import heuristics
 from models.lists.path import Policy, make_lists
 from models.lists.published import PUBLISHED_FOLDER, Published
+from models.lists.rules.night import night_rules
 from models.lists.rules.shelf import Shelf
 from models.recommenders.popularity import Popularity
 from models.selection.evidence import EVIDENCE_FOLDER, Evidence
@@ -158,7 +159,9 @@ class _Model:
             Evidence.load(folder / EVIDENCE_FOLDER),
             published,
             {
-                surface.name: published.lists(surface, everybody, policy, shelf).head(PLACES)
+                surface.name: published.lists(
+                    surface, everybody, policy, night_rules(policy.book, surface.name, shelf)
+                ).head(PLACES)
                 for surface in PERSONAL
             },
             policy,

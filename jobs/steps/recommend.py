@@ -58,7 +58,7 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
     release = release_id(run_date, version.label, source.table_versions, configuration, source.seed)
 
     blocks = served_lists(
-        settings, source, published, users["user_id"], policy=lists_by, shelf=shelf
+        settings, source, published, users["user_id"], items, policy=lists_by, shelf=shelf
     )
     frame = pd.concat(
         [explained(block, pairs, items, settings.features.event_types) for block in blocks],

@@ -18,12 +18,8 @@ from models.core.parameters import Parameters, sentences
 from models.core.topn import Ranked, nothing_ranked, rows_of
 
 
-class Recommender(Protocol):
-    """A method that learns from a night's context and ranks items for users."""
-
-    @property
-    def kind(self) -> str:
-        """Name of the class in ``models.lists.catalogue``."""
+class Ranks(Protocol):
+    """Whatever ranks items for those of a vocabulary: users, or keys of lists for nobody."""
 
     @property
     def name(self) -> str:
@@ -32,6 +28,29 @@ class Recommender(Protocol):
     @property
     def user_ids(self) -> Ids:
         """The vocabulary that ``rank`` takes indices of."""
+
+    @property
+    def seen(self) -> sparse.csr_array:
+        """Users x items, stored where a user has taken an item before."""
+
+    def rank(
+        self,
+        users: Indices,
+        n: int,
+        *,
+        filter_seen: bool,
+        items_to_recommend: NDArray[np.bool_] | None = None,
+        exclude: sparse.csr_array | None = None,
+    ) -> Ranked:
+        """See ``Recommender.rank``."""
+
+
+class Recommender(Ranks, Protocol):
+    """A method that learns from a night's context and ranks items for users."""
+
+    @property
+    def kind(self) -> str:
+        """Name of the class in ``models.lists.catalogue``."""
 
     @property
     def item_ids(self) -> Ids:
@@ -167,6 +186,11 @@ class BaseRecommender(ABC):
                 f"{self.name} has not been fitted: call fit(context) or load(folder)"
             )
         return self._known
+
+    @property
+    def seen(self) -> sparse.csr_array:
+        """Users x items, stored where a user has taken an item before."""
+        return self.known.seen
 
     @property
     def user_ids(self) -> Ids:

@@ -15,7 +15,7 @@ from scipy import sparse
 
 from lakehouse.lists import Surface
 from models.core.assortment import Assortment
-from models.core.base import BaseRecommender
+from models.core.base import Ranks
 from models.core.draws import uniforms
 from models.core.fill_up import fill_up
 from models.core.interactions import UNKNOWN, Indices
@@ -70,7 +70,7 @@ DEFAULT_POLICY: Final = Policy()
 
 
 def list_blocks(
-    method: BaseRecommender,
+    method: Ranks,
     surface: Surface,
     users: Indices,
     assortment: Assortment,
@@ -106,7 +106,7 @@ def list_blocks(
 
 
 def make_lists(
-    method: BaseRecommender,
+    method: Ranks,
     surface: Surface,
     users: Indices,
     assortment: Assortment,
@@ -132,7 +132,7 @@ def make_lists(
 class _Maker:
     """What is the same for all blocks."""
 
-    method: BaseRecommender
+    method: Ranks
     surface: Surface
     assortment: Assortment
     policy: Policy
@@ -185,7 +185,7 @@ class _Maker:
     def _exclude(self, users: Indices, plan: Plan) -> sparse.csr_array | None:
         """Items that a user is not shown: taken before, on a surface of new ones, or lately."""
         if self.surface.filter_seen:
-            return rows_of(self.method.known.seen, users)
+            return rows_of(self.method.seen, users)
         if plan.repeats is None or plan.days_since is None:
             return None
         taken = rows_of(plan.days_since, users)
@@ -208,7 +208,8 @@ class _Maker:
             items_to_recommend=among,
             exclude=None if self.surface.filter_seen else exclude,
         )
-        popularity = np.where(among, self.assortment.popularity, 0)
+        fills = among if self.surface.fills_up else np.zeros_like(among)
+        popularity = np.where(fills, self.assortment.popularity, 0)
         return filled_up(ranked, self.method.name, popularity, exclude)
 
     def _explored(
@@ -299,7 +300,7 @@ def filled_up(
     return Lists(ranked.item, ranked.score, source, names, rule)
 
 
-def lists_for(method: BaseRecommender, task: Task, policy: Policy) -> Lists:
+def lists_for(method: Ranks, task: Task, policy: Policy) -> Lists:
     """The lists that ``task`` asks for; ``method`` must be fitted on its context."""
     book = policy.book
     return make_lists(
@@ -314,7 +315,7 @@ def lists_for(method: BaseRecommender, task: Task, policy: Policy) -> Lists:
 
 
 def evaluate(
-    method: BaseRecommender, task: Task, policy: Policy = DEFAULT_POLICY, *, n: int = 10
+    method: Ranks, task: Task, policy: Policy = DEFAULT_POLICY, *, n: int = 10
 ) -> Evaluation:
     """Make the task's lists and measure their first ``n`` places."""
     return measure(lists_for(method, task, policy.at_least(n)).head(n).item, task)

@@ -15,14 +15,13 @@ from lakehouse.errors import ConfigurationError, DataError
 from lakehouse.lists import ALL, PERSONAL_LISTS, Surface
 from models.core import former_release, storage
 from models.core.assortment import Assortment
-from models.core.base import BaseRecommender
+from models.core.base import BaseRecommender, Ranks
 from models.core.capabilities import FoldsIn
 from models.core.interactions import UNKNOWN, Ids, Indices, index_of
 from models.core.lists import Lists
 from models.lists import catalogue as methods
 from models.lists.path import Policy, filled_up, make_lists
 from models.lists.rules.night import NightRules
-from models.lists.rules.shelf import Shelf
 
 PUBLISHED_FOLDER: Final = "published"
 INDEX_FILE: Final = "published.json"
@@ -75,19 +74,40 @@ class Published:
         return all(m.is_finite() for m in (*self.by_list.values(), self.newcomers))
 
     def lists(
-        self, surface: Surface, users: Indices, policy: Policy, shelf: Shelf | None = None
+        self,
+        surface: Surface,
+        users: Indices,
+        policy: Policy,
+        rules: NightRules | None = None,
     ) -> Lists:
-        """The list of each of ``users``; a surface that is keyed by nobody disregards who asks.
+        """The list of each of ``users``, or what sells for who is nobody.
 
-        The policy's rules need a ``shelf`` of the same vocabulary to look at.
+        ``rules`` are the surface's on the night, over the same vocabularies.
         """
-        if surface.keyed_by == "nobody":
+        if surface.name not in self.by_list:
             users = np.full_like(users, UNKNOWN)
         method = self.by_list.get(surface.name, self._any)
-        rules = None
-        if shelf is not None and policy.book.rules:
-            rules = NightRules.of(policy.book, surface.name, shelf)
-        return make_lists(method, surface, users, self.assortment, policy, rules=rules)
+        return self.lists_by(method, surface, users, policy, rules)
+
+    def lists_by(
+        self,
+        ranks: Ranks,
+        surface: Surface,
+        users: Indices,
+        policy: Policy,
+        rules: NightRules | None = None,
+    ) -> Lists:
+        """The same, ranked by something else over the same items; its users may be keys."""
+        is_new = surface.ranked_by == "new"
+        return make_lists(
+            ranks,
+            surface,
+            users,
+            self.assortment,
+            policy,
+            items_to_recommend=self.assortment.fresh(policy.new_item_days) if is_new else None,
+            rules=rules,
+        )
 
     def rows_for(self, history: Sequence[str], n: int) -> pd.DataFrame:
         """A list for somebody who took the items ``history``, none of these, as ``as_rows`` gives.
@@ -111,7 +131,7 @@ class Published:
         )
 
     def as_rows(self, lists: Lists) -> pd.DataFrame:
-        """Lists as rows ``row``, ``rank``, ``item_id``, ``score`` and ``source``.
+        """Lists as rows ``row``, ``rank``, ``item_id``, ``score``, ``source`` and ``rule``.
 
         ``row`` is the list's place, ``rank`` starts at 1; places that no item fills have no row.
         """
@@ -124,6 +144,7 @@ class Published:
                 "item_id": self.item_ids[lists.item[row, place]],
                 "score": lists.score[row, place].astype(np.float64),
                 "source": sources[lists.source[row, place]],
+                "rule": lists.rule[row, place],
             }
         )
 

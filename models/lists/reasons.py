@@ -6,12 +6,27 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from lakehouse import lists as surfaces
 from models.lists.exposure import EXPLORATION_SOURCE
-from models.lists.path import FILL_UP_SOURCE
+from models.lists.keyed import TRENDING_SOURCE
+from models.lists.path import FILL_UP_SOURCE, RULE_SOURCE
 
-POPULAR: Final = "Popular right now"
-NEW: Final = "New in the range"
-SIMILAR_TASTE: Final = "People with a taste like yours choose it"
+AGAIN: Final = "again"
+TASTE: Final = "taste"
+SIMILAR_TASTE: Final = "similar_taste"
+POPULAR: Final = "popular"
+TRENDING: Final = "trending"
+NEW: Final = "new"
+CHOSEN: Final = "chosen"
+# In words; those of the first two are about the user.
+WORDS: Final[Mapping[str, str]] = {
+    SIMILAR_TASTE: "People with a taste like yours choose it",
+    POPULAR: "Popular right now",
+    TRENDING: "Selling more than usual",
+    NEW: "New in the range",
+    CHOSEN: "Chosen by the shop",
+}
+CODES: Final = (AGAIN, TASTE, *WORDS)
 VERBS: Final[Mapping[str, str]] = {
     "purchase": "bought",
     "rating": "rated",
@@ -29,10 +44,10 @@ HISTORY_COLUMNS: Final = ("user_id", "item_id", "events_total", "days_since_last
 def explained(
     lists: pd.DataFrame, pairs: pd.DataFrame, items: pd.DataFrame, event_types: Sequence[str]
 ) -> pd.DataFrame:
-    """``lists`` with the items' ``title`` and a ``reason`` by what the user took before.
+    """``lists`` with the items' ``title``, ``reason_code`` and ``reason``.
 
-    ``lists`` has ``user_id``, ``item_id`` and ``source``, ``pairs`` the ``HISTORY_COLUMNS``,
-    ``items`` their ``title``, ``category`` and ``department``.
+    ``lists`` has ``list``, ``user_id``, ``item_id`` and ``source``, ``pairs`` the
+    ``HISTORY_COLUMNS``, ``items`` their ``title``, ``category`` and ``department``.
     """
     groups = items.set_index("item_id")["category"].fillna(items.set_index("item_id")["department"])
     known = pairs.assign(group=pairs["item_id"].map(groups))[["user_id", "group"]]
@@ -44,23 +59,42 @@ def explained(
         .merge(known, how="left", on=["user_id", "group"], validate="many_to_one")
     )
     rows["group_known"] = rows["group_known"].eq(True)
+    rows["reason_code"] = reason_codes(rows)
     return rows.assign(reason=reasons(rows, event_types))
+
+
+def reason_codes(rows: pd.DataFrame) -> "pd.Series[str]":
+    """Why, in one of ``CODES``, aligned with ``rows``.
+
+    ``rows`` has the columns ``list``, ``source``, ``events_total`` of the user with the item
+    (missing where there are none), ``group`` (the item's category, missing if unknown) and
+    ``group_known`` (whether the user took something of it before).
+    """
+    source = rows["source"]
+    ranked = ~source.isin([FILL_UP_SOURCE, EXPLORATION_SOURCE, TRENDING_SOURCE, RULE_SOURCE])
+    again = ranked & rows["events_total"].notna()
+    codes = pd.Series(SIMILAR_TASTE, index=rows.index, dtype=object)
+    codes[ranked & rows["group"].notna() & rows["group_known"]] = TASTE
+    codes[again] = AGAIN
+    codes[source == FILL_UP_SOURCE] = POPULAR
+    codes[source == TRENDING_SOURCE] = TRENDING
+    codes[source == RULE_SOURCE] = CHOSEN
+    codes[(source == EXPLORATION_SOURCE) | (rows["list"] == surfaces.NEW.name)] = NEW
+    return codes
 
 
 def reasons(rows: pd.DataFrame, event_types: Sequence[str]) -> "pd.Series[str]":
     """A sentence per row, aligned with ``rows``.
 
-    ``rows`` has the columns ``source``, ``events_total`` and ``days_since_last`` of the user with
-    the item (missing where there are none), ``group`` (the item's category, missing if unknown) and
-    ``group_known`` (whether the user took something of it before).
+    ``rows`` has the columns of ``reason_codes``, ``reason_code``, and ``days_since_last`` of the
+    user with the item.
     """
+    codes = rows["reason_code"]
+    result = codes.map(WORDS).astype(object)
+    taste = codes == TASTE
+    result[taste] = "Goes with your taste in " + rows.loc[taste, "group"].astype(object)
+    again = codes == AGAIN
     verb = VERBS[event_types[0]] if len(event_types) == 1 else SEVERAL_KINDS
-    again = (rows["source"] != FILL_UP_SOURCE) & rows["events_total"].notna()
-    taste = (rows["source"] != FILL_UP_SOURCE) & ~again
-    result = pd.Series(SIMILAR_TASTE, index=rows.index, dtype=object)
-    result[rows["source"] == FILL_UP_SOURCE] = POPULAR
-    grouped = taste & rows["group"].notna() & rows["group_known"]
-    result[grouped] = "Goes with your taste in " + rows.loc[grouped, "group"].astype(object)
     pairs = rows.loc[again, ["events_total", "days_since_last"]].astype(np.int64)
     result[again] = np.array(
         [
@@ -69,7 +103,6 @@ def reasons(rows: pd.DataFrame, event_types: Sequence[str]) -> "pd.Series[str]":
         ],
         dtype=object,
     )
-    result[rows["source"] == EXPLORATION_SOURCE] = NEW
     return result
 
 

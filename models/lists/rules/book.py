@@ -15,7 +15,7 @@ from models.lists.rules.hiding import Block, Require, Sensitive
 from models.lists.rules.moving import Boost, Bury, Diversity, Freshness, Popular, PriceAffinity
 from models.lists.rules.placing import AtMost, Pinned, Share
 from models.lists.rules.repeating import Repeat
-from models.lists.rules.rule import Rule
+from models.lists.rules.rule import Kinds, Rule
 
 AnyRule: TypeAlias = Annotated[
     Block
@@ -79,17 +79,10 @@ class RuleBook:
         """The rules that hold on a night."""
         return type(self)(tuple(rule for rule in self.rules if rule.is_active(night)))
 
-    def check(
-        self, item_kinds: Mapping[str, str], user_kinds: Mapping[str, str], size: int
-    ) -> None:
-        """Raise ``ConfigurationError`` for rules on attributes or places that there are not.
-
-        The kinds are the types of the attributes by name.
-        """
+    def check(self, kinds: Kinds, size: int) -> None:
+        """Raise ``ConfigurationError`` for rules on attributes or places that there are not."""
         mistakes = [
-            f"{rule.id}: {mistake}"
-            for rule in self.rules
-            for mistake in rule.mistakes(item_kinds, user_kinds, size)
+            f"{rule.id}: {mistake}" for rule in self.rules for mistake in rule.mistakes(kinds, size)
         ]
         if mistakes:
             raise ConfigurationError(_listed(mistakes))

@@ -90,6 +90,24 @@ class NightRules:
                 self._plans[key] = self._plan(np.flatnonzero(about[:, rows[0]]).tolist())
             yield rows, self._plans[key]
 
+    def touched(
+        self, users: Indices, item: Indices, placed_by: NDArray[np.int16]
+    ) -> list[list[str]]:
+        """The ids of the rules that had a hand in each of some places of lists, as lists of ids.
+
+        Of each place there are its user, its item and the rule that put it there (``NO_RULE`` for
+        none); rules that move the item are told too. What is hidden is in no list.
+        """
+        ids: list[list[str]] = [[] for _ in item]
+        for number, rule in enumerate(self.rules):
+            moved = rule.moves(self.shelf) if rule.about_items else None
+            hand = placed_by == number
+            if moved is not None:
+                hand |= (moved[item] != 0) & self.people[number, users]
+            for place in np.flatnonzero(hand).tolist():
+                ids[place].append(rule.id)
+        return ids
+
     def _plan(self, places: list[int]) -> Plan:
         shelf, rules = self.shelf, [self.rules[place] for place in places]
         hidden = np.zeros(len(shelf.items), dtype=np.bool_)
@@ -121,6 +139,13 @@ class NightRules:
             spread=spread,
             likeness=np.stack([shelf.codes(name) for name in LIKENESS]) if spread else None,
         )
+
+
+def night_rules(book: RuleBook, surface: str, shelf: Shelf | None) -> NightRules | None:
+    """The rules of a surface; ``None`` where there are none, or nothing to look at."""
+    if shelf is None or not book.on(surface):
+        return None
+    return NightRules.of(book, surface, shelf)
 
 
 def rule_warnings(book: RuleBook, night: date, shelf: Shelf | None) -> tuple[str, ...]:

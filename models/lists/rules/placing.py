@@ -1,13 +1,13 @@
 """Rules about what stands in a list: at which place, how many at least, how many at most."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from models.core.parameters import Whole
-from models.lists.rules.rule import Cap, Pin, Quota, Rule
+from models.lists.rules.rule import Cap, Kinds, Pin, Quota, Rule
 from models.lists.rules.shelf import ITEM_ID, Shelf
 
 Per: TypeAlias = Literal[
@@ -27,12 +27,10 @@ class Pinned(Rule):
     item: str = Field(min_length=1, description="The item's id.")
     place: Whole = Field(ge=1, le=1000, description="From 1.")
 
-    def mistakes(
-        self, item_kinds: Mapping[str, str], user_kinds: Mapping[str, str], size: int
-    ) -> Sequence[str]:
+    def mistakes(self, kinds: Kinds, size: int) -> Sequence[str]:
         """A place that lists don't have, too."""
         beyond = [f"place {self.place} is beyond a list of {size}"] if self.place > size else []
-        return [*super().mistakes(item_kinds, user_kinds, size), *beyond]
+        return [*super().mistakes(kinds, size), *beyond]
 
     def pins(self, shelf: Shelf) -> Sequence[Pin]:
         """None where the night does not know the item."""

@@ -53,6 +53,14 @@ class Affinity(NamedTuple):
     places: float
 
 
+class Kinds(NamedTuple):
+    """What can be said of items, users and contexts: the types of their attributes by name."""
+
+    items: Mapping[str, str]
+    users: Mapping[str, str]
+    contexts: Mapping[str, str]
+
+
 class Rule(Parameters):
     """One rule of ``rules.toml``."""
 
@@ -67,6 +75,9 @@ class Rule(Parameters):
     surfaces: tuple[str, ...] = Field(default=LISTS, min_length=1, description="Where it applies.")
     items: Condition = Field(default={}, description="Which items; without, all.")
     users: Condition = Field(default={}, description="Which people; without, everybody.")
+    contexts: Condition = Field(
+        default={}, description="Which contexts, on surfaces that have lists by them; without, all."
+    )
     weekdays: tuple[Weekday, ...] = Field(
         default=WEEKDAYS, min_length=1, description="On nights of these days."
     )
@@ -96,14 +107,13 @@ class Rule(Parameters):
             and WEEKDAYS[night.weekday()] in self.weekdays
         )
 
-    def mistakes(
-        self, item_kinds: Mapping[str, str], user_kinds: Mapping[str, str], size: int
-    ) -> Sequence[str]:
-        """What is wrong beyond the file's own form, where attributes are of these kinds."""
+    def mistakes(self, kinds: Kinds, size: int) -> Sequence[str]:
+        """What is wrong beyond the file's own form, where attributes are of these ``kinds``."""
         del size
         return [
-            *mistakes(self.items, item_kinds, "items"),
-            *mistakes(self.users, user_kinds, "users"),
+            *mistakes(self.items, kinds.items, "items"),
+            *mistakes(self.users, kinds.users, "users"),
+            *mistakes(self.contexts, kinds.contexts, "contexts"),
         ]
 
     def chosen(self, shelf: Shelf) -> Mask:
@@ -111,8 +121,9 @@ class Rule(Parameters):
         return matching(shelf.items, self.items)
 
     def people(self, shelf: Shelf) -> Mask | None:
-        """The users that the rule is about; ``None`` where it is about everybody."""
-        return matching(shelf.users, self.users) if self.users else None
+        """The users, or contexts, that the rule is about; ``None`` where it is about all."""
+        wanted = {**self.users, **self.contexts}
+        return matching(shelf.users, wanted) if wanted else None
 
     def hides(self, shelf: Shelf) -> Mask | None:
         """Items that are not shown."""

@@ -33,7 +33,7 @@ from jobs.night.recipes import (
 )
 from jobs.steps.gate import _list_figures
 from lakehouse.lists import ALL
-from lakehouse.tables import USER_FEATURES
+from lakehouse.tables import ITEM_FEATURES, USER_FEATURES
 from models.core.base import BaseRecommender
 from models.core.capabilities import LearnsInPasses
 from models.core.context import Context
@@ -280,6 +280,7 @@ def night(settings: Settings) -> dict[str, object]:
             source,
             trained.published,
             users["user_id"],
+            read_gold(settings.paths.lake, ITEM_FEATURES, versions, NIGHT, NIGHT),
             policy=served_policy(settings, NIGHT),
             shelf=None,
         )

@@ -16,6 +16,7 @@ from lakehouse.errors import ConfigurationError, DataError
 from models.core.assortment import Assortment
 from models.core.context import Context
 from models.core.interactions import Interactions
+from models.core.lists import NO_RULE
 from models.core.parameters import POPULARITY_HALF_LIFE_DAYS
 from models.lists.published import Published
 from models.recommenders.decayed_counts import DecayedCounts
@@ -73,6 +74,7 @@ def test_what_is_taken_together_comes_first_and_the_history_not_at_all(
             "item_id": ["bread", "wine"],
             "score": [TOGETHER, 0.0],
             "source": ["ease", "ease"],
+            "rule": [NO_RULE, NO_RULE],
         }
     )
     pd.testing.assert_frame_equal(rows, expected, check_dtype=False, atol=1e-6)

@@ -16,8 +16,8 @@ from jobs.steps import gate, recommend
 from lakehouse.errors import ConfigurationError, DataError, DataQualityError
 from lakehouse.io import arrow
 from lakehouse.tables import RECOMMENDATIONS
-from models.lists import context_popularity
-from models.lists.reasons import reasons
+from models.lists import keyed
+from models.lists.reasons import reason_codes, reasons
 from tests.nights import COUNTS, NIGHT, POPULARITY, Event, plant, settings_in, write_lake
 
 EVENTS = [
@@ -60,6 +60,9 @@ EXPECTED = [
     ("fallback", "", 1, *MILK),
     ("fallback", "", 2, *EGGS),
     ("fallback", "", 3, *BREAD),
+    ("new", "", 1, *MILK[:-1], "New in the range"),
+    ("new", "", 2, *EGGS[:-1], "New in the range"),
+    ("new", "", 3, *BREAD[:-1], "New in the range"),
 ]  # fmt: skip
 
 
@@ -95,12 +98,13 @@ def test_every_user_gets_their_lists_and_a_second_run_writes_the_same(settings: 
     )[list(RECOMMENDATIONS.column_names)]
     first = written(settings)
     pd.testing.assert_frame_equal(first, expected, check_dtype=False)
-    assert report.rows == {"gold.recommendations": 11}
+    assert report.rows == {"gold.recommendations": 14}
     facts = dict(report.facts)
     assert facts.pop("sources") == {
         "all": {"decayed_counts": 0.6667, "popularity": 0.3333},
         "discover": {"popularity": 1.0},
         "fallback": {"popularity": 1.0},
+        "new": {"popularity": 1.0},
     }
     assert facts == {
         "release": release,
@@ -181,7 +185,7 @@ def test_new_items_get_their_share_of_what_is_new_to_the_user(tmp_path: Path) ->
 
 
 def test_strangers_have_a_list_by_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(context_popularity, "MINIMUM_USERS", 1)
+    monkeypatch.setattr(keyed, "MINIMUM_USERS", 1)
     settings = changed(settings_in(tmp_path, size=2), contexts=("store_id",))
     events = [
         Event("ann", "milk", 1, "north"),
@@ -193,12 +197,19 @@ def test_strangers_have_a_list_by_context(tmp_path: Path, monkeypatch: pytest.Mo
     gate.run(settings, run_date=NIGHT)
     recommend.run(settings, run_date=NIGHT)
     rows = written(settings)
-    fallback = rows[rows["list"] == "fallback"]
-    assert fallback[["user_id", "rank", "item_id", "score", "reason"]].to_numpy().tolist() == [
-        ["", 1, "milk", decayed(30, 1), "Popular right now"],
-        ["", 2, "eggs", decayed(30, 2), "Popular right now"],
-        ["store_id=north", 1, "milk", 0.5 ** (1 / 30), "Popular right now"],
-        ["store_id=south", 1, "eggs", 0.5 ** (2 / 30), "Popular right now"],
+    nobodys = rows[rows["list"].isin(["fallback", "popular", "new"])]
+    found = nobodys[["list", "user_id", "rank", "item_id", "score", "reason"]]
+    milk, eggs = np.float32(0.5 ** (1 / 30)), np.float32(0.5 ** (2 / 30))
+    # A shop's list goes on with what sells elsewhere.
+    assert found.to_numpy().tolist() == [
+        ["fallback", "", 1, "milk", milk, "Popular right now"],
+        ["fallback", "", 2, "eggs", eggs, "Popular right now"],
+        ["new", "", 1, "milk", milk, "New in the range"],
+        ["new", "", 2, "eggs", eggs, "New in the range"],
+        ["popular", "store_id=north", 1, "milk", milk, "Popular right now"],
+        ["popular", "store_id=north", 2, "eggs", eggs, "Popular right now"],
+        ["popular", "store_id=south", 1, "eggs", eggs, "Popular right now"],
+        ["popular", "store_id=south", 2, "milk", milk, "Popular right now"],
     ]
     with pytest.raises(ConfigurationError, match=r"names \['mood'\].*there are \[\]"):
         recommend.run(changed(settings, contexts=("mood",)), run_date=NIGHT)
@@ -216,17 +227,35 @@ def test_a_night_that_has_not_passed_the_gate_gets_no_lists(tmp_path: Path) -> N
 def test_reasons_say_what_the_source_did() -> None:
     rows = pd.DataFrame(
         [
-            ("decayed_counts", 7, 3, "SNACKS", True),
-            ("decayed_counts", 2, 1, None, False),
-            ("popularity", 4, 9, "SNACKS", True),
-            ("hybrid_lightfm", None, None, "SNACKS", True),
-            ("hybrid_lightfm", None, None, "SNACKS", False),
-            ("hybrid_lightfm", None, None, None, False),
-            ("hybrid_lightfm", 1, 5, "SNACKS", True),
+            ("all", "decayed_counts", 7, 3, "SNACKS", True),
+            ("all", "decayed_counts", 2, 1, None, False),
+            ("all", "popularity", 4, 9, "SNACKS", True),
+            ("all", "hybrid_lightfm", None, None, "SNACKS", True),
+            ("all", "hybrid_lightfm", None, None, "SNACKS", False),
+            ("all", "hybrid_lightfm", None, None, None, False),
+            ("all", "hybrid_lightfm", 1, 5, "SNACKS", True),
+            ("discover", "exploration", None, None, "SNACKS", True),
+            ("new", "popularity", None, None, "SNACKS", False),
+            ("trending", "trending", None, None, "SNACKS", False),
+            ("all", "rule", 3, 2, "SNACKS", True),
         ],
-        columns=["source", "events_total", "days_since_last", "group", "group_known"],
-        index=[4, 9, 1, 7, 2, 8, 3],
+        columns=["list", "source", "events_total", "days_since_last", "group", "group_known"],
+        index=[4, 9, 1, 7, 2, 8, 3, 10, 11, 12, 13],
     )
+    rows["reason_code"] = reason_codes(rows)
+    assert rows["reason_code"].tolist() == [
+        "again",
+        "again",
+        "popular",
+        "taste",
+        "similar_taste",
+        "similar_taste",
+        "again",
+        "new",
+        "new",
+        "trending",
+        "chosen",
+    ]
     assert reasons(rows, ["purchase"]).to_dict() == {
         4: "You bought it 7 times, last 3 days ago",
         9: "You bought it twice, last 1 day ago",
@@ -235,6 +264,10 @@ def test_reasons_say_what_the_source_did() -> None:
         2: "People with a taste like yours choose it",
         8: "People with a taste like yours choose it",
         3: "You bought it once, 5 days ago",
+        10: "New in the range",
+        11: "New in the range",
+        12: "Selling more than usual",
+        13: "Chosen by the shop",
     }
     assert reasons(rows, ["rating"])[4] == "You rated it 7 times, last 3 days ago"
     assert reasons(rows, ["view", "click"])[4] == "You chose it 7 times, last 3 days ago"

@@ -10,6 +10,7 @@ from scipy import sparse
 from lakehouse.errors import ConfigurationError
 from models.lists.rules.book import RuleBook
 from models.lists.rules.night import NightRules, rule_warnings
+from models.lists.rules.rule import Kinds
 from models.lists.rules.shelf import Shelf
 
 NIGHT = date(2024, 3, 1)  # A Friday.
@@ -209,7 +210,7 @@ def test_every_mistake_of_a_file_is_told_at_once() -> None:
         "bad field: places: Field required",
         "bad field: place: Extra inputs are not permitted",
         "too-many: at_least 4 is more than of 3",
-        "two: surfaces: there is no al; there are all, discover, fallback",
+        "two: surfaces: there is no al; there are all, discover, popular, trending, new, fallback",
         "two: one pins another item to place 1",
     ]
 
@@ -223,7 +224,7 @@ def test_attributes_that_there_are_not_and_wrong_kinds_of_values_are_told() -> N
         'kind = "pin"\nid = "e"\nitem = "a"\nplace = 21',
     )
     with pytest.raises(ConfigurationError) as caught:
-        rules.check(ITEM_KINDS, USER_KINDS, 20)
+        rules.check(Kinds(ITEM_KINDS, USER_KINDS, {}), 20)
     assert [line.strip() for line in str(caught.value).splitlines()[1:]] == [
         "a: items have no attribute 'colour'; there are item_id, category, unit_price, sellable, "
         "tags, age_days",
