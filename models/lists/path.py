@@ -26,12 +26,18 @@ from models.evaluation.protocol import Evaluation, Task, measure
 from models.lists.exposure import draws_needed, expose, with_spare
 from models.lists.rules.book import NO_RULES, RuleBook
 from models.lists.rules.night import NightRules, Plan, of_context
-from models.lists.rules.select import arranged, fill_quota, pin, reachable, replaced
+from models.lists.rules.select import (
+    arranged,
+    best_of,
+    fill_quota,
+    pin,
+    reachable,
+    replaced,
+)
 
 BLOCK_USERS: Final = 4096
-# Rankings that rules choose from are so long, or so many times as long as the lists.
-POOL: Final = 60
-POOL_SIZES: Final = 3
+# A ranking that rules choose from grows so many times where it was too short.
+POOL_GROWTH: Final = 3
 # Users times places of such a ranking that are in memory at once, where it takes a long one.
 POOL_CELLS: Final = 4_000_000
 # What fills up, by the name that it has in lists.
@@ -143,11 +149,11 @@ class _Maker:
         allowed = self.allowed & ~plan.hidden
         exclude = self._exclude(users, plan)
         if plan.arranges:
-            lists = self._arranged(users, plan, allowed, exclude)
+            lists, ranked = self._arranged(users, plan, allowed, exclude)
         else:
-            lists = self._filled(users, self.policy.size, allowed, exclude)
+            lists = ranked = self._filled(users, self.policy.size, allowed, exclude)
         shown = self._explored(lists.head(self.policy.shown), users, allowed, exclude)
-        shown = self._placed(shown, users, plan, allowed, exclude)
+        shown = self._placed(shown, ranked, users, plan, allowed=allowed, exclude=exclude)
         return with_spare(shown, lists)
 
     def _arranged(
@@ -156,31 +162,36 @@ class _Maker:
         plan: Plan,
         allowed: NDArray[np.bool_],
         exclude: sparse.csr_array | None,
-    ) -> Lists:
-        """Lists chosen from rankings that are longer the less of them the rules let in."""
+    ) -> tuple[Lists, Lists]:
+        """Lists chosen from longer rankings, and the rankings that were first chosen from.
+
+        A ranking is long enough where no item beyond it could stand in the list; else a longer one
+        is asked for.
+        """
         size = self.policy.size
         target = min(size, reachable(plan, allowed))
 
-        def chosen(rows: NDArray[np.int64], pool: int) -> tuple[Lists, NDArray[np.int64]]:
-            """The lists of some of the users, and which of these might be longer."""
+        def chosen(rows: NDArray[np.int64], pool: int) -> tuple[Lists, Lists, NDArray[np.int64]]:
+            """The lists of some of the users, their rankings, and whose were not long enough."""
             hidden = None if exclude is None else exclude[rows]
             ranked = self._filled(users[rows], pool, allowed, hidden)
-            lists = arranged(ranked, plan, users[rows], size)
+            lists, lowest = arranged(ranked, plan, users[rows], size)
             is_short = (lists.item != UNKNOWN).sum(axis=1) < target
-            return lists, rows[is_short & (ranked.item[:, -1] != UNKNOWN)]
+            could_be_other = is_short | (lowest < plan.highest - pool)
+            return lists, ranked, rows[could_be_other & (ranked.item[:, -1] != UNKNOWN)]
 
-        pool = max(POOL, POOL_SIZES * self.policy.shown, size)
-        lists, short = chosen(np.arange(len(users)), pool)
+        pool = min(size + plan.reach(size), len(allowed))
+        lists, ranked, short = chosen(np.arange(len(users)), pool)
         while len(short) and pool < len(allowed):
-            pool = min(pool * POOL_SIZES, len(allowed))
+            pool = min(pool * POOL_GROWTH, len(allowed))
             still = []
             for start in range(0, len(short), max(POOL_CELLS // pool, 1)):
                 rows = short[start : start + max(POOL_CELLS // pool, 1)]
-                longer, left = chosen(rows, pool)
+                longer, _, left = chosen(rows, pool)
                 lists = replaced(lists, rows, longer)
                 still.append(left)
             short = np.concatenate(still)
-        return lists
+        return lists, ranked
 
     def _exclude(self, users: Indices, plan: Plan) -> sparse.csr_array | None:
         """Items that a user is not shown: taken before, on a surface of new ones, or lately."""
@@ -237,23 +248,30 @@ class _Maker:
     def _placed(
         self,
         lists: Lists,
+        ranked: Lists,
         users: Indices,
         plan: Plan,
+        *,
         allowed: NDArray[np.bool_],
         exclude: sparse.csr_array | None,
     ) -> Lists:
         """``lists`` with what quotas and pins ask for."""
         for rule, quota in plan.quotas:
-            best = self._filled(users, quota.at_least, allowed & quota.items, exclude)
+            best, short = best_of(ranked, quota)
+            if len(short):
+                hidden = None if exclude is None else exclude[short]
+                wanted = allowed & quota.items
+                more = self._filled(users[short], quota.at_least, wanted, hidden)
+                best = replaced(best, short, more)
             lists = fill_quota(lists, rule, quota, best)
         if not plan.pins:
             return lists
         lists = replace(lists, source_names=(*lists.source_names, RULE_SOURCE))
-        for rule, wanted in plan.pins:
-            may = np.full(len(users), allowed[wanted.item])
+        for rule, pinned in plan.pins:
+            may = np.full(len(users), allowed[pinned.item])
             if exclude is not None:
-                may &= exclude[:, [wanted.item]].toarray()[:, 0] == 0
-            lists = pin(lists, rule, wanted, may, len(lists.source_names) - 1)
+                may &= exclude[:, [pinned.item]].toarray()[:, 0] == 0
+            lists = pin(lists, rule, pinned, may, len(lists.source_names) - 1)
         return lists
 
 

@@ -71,9 +71,10 @@ def _as_wanted(values: "pd.Series[Any]", wanted: Wanted) -> Mask:
     if isinstance(wanted, bool):
         return values.eq(wanted).to_numpy(dtype=bool, na_value=False)
     among = list(wanted) if isinstance(wanted, tuple) else [wanted]
-    several = values.map(lambda value: isinstance(value, (list, np.ndarray)))
-    if several.any():
-        return values.map(lambda value: _overlap(value, among)).to_numpy(dtype=bool)
+    if values.dtype == object:
+        known = values.dropna()
+        if len(known) and isinstance(known.iloc[0], (list, np.ndarray)):
+            return values.map(lambda value: _overlap(value, among)).to_numpy(dtype=bool)
     return values.isin(among).to_numpy(dtype=bool, na_value=False)
 
 

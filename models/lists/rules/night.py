@@ -52,6 +52,21 @@ class Plan:
             or self.spread
         )
 
+    @property
+    def highest(self) -> float:
+        """How many places an item goes up at most."""
+        return 0.0 if self.moves is None else max(float(np.max(self.moves, initial=0)), 0.0)
+
+    def reach(self, size: int) -> int:
+        """How much longer than lists of ``size`` a ranking should be, to be most likely enough."""
+        crowded = bool(self.caps or self.quotas or self.spread)
+        lowered = self.moves is not None and bool((self.moves < 0).any())
+        return (
+            int(min(self.highest, 2 * size))
+            + (size if crowded else 0)
+            + (size // 2 if lowered or self.affinities else 0)
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NightRules:

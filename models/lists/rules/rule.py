@@ -118,7 +118,7 @@ class Rule(Parameters):
 
     def chosen(self, shelf: Shelf) -> Mask:
         """The items that the rule is about."""
-        return matching(shelf.items, self.items)
+        return shelf.matching(self.items)
 
     def people(self, shelf: Shelf) -> Mask | None:
         """The users, or contexts, that the rule is about; ``None`` where it is about all."""

@@ -18,18 +18,36 @@ from models.lists.rules.rule import Cap, Pin, Quota
 _OUT: Final = -np.inf
 
 
-def arranged(ranked: Lists, plan: Plan, users: Indices, size: int) -> Lists:
-    """The first ``size`` places after moves, likeness and caps."""
+def arranged(
+    ranked: Lists, plan: Plan, users: Indices, size: int
+) -> tuple[Lists, NDArray[np.float64]]:
+    """The first ``size`` places after moves, likeness and caps.
+
+    With them, for each list, how far in front the last that was chosen stands, in places of the
+    ranking (0 is its first one, others are negative).
+    """
     score = _positions(ranked, plan, users)
-    order = np.argsort(-score, axis=1, kind="stable")
-    chosen = order[:, :size].copy()
-    width = chosen.shape[1]
+    chosen = np.argsort(-score, axis=1, kind="stable")[:, :size]
+    lowest = np.take_along_axis(score, chosen, axis=1).min(axis=1, initial=0)
     held = np.take_along_axis(ranked.item, chosen, axis=1)
     # Likeness concerns every list, caps few of them.
     again = np.arange(len(held)) if plan.spread else np.flatnonzero(_exceeds(held, plan.caps))
     if len(again):
-        chosen[again] = _greedy(ranked.item[again], score[again], plan, width)
-    return taken(ranked, chosen)
+        chosen[again], lowest[again] = _greedy(
+            ranked.item[again], score[again], plan, chosen.shape[1]
+        )
+    return taken(ranked, chosen), lowest
+
+
+def best_of(ranked: Lists, quota: Quota) -> tuple[Lists, NDArray[np.int64]]:
+    """Each ranking's first items that the quota wants, and the rows that have too few of them."""
+    item = ranked.item
+    is_wanted = (item != UNKNOWN) & quota.items[np.where(item == UNKNOWN, 0, item)]
+    count = np.cumsum(is_wanted, axis=1)
+    row, place = np.nonzero(is_wanted & (count <= quota.at_least))
+    places = np.full((len(item), quota.at_least), -1, dtype=np.int64)
+    places[row, count[row, place] - 1] = place
+    return taken(ranked, places), np.flatnonzero(count[:, -1] < quota.at_least)
 
 
 def taken(lists: Lists, places: NDArray[np.int64]) -> Lists:
@@ -80,7 +98,7 @@ def replaced(lists: Lists, rows: NDArray[np.int64], others: Lists) -> Lists:
 
 
 def _positions(ranked: Lists, plan: Plan, users: Indices) -> NDArray[np.float64]:
-    """How far in front each place of the ranking stands, in places; -inf where there is nothing."""
+    """How far in front each place of the ranking stands, in places; -inf where nothing is."""
     item = ranked.item
     at = np.where(item == UNKNOWN, 0, item)
     score = np.broadcast_to(-np.arange(item.shape[1], dtype=np.float64), item.shape).copy()
@@ -105,8 +123,13 @@ def _exceeds(item: Indices, caps: tuple[Cap, ...]) -> NDArray[np.bool_]:
     return exceeds
 
 
-def _greedy(item: Indices, score: NDArray[np.float64], plan: Plan, size: int) -> NDArray[np.int64]:
-    """Place by place the best item that may still be taken (rows x size places of ``item``)."""
+def _greedy(
+    item: Indices, score: NDArray[np.float64], plan: Plan, size: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Place by place the best item that may still be taken (rows x size places of ``item``).
+
+    With them the least value at which one was taken, of each row.
+    """
     rows = np.arange(len(item))
     at = np.where(item == UNKNOWN, 0, item)
     value = score.copy()
@@ -118,6 +141,7 @@ def _greedy(item: Indices, score: NDArray[np.float64], plan: Plan, size: int) ->
     likeness = None if plan.likeness is None else plan.likeness[:, at]
     likest = np.zeros(item.shape)
     chosen = np.full((len(item), size), -1, dtype=np.int64)
+    lowest = np.zeros(len(item))
     for place in range(size):
         offered = value if likeness is None else value - plan.spread * likest
         best = offered.argmax(axis=1)
@@ -125,6 +149,7 @@ def _greedy(item: Indices, score: NDArray[np.float64], plan: Plan, size: int) ->
         if not some.any():
             break
         chosen[some, place] = best[some]
+        lowest[some] = np.minimum(lowest, offered[rows, best])[some]
         value[rows[some], best[some]] = _OUT
         for number, cap in enumerate(plan.caps):
             own = codes[number][rows, best][:, np.newaxis]
@@ -134,7 +159,7 @@ def _greedy(item: Indices, score: NDArray[np.float64], plan: Plan, size: int) ->
             same = likeness == likeness[:, rows, best][:, :, np.newaxis]
             alike = (same & (likeness >= 0)).mean(axis=0)
             np.maximum(likest, np.where(some[:, np.newaxis], alike, 0), out=likest)
-    return chosen
+    return chosen, lowest
 
 
 def fill_quota(lists: Lists, rule: int, quota: Quota, best: Lists) -> Lists:

@@ -1,6 +1,6 @@
 """What rules look at: items and people as they were known on a night."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
@@ -10,6 +10,7 @@ from scipy import sparse
 
 from models.core.context import Context
 from models.core.interactions import Ids, day_number
+from models.lists.rules.conditions import Condition, Mask, matching
 
 ITEM_ID = "item_id"
 AGE = "age_days"
@@ -28,6 +29,7 @@ class Shelf:
     items: pd.DataFrame
     users: pd.DataFrame
     days_since: sparse.csr_array
+    _matching: dict[str, Mask] = field(default_factory=dict)
 
     @classmethod
     def of(cls, context: Context) -> Self:
@@ -54,6 +56,13 @@ class Shelf:
     ) -> Self:
         """From frames in vocabulary order; ``age_days`` is NaN for items without an event."""
         return cls(items.assign(**{ITEM_ID: item_ids, AGE: age_days}), users, days_since)
+
+    def matching(self, condition: Condition) -> Mask:
+        """The items that meet ``condition``, looked up once."""
+        said = repr(condition)
+        if said not in self._matching:
+            self._matching[said] = matching(self.items, condition)
+        return self._matching[said]
 
     def codes(self, attribute: str) -> NDArray[np.int32]:
         """A number for each item's value of ``attribute``, the same for equal ones; -1 if unknown.

@@ -41,7 +41,7 @@ def users(lists: Lists) -> np.ndarray:
 
 
 def arrange(lists: Lists, plan: Plan, size: int) -> list[list[int]]:
-    return items(arranged(lists, plan, users(lists), size))
+    return items(arranged(lists, plan, users(lists), size)[0])
 
 
 def test_moves_count_in_places_and_ties_go_to_whom_the_ranking_has_first() -> None:
