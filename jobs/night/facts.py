@@ -16,12 +16,14 @@ Facts = TypeVar("Facts")
 class TrainFacts:
     """What ``train`` says: measures by list, method and name, and the method of each list.
 
-    ``curve`` holds LightFM's measures after each epoch, on the validation window.
+    ``curve`` holds LightFM's measures after each epoch, on the validation window, ``rule_costs``
+    by list what business rules change and cost (``models.selection.rule_costs``).
     """
 
     methods: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     curve: Sequence[Mapping[str, float]] = ()
+    rule_costs: Mapping[str, Sequence[Mapping[str, JsonValue]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,6 +173,11 @@ class Overview:
         return () if said is None else said.checks
 
     @property
+    def rule_costs(self) -> Mapping[str, Sequence[Mapping[str, JsonValue]]]:
+        """What business rules change and cost, of the lists that have any."""
+        return {name: costs for name, costs in self._trained.rule_costs.items() if costs}
+
+    @property
     def _trained(self) -> TrainFacts:
         return self._facts("train", TrainFacts) or TrainFacts()
 

@@ -72,6 +72,22 @@ def night() -> Overview:
             "discover": {"popular": MEASURES, "counts": MEASURES | {"ndcg@10": 0.375}},
         },
         curve=[{"epoch": 1, "ndcg@10": 0.1}, {"epoch": 2, "ndcg@10": 0.2}],
+        rule_costs={
+            "all": [],
+            "discover": [
+                {
+                    "rule": "no <tobacco>",
+                    "users": 1300,
+                    "places": 417,
+                    "short": 0,
+                    "ndcg_lost": 0.0033,
+                    "ndcg_low": 0.0019,
+                    "ndcg_high": 0.0047,
+                    "coverage_lost": 0.0011,
+                    "revenue_recall_lost": -0.0001,
+                }
+            ],
+        },
     )
     return Overview(
         run_date=NIGHT,
@@ -120,6 +136,21 @@ def night() -> Overview:
 def html(night: Overview) -> str:
     """The page of the night."""
     return render(night, "../docs/index.html")
+
+
+def test_the_page_says_what_business_rules_change_and_cost(html: str) -> None:
+    [row] = [row for row in texts(html) if "no &lt;tobacco&gt;" in row]
+    assert row == [
+        "discover",
+        "no &lt;tobacco&gt;",
+        "1,300",
+        "417",
+        "0",
+        "+0.0033",
+        "[+0.0019, +0.0047]",
+        "+0.0011",
+        "-0.0001",
+    ]
 
 
 def texts(html: str) -> list[list[str]]:
