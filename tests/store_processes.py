@@ -25,6 +25,7 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
+from lakehouse.files import write_text
 from serving.format.denials import Act, DenyList
 from serving.format.records import Record
 from serving.format.releases import Manifest, Pointer
@@ -87,7 +88,11 @@ def _publish(store: Store, release: str, point: str, share: str = "100") -> None
 
 def _poll(store: Store, stop: Path) -> None:
     answers: Counter[str] = Counter()
+    told = 0
     while not stop.exists():
+        if len(answers) > told:  # Whoever moves things waits until all states have been met.
+            told = len(answers)
+            write_text(stop.with_name(f"met-{os.getpid()}"), json.dumps(answers))
         for user in USERS:
             one, other = lookup_all(store, user, ("all", "discover"))
             # Of one release and one deny list: both lists hold the same items here.
