@@ -60,7 +60,11 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One Delta table: its columns in order, what a row is, and how it is partitioned."""
+    """One Delta table: its columns in order, what a row is, and how it is partitioned.
+
+    ``retired`` names former columns and their types: tables that were written with them are read
+    without them and keep them, null in new rows.
+    """
 
     layer: Layer
     name: str
@@ -68,11 +72,13 @@ class Table:
     grain: tuple[str, ...]
     partition_by: tuple[str, ...]
     columns: tuple[Column, ...]
+    retired: tuple[tuple[str, ColumnType], ...] = ()
 
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]
-        if len(set(names)) != len(names):
-            raise ValueError(f"{self.full_name}: a column is declared twice in {names}")
+        known = [*names, *(name for name, _ in self.retired)]
+        if len(set(known)) != len(known):
+            raise ValueError(f"{self.full_name}: a column is declared twice in {known}")
         unknown = sorted({*self.grain, *self.partition_by} - set(names))
         if unknown:
             raise ValueError(f"{self.full_name}: grain or partition names no column: {unknown}")

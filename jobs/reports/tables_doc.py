@@ -36,6 +36,9 @@ def _table(table: Table) -> str:
         "|---|---|---|---|",
         *(_row(column) for column in table.columns),
     ]
+    if table.retired:
+        retired = ", ".join(f"`{name}`" for name, _ in table.retired)
+        lines.append(f"\nRetired, null in new rows of older tables: {retired}.")
     return "\n".join(lines) + "\n"
 
 

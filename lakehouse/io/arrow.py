@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from deltalake import DeltaTable
+from deltalake import DeltaTable, Schema
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -38,6 +38,8 @@ VERIFIED: Final = ds.ParquetFragmentScanOptions(pre_buffer=True, page_checksum_v
 
 UNREADABLE: Final = (pa.ArrowException, OSError, ValueError)
 
+_DECLARATIONS: Final = "lakehouse/tables.py"
+
 Filter = tuple[str, str, object]
 
 
@@ -61,11 +63,12 @@ def read(
 ) -> pa.Table:
     """Columns of the rows that pass every filter, e.g. ``("event_date", "<", date(2018, 1, 2))``.
 
-    ``version`` pins a Delta version; without it the newest is read. Raises ``DataError`` where the
-    table or version does not exist, and where a file of it is missing or damaged.
+    ``version`` pins a Delta version; without it the newest is read. A column that was declared
+    after a row was written is null. Raises ``DataError`` where the table or version does not exist,
+    where its columns cannot be read as declared, and where a file of it is missing or damaged.
     """
     delta = _open(root, table, version)
-    dataset = delta.to_pyarrow_dataset()
+    dataset = delta.to_pyarrow_dataset(schema=arrow_schema(table))
     wanted = None if filters is None else pq.filters_to_expression(list(filters))
     # Files of other partitions are not so much as opened: a table may have thousands.
     fragments = list(dataset.get_fragments(filter=wanted))
@@ -84,6 +87,11 @@ def read(
 def version(root: Path, table: Table) -> int:
     """The table's newest Delta version; raises ``DataError`` where it does not exist."""
     return _open(root, table, None).version()
+
+
+def check(root: Path, table: Table, *, version: int | None = None) -> None:
+    """Raise ``DataError`` where the table, as of ``version`` if given, cannot be used."""
+    _open(root, table, version)
 
 
 def exists(root: Path, table: Table) -> bool:
@@ -135,8 +143,9 @@ def create(root: Path, table: Table) -> None:
 def replace(root: Path, table: Table, rows: pa.Table, partition: Mapping[str, date | str]) -> int:
     """Replace the rows of one partition by ``rows`` in one Delta commit; return the new version.
 
-    ``rows`` must have the declared columns, in order, and the declared types. Raises ``DataError``
-    where they differ.
+    ``rows`` must have the declared columns, in order, and the declared types. A nullable column
+    that the table lacks joins it in the same commit. Raises ``DataError`` where the rows or the
+    table differ otherwise.
     """
     expected = arrow_schema(table)
     if not rows.schema.equals(expected, check_metadata=False):
@@ -155,16 +164,28 @@ def replace(root: Path, table: Table, rows: pa.Table, partition: Mapping[str, da
                 f"{table.full_name}: a row for the partition {value} has another {name}"
             )
     create(root, table)
-    delta = DeltaTable(root / table.path)
+    delta = _open(root, table, None)
     # Written by Arrow, as delta-rs has no checksums of pages; Delta's log then names the files.
     delta.create_write_transaction(
         _write_files(root / table.path, table, rows.cast(expected)),
         mode="overwrite",
-        schema=expected,
+        schema=_joined_schema(delta, table),
         partition_by=list(table.partition_by),
         partition_filters=[(name, "=", str(value)) for name, value in partition.items()],
     )
     return DeltaTable(root / table.path).version()
+
+
+def _joined_schema(delta: DeltaTable, table: Table) -> Schema:
+    """The table's columns as they are, then those declared since, as Spark merges them.
+
+    A retired column stays: Delta drops none in the commit of one partition.
+    """
+    there, declared = (
+        {field.name: field for field in schema.fields}
+        for schema in (delta.schema(), Schema.from_arrow(arrow_schema(table)))
+    )
+    return Schema(list((there | declared).values()))
 
 
 def _write_files(path: Path, table: Table, rows: pa.Table) -> list[AddAction | RemoveAction]:
@@ -201,7 +222,7 @@ def _write_files(path: Path, table: Table, rows: pa.Table) -> list[AddAction | R
 
 def _check_columns(table: Table, fragment: ds.Fragment) -> None:
     """Raise ``ArrowInvalid`` where a file has a column of another name, whose values are lost."""
-    if stray := set(fragment.physical_schema.names) - set(table.column_names):
+    if stray := set(fragment.physical_schema.names) - set(_known_types(table)):
         raise pa.ArrowInvalid(f"columns {stray} are not declared")
 
 
@@ -250,13 +271,37 @@ def _open(root: Path, table: Table, version: int | None) -> DeltaTable:
 
 
 def _problem_of_log(delta: DeltaTable, table: Table) -> str | None:
-    """What a table's log says that cannot be, as Delta itself has no checksums everywhere."""
-    declared = arrow_schema(table)
-    for field in pa.schema(delta.schema().to_arrow()):
-        if field.name not in declared.names or field.type != declared.field(field.name).type:
-            return f"it has a column {field.name} of type {field.type}, which is not declared"
+    """What a table's log says that cannot be, as Delta itself has no checksums everywhere.
+
+    What a changed declaration may have caused is told with the way out, in brackets.
+    """
+    known = _known_types(table)
+    there = {field.name: field.type for field in pa.schema(delta.schema().to_arrow())}
+    for name, type_ in there.items():
+        if name not in known:
+            return (
+                f"it has a column {name} of type {type_}, which is neither declared nor retired "
+                f"(if it was declared once, name it in the table's `retired` in {_DECLARATIONS})"
+            )
+        if type_ != known[name]:
+            return (
+                f"its column {name} is of type {type_}, declared {known[name]} (if the declaration "
+                f"is new, declare another name and retire this one in {_DECLARATIONS})"
+            )
+    for column in table.columns:
+        if column.name not in there and not column.nullable:
+            return (
+                f"it lacks the column {column.name}, which is declared without nulls (if the "
+                f"declaration is new, make the column nullable in {_DECLARATIONS})"
+            )
     for action in pa.table(delta.get_add_actions()).to_pylist():
         folders = [f"{name}={action['partition'].get(name)}" for name in table.partition_by]
         if action["path"].split("/")[:-1] != folders:
             return f"the file {action['path']} is not in the folder {'/'.join(folders)}"
     return None
+
+
+def _known_types(table: Table) -> dict[str, pa.DataType]:
+    """The types of the columns that a written table may have: declared and retired ones."""
+    declared = ((column.name, column.type) for column in table.columns)
+    return {name: ARROW_TYPES[type_] for name, type_ in (*declared, *table.retired)}

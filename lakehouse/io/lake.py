@@ -35,23 +35,26 @@ class Lakehouse:
         """The table as of now; an empty frame with its schema where nothing was written yet.
 
         ``version`` pins a Delta version, whatever is committed meanwhile. A column that was
-        declared after the table was last written is null. Raises ``DataError`` where the table's
-        log cannot be used; of a damaged file Spark tells when it is read.
+        declared after a row was written is null. Raises ``DataError`` where the table's log cannot
+        be used or its columns cannot be read as declared; of a damaged file Spark tells when it is
+        read.
         """
-        if self.version(table) is None:
+        if not arrow.exists(self.root, table):
             # From Arrow no Python worker has to start, as it would from an empty list.
             none = arrow.arrow_schema(table).empty_table()
             return self.spark.createDataFrame(none, spark_schema(table))
+        arrow.check(self.root, table, version=version)
         reader = self.spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)
         frame = reader.load(self._path(table))
-        return frame.withColumns(
-            {
-                column.name: F.lit(None).cast(SPARK_TYPES[column.type])
+        return frame.select(
+            *[
+                F.col(column.name)
+                if column.name in frame.columns
+                else F.lit(None).cast(SPARK_TYPES[column.type]).alias(column.name)
                 for column in table.columns
-                if column.nullable and column.name not in frame.columns
-            }
+            ]
         )
 
     def version(self, table: Table) -> int | None:
@@ -66,9 +69,10 @@ class Lakehouse:
         """Replace the rows of one partition by ``frame``, in one Delta commit.
 
         ``partition`` gives a value for one or more of the table's partition columns; every row of
-        ``frame`` must carry them. A second call with the same frame leaves the table as it is.
-        Raises ``DataError`` where ``partition`` names another column or the frame's columns or
-        types differ from the declaration.
+        ``frame`` must carry them. A second call with the same frame leaves the table as it is. A
+        nullable column that the table lacks joins it in the same commit. Raises ``DataError`` where
+        ``partition`` names another column or the columns or types of the frame or of the table
+        differ otherwise from the declaration.
         """
         stray = sorted(set(partition) - set(table.partition_by))
         if stray or not partition:
@@ -76,13 +80,14 @@ class Lakehouse:
                 f"{table.full_name} is partitioned by {table.partition_by}, not by {stray}."
             )
         self.create(table)
+        arrow.check(self.root, table)
         condition = " AND ".join(f"{name} = '{value}'" for name, value in partition.items())
         (
             conform(frame, table)
             .write.format("delta")
             .mode("overwrite")
             .option("replaceWhere", condition)
-            # A column that was declared since joins the table; other differences were refused.
+            # A column that was declared since joins the table; other differences are refused.
             .option("mergeSchema", "true")
             .save(self._path(table))
         )

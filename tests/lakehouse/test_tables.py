@@ -61,6 +61,8 @@ def test_a_table_cannot_be_declared_wrongly() -> None:
     column = Column("a", "string", "A.")
     with pytest.raises(ValueError, match="declared twice"):
         Table("gold", "t", "T.", ("a",), ("a",), (column, column))
+    with pytest.raises(ValueError, match=r"declared twice in \['a', 'a'\]"):
+        Table("gold", "t", "T.", ("a",), ("a",), (column,), (("a", "string"),))
     with pytest.raises(ValueError, match=r"names no column: \['b', 'c'\]"):
         Table("gold", "t", "T.", ("b",), ("c",), (column,))
 

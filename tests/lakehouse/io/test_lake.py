@@ -1,4 +1,3 @@
-from dataclasses import replace
 from datetime import date
 
 import pyarrow as pa
@@ -116,15 +115,3 @@ def test_a_file_that_spark_cannot_read_is_named(lake: Lakehouse) -> None:
             "run the step that wrote it again for the same night."
         )
         path.with_name(f".{path.name}.crc").unlink(missing_ok=True)
-
-
-def test_a_column_declared_later_joins_a_table(lake: Lakehouse) -> None:
-    older = replace(
-        SILVER_ITEMS, columns=tuple(c for c in SILVER_ITEMS.columns if c.name != "brand")
-    )
-    lake.replace(older, frame(lake.spark, older, [{"item_id": "a"}]), {"ingest_date": FIRST})
-    assert [row["brand"] for row in rows_of(lake.read(SILVER_ITEMS))] == [None]
-    second = {"item_id": "b", "brand": "B", "ingest_date": SECOND}
-    lake.replace(SILVER_ITEMS, frame(lake.spark, SILVER_ITEMS, [second]), {"ingest_date": SECOND})
-    rows = rows_of(lake.read(SILVER_ITEMS))
-    assert [(row["item_id"], row["brand"]) for row in rows] == [("a", None), ("b", "B")]
