@@ -1,11 +1,14 @@
 """Rows for tests, from the tables' declarations: a test names only the values it is about."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
+from lakehouse.io import arrow
 from lakehouse.io.schemas import spark_schema
 from lakehouse.tables import ColumnType, Table
 
@@ -49,3 +52,19 @@ def frame(spark: SparkSession, table: Table, rows: Sequence[dict[str, Any]]) -> 
 def rows_of(frame: DataFrame) -> list[dict[str, Any]]:
     """The frame's rows as dictionaries, sorted, so that two frames compare with ``==``."""
     return sorted((r.asDict(recursive=True) for r in frame.collect()), key=repr)
+
+
+def put(
+    root: Path, table: Table, rows: Sequence[dict[str, Any]], partition: Mapping[str, date | str]
+) -> None:
+    """Replace a partition by ``rows``, the partition and defaults filled in, without Spark."""
+    full = [row(table, **{**partition, **values}) for values in rows]
+    schema = arrow.arrow_schema(table)
+    arrow.replace(root, table, pa.Table.from_pylist(full, schema=schema), partition)
+
+
+def stored(root: Path, table: Table) -> list[dict[str, Any]]:
+    """What ``rows_of`` gives for a table of the lake, read without Spark; none if not there."""
+    if not arrow.exists(root, table):
+        return []
+    return sorted(arrow.read(root, table).to_pylist(maps_as_pydicts="strict"), key=repr)

@@ -3,7 +3,6 @@
 from datetime import date
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
@@ -22,10 +21,9 @@ from lakehouse.tables import (
     BRONZE_FILES,
     ITEM_FEATURES,
     SILVER_INTERACTIONS,
-    Table,
 )
 from tests.landed import EVENTS, HEADER, ITEMS, land, settings_of, toml_of
-from tests.rows import row, rows_of
+from tests.rows import put, stored
 
 FIRST, SECOND, FUTURE = date(2024, 1, 2), date(2024, 1, 3), date(2030, 1, 1)
 REMEDY = (
@@ -34,17 +32,11 @@ REMEDY = (
 )
 
 
-def write(lake: Path, table: Table, column: str, night: date, *rows: dict[str, object]) -> None:
-    made = [row(table, **{column: night}, **values) for values in rows]
-    content = pa.Table.from_pylist(made, schema=arrow.arrow_schema(table))
-    arrow.replace(lake, table, content, {column: night})
-
-
 def events(lake: Path, night: date, *days: int) -> None:
     made = [
         {"event_id": f"{night}-{n}", "event_date": date(2024, 1, day)} for n, day in enumerate(days)
     ]
-    write(lake, SILVER_INTERACTIONS, "ingest_date", night, *made)
+    put(lake, SILVER_INTERACTIONS, made, {"ingest_date": night})
 
 
 def test_events_that_a_later_night_took_in_are_counted(tmp_path: Path) -> None:
@@ -68,8 +60,8 @@ def test_a_night_is_undone_in_every_table_and_no_other_is(tmp_path: Path) -> Non
     lake = settings.paths.lake
     for night in (FIRST, FUTURE):
         events(lake, night, 1, 1)
-        write(lake, BRONZE_FILES, "ingest_date", night, {"source_file": f"{night}.csv"})
-        write(lake, ITEM_FEATURES, "run_date", night, {"item_id": "i"})
+        put(lake, BRONZE_FILES, [{"source_file": f"{night}.csv"}], {"ingest_date": night})
+        put(lake, ITEM_FEATURES, [{"item_id": "i"}], {"run_date": night})
         keep(JobReport("features", night), lake=lake, runs=settings.paths.runs)
     assert undo_night(settings, FUTURE) == {
         "silver.interactions": 2,
@@ -108,7 +100,7 @@ def test_the_files_of_a_future_night_are_missed_and_can_be_had_back(
     removed = "bronze.events 1, bronze.items 1, bronze.files 2"
     assert done.stdout == f"topshelf undo-night: rows removed: {removed}\n"
     assert ingest.run(lake, settings, run_date=FIRST).warnings == ()
-    assert [(r["user_id"], r["ingest_date"]) for r in rows_of(lake.read(BRONZE_EVENTS))] == [
+    assert [(r["user_id"], r["ingest_date"]) for r in stored(lake.root, BRONZE_EVENTS)] == [
         ("u1", FIRST),
     ]
     assert [(r.source_file, r.ingest_date) for r in read_register(lake.root)] == [

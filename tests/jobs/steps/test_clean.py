@@ -27,7 +27,7 @@ from lakehouse.tables import (
 )
 from tests.killing import kill_at_write
 from tests.landed import EVENTS, ITEMS, USERS, settings_of, toml_of
-from tests.rows import frame, rows_of
+from tests.rows import put, stored
 
 FIRST, SECOND = date(2024, 1, 2), date(2024, 1, 3)
 SILVER = (
@@ -51,8 +51,7 @@ def take_in(
     """Put (user, item, quantity) purchases of the day before the night into bronze."""
     partition: dict[str, date | str] = {"ingest_date": night, "ingest_batch": f"{night}-{batch}"}
     rows = [
-        partition
-        | {
+        {
             "user_id": user,
             "item_id": item,
             "event_time": f"{night.replace(day=night.day - 1)} 10:00:00",
@@ -66,23 +65,22 @@ def take_in(
         | values
         for number, (user, item, quantity) in enumerate(events, start=1)
     ]
-    lake.replace(BRONZE_EVENTS, frame(lake.spark, BRONZE_EVENTS, rows), partition)
+    put(lake.root, BRONZE_EVENTS, rows, partition)
 
 
 def take_in_catalogue(lake: Lakehouse) -> None:
-    lineage = {"ingest_date": FIRST, "ingest_batch": f"{FIRST}-b"}
     items = [
-        lineage | {"source": "products", "row_number": n, "item_id": item, "title": title}
+        {"source": "products", "row_number": n, "item_id": item, "title": title}
         for n, (item, title) in enumerate([("i1", "Old"), ("i1", "New"), ("i2", "Pear")], start=1)
     ]
-    users = [lineage | {"source": "customers", "user_id": "u1", "attributes": {"age": "35"}}]
+    users = [{"source": "customers", "user_id": "u1", "attributes": {"age": "35"}}]
     partition: dict[str, date | str] = {"ingest_date": FIRST, "ingest_batch": f"{FIRST}-b"}
-    lake.replace(BRONZE_ITEMS, frame(lake.spark, BRONZE_ITEMS, items), partition)
-    lake.replace(BRONZE_USERS, frame(lake.spark, BRONZE_USERS, users), partition)
+    put(lake.root, BRONZE_ITEMS, items, partition)
+    put(lake.root, BRONZE_USERS, users, partition)
 
 
 def state(lake: Lakehouse) -> dict[str, list[dict[str, Any]]]:
-    return {table.full_name: rows_of(lake.read(table)) for table in SILVER}
+    return {table.full_name: stored(lake.root, table) for table in SILVER}
 
 
 def test_nights_are_cleaned_and_accounted_for(lake: Lakehouse, settings: Settings) -> None:
@@ -115,18 +113,18 @@ def test_nights_are_cleaned_and_accounted_for(lake: Lakehouse, settings: Setting
     )
     assert report.facts["repeated_in_file"] == {"orders": 1}
     assert "bronze.events rows rejected" in rejected
-    assert [row["title"] for row in rows_of(lake.read(SILVER_ITEMS))] == ["New", "Pear"]
+    assert [row["title"] for row in stored(lake.root, SILVER_ITEMS)] == ["New", "Pear"]
     first = state(lake)
 
     # The same event delivered again the next night is a duplicate of the first night's.
     take_in(lake, SECOND, ("u2", "i2", "1"))
-    delivered = lake.read(BRONZE_EVENTS).where("ingest_date = '2024-01-02' AND row_number = 1")
-    again = delivered.selectExpr(
-        *[c for c in delivered.columns if not c.startswith("ingest")],
-        f"'{SECOND}-c' AS ingest_batch",
-        f"DATE'{SECOND}' AS ingest_date",
-    )
-    lake.replace(BRONZE_EVENTS, again, {"ingest_date": SECOND, "ingest_batch": f"{SECOND}-c"})
+    partition: dict[str, date | str] = {"ingest_date": SECOND, "ingest_batch": f"{SECOND}-c"}
+    delivered = [
+        row | partition
+        for row in stored(lake.root, BRONZE_EVENTS)
+        if (row["ingest_date"], row["row_number"]) == (FIRST, 1)
+    ]
+    put(lake.root, BRONZE_EVENTS, delivered, partition)
     second = clean.run(lake, settings, run_date=SECOND)
     assert (second.rows["silver.interactions"], second.rows["repeated events"]) == (1, 1)
 
@@ -181,8 +179,8 @@ def test_a_run_killed_between_two_tables_is_made_whole_by_the_next(
         take_in(each, FIRST, ("u1", "i1", "1"), ("u2", "i2", "2"), ("u3", "i2", "3"))
     # The commits begin with interactions and items.
     kill_at_write("clean", config, FIRST, before=2)
-    assert lake.read(SILVER_INTERACTIONS).count() == 3
-    assert lake.read(SILVER_ITEMS).count() == 0
+    assert len(stored(lake.root, SILVER_INTERACTIONS)) == 3
+    assert stored(lake.root, SILVER_ITEMS) == []
     clean.run(lake, settings, run_date=FIRST)
     clean.run(undisturbed, settings, run_date=FIRST)
     assert state(lake) == state(undisturbed)

@@ -19,7 +19,7 @@ from lakehouse.tables import (
 )
 from lakehouse.windows import Windows
 from tests.killing import kill_at_write
-from tests.rows import frame, rows_of
+from tests.rows import put, stored
 
 NIGHT = date(2024, 3, 1)
 EVE, AFTER = date(2024, 2, 29), date(2024, 3, 2)
@@ -74,13 +74,13 @@ def add(lake: Lakehouse, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     """Write silver rows night by night; a night that is there already is replaced."""
     for night in sorted({row["ingest_date"] for row in rows}):
         of_night = [row for row in rows if row["ingest_date"] == night]
-        lake.replace(table, frame(lake.spark, table, of_night), {"ingest_date": night})
+        put(lake.root, table, of_night, {"ingest_date": night})
 
 
 def gold(lake: Lakehouse, run_date: date) -> dict[str, list[dict[str, Any]]]:
     """Every gold row that the run of a date wrote, by table."""
     return {
-        table.full_name: rows_of(lake.read(table).where(f"run_date = '{run_date}'"))
+        table.full_name: [row for row in stored(lake.root, table) if row["run_date"] == run_date]
         for table in TABLES
     }
 
@@ -91,15 +91,14 @@ def test_a_night_and_its_rerun(lake: Lakehouse, tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     report = run(lake, settings, run_date=NIGHT)
 
-    pairs = lake.read(USER_ITEM_FEATURES)
-    assert rows_of(pairs.select("run_date", "as_of", "user_id", "item_id", "events_total")) == [
-        {"run_date": NIGHT, "as_of": NIGHT, "user_id": user, "item_id": item, "events_total": n}
-        for user, item, n in [
-            ("a", "milk", 2),
-            ("b", "bread", 1),
-            ("b", "milk", 1),
-            ("b", "stray", 1),
-        ]
+    assert [
+        (row["run_date"], row["as_of"], row["user_id"], row["item_id"], row["events_total"])
+        for row in stored(lake.root, USER_ITEM_FEATURES)
+    ] == [
+        (NIGHT, NIGHT, "a", "milk", 2),
+        (NIGHT, NIGHT, "b", "bread", 1),
+        (NIGHT, NIGHT, "b", "milk", 1),
+        (NIGHT, NIGHT, "b", "stray", 1),
     ]
     assert report.rows == {
         "silver.interactions": 5,
@@ -114,8 +113,8 @@ def test_a_night_and_its_rerun(lake: Lakehouse, tmp_path: Path) -> None:
     assert "the share of events whose item the catalogue lacks must be at most 0.01" in warning
     assert "it is 0.2" in warning
     for table in (USER_FEATURES, ITEM_FEATURES):
-        built = lake.read(table).select("run_date", "as_of").distinct()
-        assert {tuple(row) for row in built.collect()} == {
+        built = stored(lake.root, table)
+        assert {(row["run_date"], row["as_of"]) for row in built} == {
             (NIGHT, VALIDATION_START),
             (NIGHT, TEST_START),
             (NIGHT, NIGHT),
@@ -175,7 +174,7 @@ def test_a_run_killed_between_two_tables_is_made_whole_by_the_next(
         add(each, SILVER_ITEMS, CATALOGUE)
     # The commits are: pairs, items, users.
     kill_at_write("features", tmp_path / "config.toml", NIGHT, before=2)
-    assert [lake.read(table).count() for table in TABLES] == [4, 0, 0]
+    assert [len(stored(lake.root, table)) for table in TABLES] == [4, 0, 0]
     run(lake, settings, run_date=NIGHT)
     run(undisturbed, settings, run_date=NIGHT)
     assert gold(lake, NIGHT) == gold(undisturbed, NIGHT)
