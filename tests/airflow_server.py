@@ -21,6 +21,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from tests.project import ROOT
+from tests.spark_settings import SHORT_LIFE, write_settings
 
 PATIENCE_SECONDS = 300
 T = TypeVar("T")
@@ -204,7 +205,8 @@ def running_airflow(folder: Path, config: Path) -> Iterator[Airflow]:
 def _checkout(folder: Path) -> Path:
     for part in ("dags", "infra"):
         shutil.copytree(ROOT / part, folder / part)
-    shutil.copytree(ROOT / ".topshelf" / "spark-conf", folder / ".topshelf" / "spark-conf")
+    # Queries run as they do in a night that is not tested.
+    write_settings(folder / ".topshelf" / "spark-conf", SHORT_LIFE)
     # Nights that wait for each other look around once a minute; a test has no such patience.
     dag = folder / "dags" / "nightly_recommendations.py"
     dag.write_text(dag.read_text().replace("poke_interval=60", "poke_interval=3"))

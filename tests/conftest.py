@@ -11,17 +11,11 @@ from xdist.scheduler.loadfile import LoadFileScheduling
 from lakehouse.io.lake import Lakehouse
 from lakehouse.io.session import spark_session
 from tests.scheduled_night import airflow, airflow_home, night, shop_folder, shops
+from tests.spark_settings import FEW_ROWS, SHORT_LIFE, write_settings
 
 __all__ = ["airflow", "airflow_home", "night", "shop_folder", "shops"]
 
 WITH_AIRFLOW = {"tests/dags/test_airflow.py", "tests/test_end_to_end.py"}
-# Compiling each query costs more than running it on a handful of rows; the end-to-end test runs as
-# a night does.
-FOR_FEW_ROWS = {
-    "spark.sql.codegen.wholeStage": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    "spark.sql.shuffle.partitions": "1",
-}
 
 
 class SharedProcess(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
@@ -37,11 +31,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SharedProces
     return SharedProcess(config, log)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def spark_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Spark's settings of this process and those that it starts, but for the scheduled night's."""
+    folder = tmp_path_factory.mktemp("spark") / "conf"
+    write_settings(folder, SHORT_LIFE, FEW_ROWS)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SPARK_CONF_DIR", str(folder))
+        yield
+
+
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     with spark_session("tests") as session:
-        for name, value in FOR_FEW_ROWS.items():
-            session.conf.set(name, value)
         yield session
 
 

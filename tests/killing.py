@@ -76,7 +76,6 @@ def _main(step: str, config: str, run_date: str, before: str) -> None:
     from lakehouse.io import arrow  # noqa: PLC0415
     from lakehouse.io.lake import Lakehouse  # noqa: PLC0415
     from lakehouse.io.session import spark_session  # noqa: PLC0415
-    from tests.conftest import FOR_FEW_ROWS  # noqa: PLC0415
 
     writes = 0
 
@@ -94,8 +93,6 @@ def _main(step: str, config: str, run_date: str, before: str) -> None:
     arrow.replace = counted(arrow.replace)
     settings = load(Path(config))
     with spark_session(step) as spark:
-        for name, value in FOR_FEW_ROWS.items():
-            spark.conf.set(name, value)
         lake = Lakehouse(spark, settings.paths.lake)
         import_module(f"jobs.steps.{step}").run(
             lake, settings, run_date=date.fromisoformat(run_date)
