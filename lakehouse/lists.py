@@ -8,6 +8,8 @@ from typing import Final, Literal
 
 KeyedBy = Literal["user", "context", "nobody"]
 Ranking = Literal["methods", "sales", "trends", "new"]
+# The key of a list that is for everybody.
+EVERYBODY: Final = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -532,6 +532,22 @@ RECOMMENDATIONS: Final = Table(
         Column("reason", "string", "Why, in words for the user.", personal=True),
         Column("model_version", "string", "Registered model, as `name/version`."),
         Column("release", "string", "Release that the row belongs to."),
+        Column(
+            "reason_code",
+            "string",
+            "Why, in a word: `again`, `taste`, `similar_taste`, `popular`, `trending`, `new` or "
+            "`chosen` (by a rule).",
+            nullable=True,
+        ),
+        Column(
+            "tier", "string", "Whose taste it is: `user`, `context` or `global`.", nullable=True
+        ),
+        Column(
+            "rules",
+            "array<string>",
+            "Business rules that put the item there, or moved it.",
+            nullable=True,
+        ),
     ),
 )
 

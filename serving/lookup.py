@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lakehouse.errors import ConfigurationError
-from lakehouse.lists import FALLBACK, PERSONAL_LISTS
-from serving.format.records import FALLBACK_KEY, DamagedReleaseError, Item, key, shown
+from lakehouse.lists import EVERYBODY, LISTS, PERSONAL_LISTS, Surface, surface
+from serving.format.records import DamagedReleaseError, Item, key, shown
 from serving.stores.store import Reading, Store
 
 
@@ -40,28 +40,27 @@ def lookup_all(
     """The user's lists of these names, from one release, whole, in one round trip.
 
     Denied items are left out, and spare ones take their places. While a rollout is on, the user
-    decides which release that is. Of an unknown user something may be known, e.g. the shop: then
-    ``context`` (``store_id=367``) has a list of its own, where the release has one; else the
-    fallback list for all answers.
+    decides which release that is. Who has no list of a kind gets one of its fallbacks
+    (``lakehouse.lists``): something may be known of an unknown user, e.g. the shop, and then
+    ``context`` (``store_id=367``) has a list of its own, where the release has one.
     If the release is damaged, the newest intact one that served before it answers. Raises
     ``ConfigurationError`` for an unknown list and ``InfrastructureError`` where the store cannot be
     reached, is empty, or holds no intact release, or its pointer or deny list is damaged.
     """
     for list_name in list_names:
-        if list_name not in PERSONAL_LISTS:
+        if list_name not in LISTS:
             raise ConfigurationError(
-                f"there is no list {list_name!r}; the lists are {', '.join(PERSONAL_LISTS)}."
+                f"there is no list {list_name!r}; the lists are {', '.join(LISTS)}."
             )
-    # From the user's own lists to that for everybody.
-    fallbacks = [] if context is None else [key(FALLBACK.name, context)]
-    wanted = (*(key(list_name, user) for list_name in list_names), *fallbacks, FALLBACK_KEY)
+    chains = [_chain(surface(list_name), user, context) for list_name in list_names]
+    wanted = tuple(dict.fromkeys(record_key for chain in chains for record_key in chain))
     try:
-        return _answers(store.read(wanted, user=user), wanted, list_names)
+        return _answers(store.read(wanted, user=user), wanted, list_names, chains)
     except DamagedReleaseError as error:
         damage = str(error)
     for release in store.pointer().serving(user)[1:]:
         try:
-            answers = _answers(store.read(wanted, release), wanted, list_names)
+            answers = _answers(store.read(wanted, release), wanted, list_names, chains)
         except DamagedReleaseError:
             continue
         notice = (
@@ -75,17 +74,36 @@ def lookup_all(
     )
 
 
+def _chain(wanted: Surface, user: str, context: str | None) -> tuple[bytes, ...]:
+    """The keys of a list and of what answers without it, the first that there is.
+
+    Each surface is asked for the user, or the context, and then for everybody.
+    """
+    keys = []
+    for one in (wanted, *(surface(name) for name in wanted.fallbacks)):
+        if one.keyed_by == "user":
+            keys.append(key(one.name, user))
+            continue
+        if one.keyed_by == "context" and context is not None:
+            keys.append(key(one.name, context))
+        keys.append(key(one.name, EVERYBODY))
+    return tuple(keys)
+
+
 def _answers(
-    reading: Reading, wanted: Sequence[bytes], list_names: Sequence[str]
+    reading: Reading,
+    wanted: Sequence[bytes],
+    list_names: Sequence[str],
+    chains: Sequence[Sequence[bytes]],
 ) -> tuple[Answer, ...]:
-    """For each list the first that there is: the user's own, then the fallbacks."""
-    records = list(zip(wanted, reading.values, strict=True))
-    fallbacks = records[len(list_names) :]
+    """For each list the first of its chain that there is."""
+    values = dict(zip(wanted, reading.values, strict=True))
     answers = []
-    for list_name, own in zip(list_names, records, strict=False):
-        first = next(((k, value) for k, value in (own, *fallbacks) if value is not None), None)
-        if first is None:
+    for list_name, chain in zip(list_names, chains, strict=True):
+        found = next((one for one in chain if values[one] is not None), None)
+        value = None if found is None else values[found]
+        if found is None or value is None:
             raise DamagedReleaseError(f"release {reading.release} has no fallback list")
-        items = shown(*first, reading.denied)
-        answers.append(Answer(reading.release, list_name, first[0] is own[0], items))
+        items = shown(found, value, reading.denied)
+        answers.append(Answer(reading.release, list_name, found == chain[0], items))
     return tuple(answers)

@@ -6,7 +6,7 @@ import typer
 
 from jobs.cli.app import ConfigFile, app, explaining, load_settings, now, print_content
 from lakehouse.errors import ConfigurationError
-from lakehouse.lists import PERSONAL_LISTS
+from lakehouse.lists import LISTS
 from serving.format.releases import EVERYBODY
 
 rollout_app = typer.Typer(
@@ -26,17 +26,22 @@ Why = Annotated[str, typer.Option("--why", help="The reason; kept with the deny 
 @app.command()
 def lookup(
     config: ConfigFile,
-    user: Annotated[str, typer.Option("--user", help="The user's id in the source.")],
+    user: Annotated[
+        str, typer.Option("--user", help="The user's id in the source; without, nobody known.")
+    ] = "",
     list_name: Annotated[
         str,
-        typer.Option("--list", metavar="|".join(PERSONAL_LISTS), help="Which of the user's lists."),
-    ] = PERSONAL_LISTS[0],
+        typer.Option("--list", metavar="|".join(LISTS), help="Which list."),
+    ] = LISTS[0],
     context: Annotated[
         str | None,
-        typer.Option(metavar="NAME=VALUE", help="For unknown users, e.g. store_id=367."),
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="E.g. store_id=367: whose list, or for unknown users.",
+        ),
     ] = None,
 ) -> None:
-    """Print the list that a user is served now."""
+    """Print a list as it is served now."""
     from jobs.operate import lookup as job
 
     with explaining("lookup"):

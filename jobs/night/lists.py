@@ -11,11 +11,10 @@ from scipy import sparse
 from jobs.config.rules import CATEGORY
 from jobs.config.settings import Settings
 from jobs.night.inputs import read_contexts
-from lakehouse.lists import SURFACES, Surface
+from lakehouse.lists import EVERYBODY, SURFACES, Surface
 from models.core.interactions import Ids, Indices, index_of
 from models.core.lists import Lists
 from models.lists.keyed import (
-    EVERYBODY,
     TRENDING_SOURCE,
     KeyedEvents,
     KeyedScores,

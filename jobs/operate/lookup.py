@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.config.settings import Settings
+from lakehouse.lists import surface
 from serving.lookup import Answer
 from serving.lookup import lookup as serve
 from serving.publishing import ListedRelease, list_releases
@@ -57,6 +58,10 @@ def show_answer(answer: Answer, user: str, milliseconds: float) -> RenderableTyp
             plain(item.source),
         )
     who = f"user {user}" if answer.personal else f"user {user} is unknown, so the popular items"
+    if surface(answer.list).keyed_by != "user":
+        who = (
+            surface(answer.list).doc if answer.personal else "no such list, so one of its fallbacks"
+        )
     footer = f"list {answer.list}, release {answer.release}, {milliseconds:.1f} ms"
     lines: list[RenderableType] = [plain(who), table, Text(footer, style="dim")]
     if answer.notice is not None:

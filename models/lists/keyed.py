@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from lakehouse.lists import EVERYBODY
 from models.core.interactions import UNKNOWN, Ids, Indices, index_of
 from models.core.topn import Ranked, nothing_ranked, top_n_sparse
 
@@ -24,7 +25,6 @@ RECENT_DAYS: Final = 7
 BEFORE_DAYS: Final = 28
 # What rises by less than two standard deviations may well be chance.
 LEAST_RISE: Final = 2.0
-EVERYBODY: Final = ""
 TRENDING_SOURCE: Final = "trending"
 
 

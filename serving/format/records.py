@@ -18,7 +18,7 @@ from dataclasses import astuple, dataclass, fields
 from typing import Any, Final, TypeAlias
 
 from lakehouse.errors import DataError, InfrastructureError
-from lakehouse.lists import FALLBACK
+from lakehouse.lists import EVERYBODY, FALLBACK
 
 FORMAT: Final = 2
 READABLE_FORMATS: Final = (1, FORMAT)
@@ -74,7 +74,7 @@ def user_of(record_key: bytes) -> str | None:
     return rest[1:].decode("utf-8", "surrogatepass") if rest[:1] == b"\0" else None
 
 
-FALLBACK_KEY: Final = key(FALLBACK.name, "")
+FALLBACK_KEY: Final = key(FALLBACK.name, EVERYBODY)
 
 
 def encode(record_key: bytes, items: Iterable[Item], size: int) -> bytes:

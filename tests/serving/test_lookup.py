@@ -49,7 +49,7 @@ def test_an_unknown_user_gets_the_fallback_list(address: str) -> None:
 
 def test_an_unknown_user_gets_the_list_of_their_context_if_there_is_one(tmp_path: Path) -> None:
     manifest, records = make_release(ONE)
-    records = sorted([*records, one_list("the north", "fallback", "store_id=north")])
+    records = sorted([*records, one_list("the north", "popular", "store_id=north")])
     summary = summarise(records)
     manifest = replace(manifest, records=summary.records, checksum=summary.checksum)
     with open_store(f"lmdb:{tmp_path}/store", SHOP) as store:
@@ -58,9 +58,13 @@ def test_an_unknown_user_gets_the_list_of_their_context_if_there_is_one(tmp_path
         assert (north.personal, north.items[0].title) == (False, "title 1 of the north")
         assert lookup(store, "nobody", context="store_id=moon") == lookup(store, "nobody")
         assert lookup(store, "ann", context="store_id=north") == lookup(store, "ann")
+        # Of what rises there is no list, so that what sells there answers.
+        rising = lookup(store, "", "trending", context="store_id=north")
+        assert (rising.personal, rising.items) == (False, north.items)
+        assert lookup(store, "", "popular", context="store_id=north").personal
 
 
-@pytest.mark.parametrize("name", ["fallback", "", "ALL"])
+@pytest.mark.parametrize("name", ["worst", "", "ALL"])
 def test_an_unknown_list_is_a_wrong_call(address: str, name: str) -> None:
     with (
         open_store(address, SHOP) as store,

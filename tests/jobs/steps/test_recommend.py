@@ -95,7 +95,12 @@ def test_every_user_gets_their_lists_and_a_second_run_writes_the_same(settings: 
     columns = ["list", "user_id", "rank", "item_id", "title", "score", "source", "reason"]
     expected = pd.DataFrame(EXPECTED, columns=columns, dtype=object).assign(
         run_date=NIGHT, model_version="topshelf/1", release=release
-    )[list(RECOMMENDATIONS.column_names)]
+    )
+    codes = {"Popular right now": "popular", "New in the range": "new"}
+    expected["reason_code"] = expected["reason"].map(codes).fillna("again")
+    expected["tier"] = expected["user_id"].map(lambda user: "user" if user else "global")
+    expected["rules"] = [[] for _ in range(len(expected))]
+    expected = expected[list(RECOMMENDATIONS.column_names)]
     first = written(settings)
     pd.testing.assert_frame_equal(first, expected, check_dtype=False)
     assert report.rows == {"gold.recommendations": 14}
