@@ -2,7 +2,8 @@
 
 The data are generated: 5,000 lists of 20 items, about 3 kB each. Both stores run on this machine;
 Redis answers over loopback, LMDB inside the process. Reads are whole look-ups of random known
-users: pointer, value, checksum and JSON.
+users: pointer, deny list, value, checksum and JSON. They are measured once with nothing denied, and
+once with 5 spare places, 1,000 denied items and a rollout to half of the users.
 """
 
 import random
@@ -16,22 +17,25 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Column, Table
 
+from serving.format.denials import Act
 from serving.format.records import FALLBACK_KEY, FORMAT, Item, Record, encode, key, summarise
-from serving.format.releases import Manifest
+from serving.format.releases import EVERYBODY, Manifest
 from serving.lookup import lookup
 from serving.publishing import publish, rollback, verify
 from serving.stores.opening import open_store
+from serving.stores.store import Store
 from tests.redis_server import RedisServer
 
 LISTS = 5_000
 ITEMS = 20
 READ_SECONDS = 2.0
 SWITCHES = 50
+DENIED = 1_000
 SEED = 42
 SHOP = "benchmark"
 
 
-def generated_release(day: int) -> tuple[Manifest, list[Record]]:
+def generated_release(day: int, spare: int = 0) -> tuple[Manifest, list[Record]]:
     """A release of ``LISTS`` lists that differs from night to night."""
     rng = random.Random(SEED + day)  # noqa: S311 (not for secrets)
 
@@ -45,7 +49,7 @@ def generated_release(day: int) -> tuple[Manifest, list[Record]]:
                 "decayed_counts",
                 f"bought {rng.randrange(1, 50)} times, last {rng.randrange(90)} days ago",
             )
-            for rank in range(1, ITEMS + 1)
+            for rank in range(1, ITEMS + spare + 1)
         ]
 
     keys = sorted([FALLBACK_KEY, *(key("all", str(user)) for user in range(LISTS))])
@@ -73,25 +77,40 @@ def seconds_of(act: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
+def look_ups(store: Store) -> list[float]:
+    """Sorted seconds of look-ups of random users, for ``READ_SECONDS`` in all."""
+    rng = random.Random(SEED)  # noqa: S311 (not for secrets)
+    times = []
+    started = time.perf_counter()
+    while time.perf_counter() - started < READ_SECONDS:
+        user = str(rng.randrange(LISTS))
+        times.append(seconds_of(partial(lookup, store, user)))
+    return sorted(times)
+
+
+def deny_and_roll_out(store: Store) -> None:
+    """Deny 1,000 items, and let a release with spare places serve half of the users."""
+    for day, share in ((3, EVERYBODY), (4, EVERYBODY / 2)):
+        publish(store, *generated_release(day, spare=5), keep=5, share=share)
+    acts = [Act("denied", str(item), "nobody", "a benchmark", "now") for item in range(DENIED)]
+    store.deny(lambda known: known.after(acts))
+
+
 def measure(address: str) -> dict[str, str]:
     """One store's column of the table."""
     first, second = generated_release(1), generated_release(2)
-    rng = random.Random(SEED)  # noqa: S311 (not for secrets)
     with open_store(address, SHOP) as store, open_store(address, SHOP) as new_reader:
         publish(store, *first, keep=5)
         published = seconds_of(lambda: publish(store, *second, keep=5))
         verified = seconds_of(lambda: verify(store, second[0].release))
         opened = seconds_of(lambda: lookup(new_reader, "1"))
-        times = []
-        started = time.perf_counter()
-        while time.perf_counter() - started < READ_SECONDS:
-            user = str(rng.randrange(LISTS))
-            times.append(seconds_of(partial(lookup, store, user)))
-        times.sort()
+        times = look_ups(store)
         names = [release[0].release for release in (first, second)]
         switched = max(
             seconds_of(partial(rollback, store, name)) for name in names * (SWITCHES // len(names))
         )
+        deny_and_roll_out(store)
+        busy = look_ups(store)
     return {
         "publish, verify and switch (s)": f"{published:.2f}",
         "verify a release again (s)": f"{verified:.3f}",
@@ -99,6 +118,7 @@ def measure(address: str) -> dict[str, str]:
         "look-ups a second, one process": f"{len(times) / READ_SECONDS:,.0f}",
         "look-up, median (µs)": f"{times[len(times) // 2] * 1e6:.0f}",
         "look-up, 99th percentile (µs)": f"{times[len(times) * 99 // 100] * 1e6:.0f}",
+        "look-up during a rollout, items denied, median (µs)": f"{busy[len(busy) // 2] * 1e6:.0f}",
         f"rollback, slowest of {SWITCHES} (ms)": f"{switched * 1e3:.1f}",
     }
 

@@ -1,6 +1,6 @@
 """A user's lists, from the release that serves them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lakehouse.errors import ConfigurationError
@@ -53,14 +53,26 @@ def lookup_all(
                 f"there is no list {list_name!r}; the lists are {', '.join(LISTS)}."
             )
     chains = [_chain(surface(list_name), user, context) for list_name in list_names]
-    wanted = tuple(dict.fromkeys(record_key for chain in chains for record_key in chain))
+    keys = [chain[0] for chain in chains]
+    fallbacks = list(dict.fromkeys(one for chain in chains for one in chain[1:]))
+
+    def ask(release: str | None = None) -> tuple[Answer, ...]:
+        reading = store.read(keys, release, fallbacks=fallbacks, user=user)
+        # Fallbacks are empty where none is needed.
+        found = dict(zip(fallbacks, reading.fallbacks, strict=False))
+        found |= zip(keys, reading.values, strict=True)
+        return tuple(
+            _answer(reading, list_name, chain, found)
+            for list_name, chain in zip(list_names, chains, strict=True)
+        )
+
     try:
-        return _answers(store.read(wanted, user=user), wanted, list_names, chains)
+        return ask()
     except DamagedReleaseError as error:
         damage = str(error)
     for release in store.pointer().serving(user)[1:]:
         try:
-            answers = _answers(store.read(wanted, release), wanted, list_names, chains)
+            answers = ask(release)
         except DamagedReleaseError:
             continue
         notice = (
@@ -90,20 +102,16 @@ def _chain(wanted: Surface, user: str, context: str | None) -> tuple[bytes, ...]
     return tuple(keys)
 
 
-def _answers(
+def _answer(
     reading: Reading,
-    wanted: Sequence[bytes],
-    list_names: Sequence[str],
-    chains: Sequence[Sequence[bytes]],
-) -> tuple[Answer, ...]:
-    """For each list the first of its chain that there is."""
-    values = dict(zip(wanted, reading.values, strict=True))
-    answers = []
-    for list_name, chain in zip(list_names, chains, strict=True):
-        found = next((one for one in chain if values[one] is not None), None)
-        value = None if found is None else values[found]
-        if found is None or value is None:
-            raise DamagedReleaseError(f"release {reading.release} has no fallback list")
-        items = shown(found, value, reading.denied)
-        answers.append(Answer(reading.release, list_name, found == chain[0], items))
-    return tuple(answers)
+    list_name: str,
+    chain: Sequence[bytes],
+    found: Mapping[bytes, bytes | None],
+) -> Answer:
+    """The first of a list's chain that there is."""
+    for record_key in chain:
+        value = found.get(record_key)
+        if value is not None:
+            items = shown(record_key, value, reading.denied)
+            return Answer(reading.release, list_name, record_key == chain[0], items)
+    raise DamagedReleaseError(f"release {reading.release} has no fallback list")

@@ -9,8 +9,8 @@
 POINT is where ``publish`` kills itself: ``writing``, ``before_switch``, ``after_switch``, or
 ``never``; ``deny`` does so ``deciding``, ``writing`` or ``after_writing``. ``poll`` looks lists up
 until STOP_FILE exists, and prints how often each release answered; it fails at the first error,
-mixture or half list. ``deny`` denies ITEM-0, ITEM-1 and so on. ``await_denial`` looks up until the
-item is gone, and prints the time.
+mixture or half list. A file beside STOP_FILE says that it has begun. ``deny`` denies ITEM-0, ITEM-1
+and so on. ``await_denial`` looks up until the item is gone, and prints the time.
 """
 
 import json
@@ -25,7 +25,6 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
-from lakehouse.files import write_text
 from serving.format.denials import Act, DenyList
 from serving.format.records import Record
 from serving.format.releases import Manifest, Pointer
@@ -88,11 +87,8 @@ def _publish(store: Store, release: str, point: str, share: str = "100") -> None
 
 def _poll(store: Store, stop: Path) -> None:
     answers: Counter[str] = Counter()
-    told = 0
+    stop.with_suffix(f".{os.getpid()}").touch()
     while not stop.exists():
-        if len(answers) > told:  # Whoever moves things waits until all states have been met.
-            told = len(answers)
-            write_text(stop.with_name(f"met-{os.getpid()}"), json.dumps(answers))
         for user in USERS:
             one, other = lookup_all(store, user, ("all", "discover"))
             # Of one release and one deny list: both lists hold the same items here.

@@ -151,7 +151,12 @@ class LmdbStore:
         return tuple(name for name, seal in self._seals().items() if seal is None)
 
     def read(
-        self, keys: Sequence[bytes], release: str | None = None, *, user: str | None = None
+        self,
+        keys: Sequence[bytes],
+        release: str | None = None,
+        *,
+        fallbacks: Sequence[bytes] = (),
+        user: str | None = None,
     ) -> Reading:
         """See ``Store``."""
         for _ in range(_READ_ATTEMPTS):
@@ -160,11 +165,13 @@ class LmdbStore:
             if name is None:
                 raise InfrastructureError(no_current_release(self.name))
             try:
-                values = self._open(name, view).read(keys)
+                file = self._open(name, view)
             except FileNotFoundError:
                 continue  # Dropped or replaced since the pointer was read: look again.
+            values = file.read(keys)
+            instead = file.read(fallbacks) if None in values else ()
             # Looked at last: what was denied before this call is denied in its answer.
-            return Reading(name, values, self._denied_items())
+            return Reading(name, values, instead, self._denied_items())
         raise DamagedReleaseError(f"release {name} is missing")
 
     def records(self, release: str) -> Iterator[Record]:

@@ -62,18 +62,27 @@ _STAGING: Final = "staging:"
 _PUBLISHER: Final = "publisher"
 
 # All scripts: KEYS[1] what the keys of the shop begin with.
-# ARGV: release or '', the mark of what the reader knows, keys. Returns the pointer's fields and the
-# deny list (nil where their mark is known), the values of the release named or the current one (nil
-# if it has no records), and where none is named, of the candidate (nil also if there is none).
+# ARGV: release or '', the mark of what the reader knows, number of keys, keys, fallbacks. Returns
+# pointer's fields and deny list (nil where their mark is known), the values of the release named or
+# the current one (nil if it has no records), and where none is named, of the candidate (nil also if
+# there is none). Values end with those of the keys where all are there.
 _READ: Final = f"""
 local fields = redis.call('HMGET', KEYS[1] .. 'pointer', 'state', 'current', 'candidate')
 local state, current, candidate = fields[1] or '', fields[2] or '', fields[3] or ''
 local head = redis.call('GETRANGE', KEYS[1] .. 'denied', 0, {HEAD_BYTES - 1})
-local news = table.concat({{state, current, candidate, head}}, '\\0') ~= ARGV[2]
+local news = state .. '\\0' .. current .. '\\0' .. candidate .. '\\0' .. head ~= ARGV[2]
     and {{state, current, candidate, redis.call('GET', KEYS[1] .. 'denied') or ''}}
 local function values(release)
-    local records = KEYS[1] .. 'records:' .. release
-    return redis.call('EXISTS', records) == 1 and redis.call('HMGET', records, unpack(ARGV, 3))
+    local records, last = KEYS[1] .. 'records:' .. release, 3 + ARGV[3]
+    local found = redis.call('HMGET', records, unpack(ARGV, 4, last))
+    local is_whole = true
+    for _, value in ipairs(found) do is_whole = is_whole and value end
+    if is_whole then return found end
+    if redis.call('EXISTS', records) == 0 then return false end
+    for place = last + 1, #ARGV do
+        found[#found + 1] = redis.call('HGET', records, ARGV[place])
+    end
+    return found
 end
 if ARGV[1] ~= '' then return {{news, values(ARGV[1]), false}} end
 return {{news, values(current), candidate ~= '' and values(candidate)}}
@@ -260,11 +269,19 @@ class RedisStore:
         return tuple(name for name, manifest in self._manifests() if manifest is None)
 
     def read(
-        self, keys: Sequence[bytes], release: str | None = None, *, user: str | None = None
+        self,
+        keys: Sequence[bytes],
+        release: str | None = None,
+        *,
+        fallbacks: Sequence[bytes] = (),
+        user: str | None = None,
     ) -> Reading:
         """See ``Store``."""
         known = self._view
-        news, named, candidate = self._run(_READ, release or "", known.mark, *keys)
+        count = str(len(keys))
+        news, named, candidate = self._run(
+            _READ, release or "", known.mark, count, *keys, *fallbacks
+        )
         view = known if news is None else self._seen(*news)
         name = release or next(iter(view.pointer.serving(user)), None)
         if name is None:
@@ -272,7 +289,7 @@ class RedisStore:
         values = candidate if release is None and name == view.pointer.candidate else named
         if values is None:
             raise DamagedReleaseError(f"release {name} is missing")
-        return Reading(name, tuple(values), view.denied)
+        return Reading(name, tuple(values[: len(keys)]), tuple(values[len(keys) :]), view.denied)
 
     def records(self, release: str) -> Iterator[Record]:
         """See ``Store``; raises ``DamagedReleaseError`` if the release is dropped meanwhile."""

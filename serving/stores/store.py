@@ -16,11 +16,13 @@ from serving.format.releases import Manifest, Pointer
 class Reading:
     """Values read from one release; ``None`` where it has no such key.
 
-    ``denied`` holds the items that no list may show, as of the same moment.
+    ``fallbacks`` is empty where none of the ``values`` is missing. ``denied`` holds the items that
+    no list may show, as of the same moment.
     """
 
     release: str
     values: tuple[bytes | None, ...]
+    fallbacks: tuple[bytes | None, ...] = ()
     denied: frozenset[str] = frozenset()
 
 
@@ -85,14 +87,19 @@ class Store(Protocol):
         ...
 
     def read(
-        self, keys: Sequence[bytes], release: str | None = None, *, user: str | None = None
+        self,
+        keys: Sequence[bytes],
+        release: str | None = None,
+        *,
+        fallbacks: Sequence[bytes] = (),
+        user: str | None = None,
     ) -> Reading:
-        """The values of ``keys``, all from one release: the one named, or that which serves.
+        """The values of ``keys``, and of ``fallbacks`` where one of them has none.
 
-        While a rollout is on, ``user`` decides which that is. One round trip. Raises
-        ``DamagedReleaseError`` where that release is missing or not as published, and
-        ``InfrastructureError`` where pointer or deny list is damaged: rather no list than a denied
-        item.
+        All come from one release, the one named or that which serves, in one round trip. While a
+        rollout is on, ``user`` decides which that is. Raises ``DamagedReleaseError`` where the
+        release is missing or not as published, and ``InfrastructureError`` where pointer or deny
+        list is damaged: rather no list than a denied item.
         """
         ...
 

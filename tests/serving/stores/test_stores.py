@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lakehouse.errors import ConfigurationError, InfrastructureError
-from serving.format.records import DamagedReleaseError, decode, key, summarise
+from serving.format.records import FALLBACK_KEY, DamagedReleaseError, decode, key, summarise
 from serving.format.releases import Pointer
 from serving.lookup import lookup, lookup_all
 from serving.publishing import list_releases, publish, rollback, verify
@@ -87,6 +87,16 @@ class StoreConformance:
         lists = [decode(k, v) for k, v in zip(keys, reading.values, strict=True) if v is not None]
         assert lists == [tuple(item(NEW, rank) for rank in (1, 2, 3))] * 2
         assert store.read(keys, OLD).release == OLD
+
+    def test_fallbacks_are_read_where_a_key_has_no_value(self, store: Store) -> None:
+        put(store, OLD)
+        found = dict(make_release(OLD)[1])
+        own, stranger = key("all", "ann"), key("all", "nobody")
+        reading = store.read((own,), fallbacks=(FALLBACK_KEY,))
+        assert (reading.values, reading.fallbacks) == ((found[own],), ())
+        reading = store.read((own, stranger), fallbacks=(b"nothing", FALLBACK_KEY))
+        assert reading.values == (found[own], None)
+        assert reading.fallbacks == (None, found[FALLBACK_KEY])
 
     def test_a_release_that_reads_back_otherwise_is_not_sealed(self, store: Store) -> None:
         put(store, OLD)
