@@ -10,21 +10,18 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from lakehouse.tables import FREQUENCY_WINDOWS_DAYS, HALF_LIVES_DAYS
+from lakehouse.tables import FREQUENCY_WINDOWS_DAYS
 
 FREQUENCY_COLUMNS = (
     "events_total",
     *(f"events_{days}d" for days in FREQUENCY_WINDOWS_DAYS),
-    *(f"decayed_events_{days}d" for days in HALF_LIVES_DAYS),
     "active_days",
 )
 RECENCY_COLUMNS = ("days_since_first", "days_since_last", "mean_gap_days")
-AMOUNT_COLUMNS = ("quantity_total", "value_total", "discount_total", "unit_price")
+AMOUNT_COLUMNS = ("value_total", "discount_total", "unit_price")
 
-# Decayed weights are added as whole multiples of 2^-32: integer sums, unlike floating-point ones,
-# do not depend on the order in which Spark merges its partial results. 2^31 events fit in a sum.
-WEIGHT_UNIT = 2.0**32
-# Amounts are rounded after the sum for the same reason; no currency has more decimals.
+# Rounded after the sum, as a floating-point sum depends on the order in which Spark merges its
+# partial results; no currency has more decimals.
 AMOUNT_DECIMALS = 4
 
 
@@ -49,7 +46,6 @@ def recency_frequency(
         .groupBy(*keys, "event_date")
         .agg(
             F.count(F.lit(1)).alias("events"),
-            F.sum("quantity").alias("quantity"),
             F.sum("value").alias("value"),
             F.sum("discount").alias("discount"),
             F.sum(F.when(F.col("value").isNotNull(), F.col("quantity"))).alias("priced_quantity"),
@@ -63,13 +59,12 @@ def recency_frequency(
     summed = nightly.groupBy("as_of", *keys).agg(
         F.sum("events").alias("events_total"),
         *[_windowed(days).alias(f"events_{days}d") for days in FREQUENCY_WINDOWS_DAYS],
-        *[_decayed(days).alias(f"decayed_events_{days}d") for days in HALF_LIVES_DAYS],
         F.count(F.lit(1)).alias("active_days"),
         F.max("age").alias("days_since_first"),
         F.min("age").alias("days_since_last"),
         *[
             F.round(F.sum(name), AMOUNT_DECIMALS).alias(f"{name}_total")
-            for name in ("quantity", "value", "discount", "priced_quantity")
+            for name in ("value", "discount", "priced_quantity")
         ],
     )
     return summed.withColumns(
@@ -84,8 +79,3 @@ def recency_frequency(
 
 def _windowed(days: int) -> SparkColumn:
     return F.sum(F.when(F.col("age") <= days, F.col("events")).otherwise(F.lit(0)))
-
-
-def _decayed(half_life_days: int) -> SparkColumn:
-    weight = F.pow(F.lit(0.5), F.col("age") / F.lit(half_life_days))
-    return F.sum(F.col("events") * F.rint(weight * WEIGHT_UNIT).cast("long")) / F.lit(WEIGHT_UNIT)

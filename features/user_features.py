@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import date
 
-from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -45,7 +44,6 @@ def user_features(
             "items_distinct",
             "repeat_share",
             "departments_distinct",
-            "department_entropy",
             "value_total",
             "value_per_order",
             "unit_price",
@@ -83,36 +81,12 @@ def _tastes(pairs: DataFrame, items: DataFrame) -> DataFrame:
         .groupBy("as_of", "user_id", "department")
         .agg(
             F.count(F.lit(1)).alias("items"),
-            F.sum("events_total").alias("events"),
             F.sum(bands).alias("bands"),
             F.sum(banded).alias("banded"),
         )
     )
-    # Sorted, so that the entropy adds its terms in the same order on every run.
-    counts = F.array_sort(F.collect_list(F.when(F.col("department").isNotNull(), F.col("events"))))
-    return (
-        in_department.groupBy("as_of", "user_id")
-        .agg(
-            F.sum("items").alias("items_distinct"),
-            counts.alias("department_counts"),
-            F.try_divide(F.sum("bands"), F.sum("banded")).alias("price_band_mean"),
-        )
-        .select(
-            "as_of",
-            "user_id",
-            "items_distinct",
-            F.size("department_counts").cast("long").alias("departments_distinct"),
-            _entropy(F.col("department_counts")).alias("department_entropy"),
-            "price_band_mean",
-        )
-    )
-
-
-def _entropy(counts: SparkColumn) -> SparkColumn:
-    """Shannon entropy in bits of an array of counts; 0 for an empty one."""
-    total = F.aggregate(counts, F.lit(0).cast("long"), lambda sum_, count: sum_ + count)
-    return F.aggregate(
-        counts,
-        F.lit(0.0),
-        lambda sum_, count: sum_ - count / total * F.log2(count / total),
+    return in_department.groupBy("as_of", "user_id").agg(
+        F.sum("items").alias("items_distinct"),
+        F.count("department").alias("departments_distinct"),
+        F.try_divide(F.sum("bands"), F.sum("banded")).alias("price_band_mean"),
     )

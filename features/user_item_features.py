@@ -5,17 +5,11 @@ from datetime import date
 
 from pyspark.sql import DataFrame
 
-from features.recency_frequency import FREQUENCY_COLUMNS, RECENCY_COLUMNS, recency_frequency
+from features.recency_frequency import recency_frequency
 
 
 def user_item_features(events: DataFrame, as_of_dates: Sequence[date]) -> DataFrame:
     """One row per night, user and item with an event before that night; see the table."""
     return recency_frequency(events, ("user_id", "item_id"), as_of_dates).select(
-        "as_of",
-        "user_id",
-        "item_id",
-        *FREQUENCY_COLUMNS,
-        *RECENCY_COLUMNS,
-        "quantity_total",
-        "value_total",
+        "as_of", "user_id", "item_id", "events_total", "active_days", "days_since_last"
     )

@@ -25,7 +25,6 @@ ColumnType = Literal[
 Layer = Literal["bronze", "silver", "gold", "ops"]
 
 FREQUENCY_WINDOWS_DAYS: Final = (7, 30, 90, 365)
-HALF_LIVES_DAYS: Final = (30, 120)
 PRICE_BANDS: Final = 5
 _MOST: Final = 1e12  # units of a line, or its money in the smallest of currencies
 
@@ -361,24 +360,32 @@ EVENT_IDENTITY: Final = Table(
 )
 
 
+_ACTIVE_DAYS = Column("active_days", "long", "Days with at least one event.", minimum=0)
+_DECAYED: Final[tuple[tuple[str, ColumnType], ...]] = (
+    ("decayed_events_30d", "double"),
+    ("decayed_events_120d", "double"),
+)
+
+
+def _events_total(noun: str) -> Column:
+    return Column("events_total", "long", f"Events of the {noun} before `as_of`.", minimum=0)
+
+
+def _days_since_last(*, nullable: bool = False) -> Column:
+    return Column(
+        "days_since_last", "int", "Days from the last event to `as_of`.", nullable, minimum=1
+    )
+
+
 def _frequency(noun: str) -> tuple[Column, ...]:
-    """Count, window counts and decayed counts of events, the same for every entity."""
+    """Count and window counts of events, the same for users and items."""
     return (
-        Column("events_total", "long", f"Events of the {noun} before `as_of`.", minimum=0),
+        _events_total(noun),
         *(
             Column(f"events_{days}d", "long", f"Events in the last {days} days.", minimum=0)
             for days in FREQUENCY_WINDOWS_DAYS
         ),
-        *(
-            Column(
-                f"decayed_events_{days}d",
-                "double",
-                f"Sum over events of 0.5^(age / {days} days).",
-                minimum=0,
-            )
-            for days in HALF_LIVES_DAYS
-        ),
-        Column("active_days", "long", "Days with at least one event.", minimum=0),
+        _ACTIVE_DAYS,
     )
 
 
@@ -387,9 +394,7 @@ def _recency(*, nullable: bool = False) -> tuple[Column, ...]:
         Column(
             "days_since_first", "int", "Days from the first event to `as_of`.", nullable, minimum=1
         ),
-        Column(
-            "days_since_last", "int", "Days from the last event to `as_of`.", nullable, minimum=1
-        ),
+        _days_since_last(nullable=nullable),
         Column(
             "mean_gap_days",
             "double",
@@ -411,10 +416,17 @@ USER_ITEM_FEATURES: Final = Table(
         _AS_OF,
         _USER_ID,
         _ITEM_ID,
-        *_frequency("pair"),
-        *_recency(),
-        Column("quantity_total", "double", "Units.", minimum=0),
-        Column("value_total", "double", "Money paid, or sum of ratings.", nullable=True),
+        _events_total("pair"),
+        _ACTIVE_DAYS,
+        _days_since_last(),
+    ),
+    retired=(
+        *((f"events_{days}d", "long") for days in FREQUENCY_WINDOWS_DAYS),
+        *_DECAYED,
+        ("days_since_first", "int"),
+        ("mean_gap_days", "double"),
+        ("quantity_total", "double"),
+        ("value_total", "double"),
     ),
 )
 
@@ -436,12 +448,6 @@ USER_FEATURES: Final = Table(
             "repeat_share", "double", "1 - items_distinct / events_total.", minimum=0, maximum=1
         ),
         Column("departments_distinct", "long", "Different known departments.", minimum=0),
-        Column(
-            "department_entropy",
-            "double",
-            "Shannon entropy of the events over the known departments, in bits; 0 without any.",
-            minimum=0,
-        ),
         Column("value_total", "double", "Money paid, or sum of ratings.", nullable=True),
         Column("value_per_order", "double", "value_total / orders_total.", nullable=True),
         Column(
@@ -460,6 +466,7 @@ USER_FEATURES: Final = Table(
         ),
         Column("discount_share", "double", "Discount / (value + discount).", nullable=True),
     ),
+    retired=(*_DECAYED, ("department_entropy", "double")),
 )
 
 ITEM_FEATURES: Final = Table(
@@ -502,6 +509,7 @@ ITEM_FEATURES: Final = Table(
         *_ITEM_CONTENT,
         Column("tags", "array<string>", "Several-valued attribute, sorted, e.g. genres."),
     ),
+    retired=_DECAYED,
 )
 
 RECOMMENDATIONS: Final = Table(

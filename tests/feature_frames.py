@@ -14,12 +14,6 @@ def events_frame(spark: SparkSession, *rows: dict[str, Any]) -> DataFrame:
     return frame(spark, SILVER_INTERACTIONS, rows)
 
 
-def decayed(half_life: int, *ages: int) -> float:
-    """The decayed count of events of these ages in days, each weight a multiple of 2^-32."""
-    parts: list[int] = [round(0.5 ** (age / half_life) * 2**32) for age in ages]
-    return sum(parts) / 2**32
-
-
 def rounded(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows in a fixed order, floats to nine decimals."""
     plain = [

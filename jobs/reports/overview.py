@@ -320,7 +320,11 @@ def _shelves(lake: Path, run_date: date) -> tuple[Shelf, ...]:
 
 
 def _history(rows: pa.Table, titles: Mapping[str, str | None]) -> tuple[Habit, ...]:
-    order = [("decayed_events_120d", "descending"), ("item_id", "ascending")]
+    order = [
+        ("events_total", "descending"),
+        ("days_since_last", "ascending"),
+        ("item_id", "ascending"),
+    ]
     return tuple(
         Habit(
             titles.get(row["item_id"]) or row["item_id"],

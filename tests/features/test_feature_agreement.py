@@ -1,4 +1,4 @@
-"""The ranker's measures in memory are those of the gold tables, which Spark builds."""
+"""The ranker's measures in memory are Spark's, by which the gold tables are built."""
 
 from datetime import date, timedelta
 
@@ -6,15 +6,13 @@ import numpy as np
 import pandas as pd
 from pyspark.sql import SparkSession
 
-from features.user_item_features import user_item_features
+from features.recency_frequency import recency_frequency
 from lakehouse.tables import SILVER_INTERACTIONS
 from models.core.totals import totals
 from tests.rows import frame
 
 AS_OF = date(2024, 6, 1)
 SHARED = {
-    "decayed_events_30d": "decayed_30",
-    "decayed_events_120d": "decayed_120",
     "events_7d": "days_in_7",
     "events_30d": "days_in_30",
     "events_90d": "days_in_90",
@@ -41,7 +39,7 @@ def test_spark_and_memory_agree_on_recency_and_frequency(spark: SparkSession) ->
             for u, i, days in zip(user, item, age, strict=True)
         ],
     )
-    gold = user_item_features(events, [AS_OF]).toPandas()
+    gold = recency_frequency(events, ("user_id", "item_id"), [AS_OF]).toPandas()
     gold = gold.sort_values(["user_id", "item_id"], ignore_index=True)
 
     ours = totals(user * 3 + item, age.astype(np.int32), half_lives=(30, 120), windows=(7, 30, 90))

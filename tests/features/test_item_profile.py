@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame, SparkSession
 from features.item_features import catalogue_in_force, item_features
 from features.user_item_features import user_item_features
 from lakehouse.tables import ITEM_FEATURES, SILVER_ITEMS
-from tests.feature_frames import decayed, events_frame, rounded
+from tests.feature_frames import events_frame, rounded
 from tests.rows import frame, rows_of
 
 NIGHT = date(2024, 3, 1)
@@ -88,8 +88,6 @@ def test_profiles(spark: SparkSession) -> None:
         "events_30d": 0,
         "events_90d": 0,
         "events_365d": 0,
-        "decayed_events_30d": 0.0,
-        "decayed_events_120d": 0.0,
         "active_days": 0,
         "days_since_first": None,
         "days_since_last": None,
@@ -109,8 +107,6 @@ def test_profiles(spark: SparkSession) -> None:
                 "events_30d": 2,
                 "events_90d": 4,
                 "events_365d": 4,
-                "decayed_events_30d": decayed(30, 1, 1, 31, 61),
-                "decayed_events_120d": decayed(120, 1, 1, 31, 61),
                 "active_days": 3,
                 "days_since_first": 61,
                 "days_since_last": 1,
@@ -137,8 +133,6 @@ def test_profiles(spark: SparkSession) -> None:
                 **no_event,
                 "events_total": 1,
                 "events_365d": 1,
-                "decayed_events_30d": decayed(30, 100),
-                "decayed_events_120d": decayed(120, 100),
                 "active_days": 1,
                 "days_since_first": 100,
                 "days_since_last": 100,

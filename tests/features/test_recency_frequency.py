@@ -7,8 +7,8 @@ from pyspark.sql import SparkSession
 
 from features.recency_frequency import recency_frequency
 from features.user_item_features import user_item_features
-from lakehouse.tables import FREQUENCY_WINDOWS_DAYS, HALF_LIVES_DAYS, USER_ITEM_FEATURES
-from tests.feature_frames import decayed, events_frame, rounded
+from lakehouse.tables import FREQUENCY_WINDOWS_DAYS, USER_ITEM_FEATURES
+from tests.feature_frames import events_frame, rounded
 from tests.rows import rows_of
 
 MARCH, LATER = date(2024, 3, 1), date(2024, 3, 31)
@@ -36,13 +36,10 @@ def test_pairs_on_two_nights(spark: SparkSession) -> None:
                 "events_30d": 3,
                 "events_90d": 3,
                 "events_365d": 3,
-                "decayed_events_30d": decayed(30, 7, 7, 30),
-                "decayed_events_120d": decayed(120, 7, 7, 30),
                 "active_days": 2,
                 "days_since_first": 30,
                 "days_since_last": 7,
                 "mean_gap_days": 23.0,
-                "quantity_total": 4.0,
                 "value_total": 4.5,
                 "discount_total": 0.5,
                 "unit_price": 1.5,
@@ -56,13 +53,10 @@ def test_pairs_on_two_nights(spark: SparkSession) -> None:
                 "events_30d": 1,
                 "events_90d": 4,
                 "events_365d": 4,
-                "decayed_events_30d": decayed(30, 37, 37, 60, 30),
-                "decayed_events_120d": decayed(120, 37, 37, 60, 30),
                 "active_days": 3,
                 "days_since_first": 60,
                 "days_since_last": 30,
                 "mean_gap_days": 15.0,
-                "quantity_total": 5.0,
                 "value_total": 6.5,
                 "discount_total": 0.5,
                 "unit_price": 1.625,
@@ -76,13 +70,10 @@ def test_pairs_on_two_nights(spark: SparkSession) -> None:
                 "events_30d": 1,
                 "events_90d": 1,
                 "events_365d": 1,
-                "decayed_events_30d": decayed(30, 1),
-                "decayed_events_120d": decayed(120, 1),
                 "active_days": 1,
                 "days_since_first": 1,
                 "days_since_last": 1,
                 "mean_gap_days": None,
-                "quantity_total": 1.0,
                 "value_total": None,
                 "discount_total": None,
                 "unit_price": None,
@@ -119,8 +110,15 @@ def test_a_window_ends_with_its_last_day(spark: SparkSession) -> None:
 def test_pair_features_are_the_declared_columns(spark: SparkSession) -> None:
     built = user_item_features(events_frame(spark, {"event_date": date(2024, 2, 1)}), [MARCH])
     assert ("run_date", *built.columns) == USER_ITEM_FEATURES.column_names
-    assert rows_of(built.select("days_since_first", "quantity_total", "value_total")) == [
-        {"days_since_first": 29, "quantity_total": 1.0, "value_total": None}
+    assert rows_of(built) == [
+        {
+            "as_of": MARCH,
+            "user_id": "x",
+            "item_id": "x",
+            "events_total": 1,
+            "active_days": 1,
+            "days_since_last": 29,
+        }
     ]
 
 
@@ -177,6 +175,3 @@ def test_windows_nest_and_nights_stand_alone(
         counts = [row[f"events_{days}d"] for days in FREQUENCY_WINDOWS_DAYS]
         assert counts == sorted(counts)
         assert counts[-1] <= row["events_total"]
-        decayed = [row[f"decayed_events_{days}d"] for days in HALF_LIVES_DAYS]
-        assert decayed == sorted(decayed)
-        assert decayed[-1] < row["events_total"]

@@ -1,5 +1,4 @@
 from datetime import date
-from math import log2
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -7,7 +6,7 @@ from pyspark.sql import DataFrame, SparkSession
 from features.user_features import user_features
 from features.user_item_features import user_item_features
 from lakehouse.tables import ITEM_FEATURES, USER_FEATURES
-from tests.feature_frames import decayed, events_frame, rounded
+from tests.feature_frames import events_frame, rounded
 from tests.rows import frame, rows_of
 
 NIGHT = date(2024, 3, 1)
@@ -39,8 +38,6 @@ def one_event(user: str, **values: Any) -> dict[str, Any]:
         "events_30d": 1,
         "events_90d": 1,
         "events_365d": 1,
-        "decayed_events_30d": decayed(30, 1),
-        "decayed_events_120d": decayed(120, 1),
         "active_days": 1,
         "days_since_first": 1,
         "days_since_last": 1,
@@ -49,7 +46,6 @@ def one_event(user: str, **values: Any) -> dict[str, Any]:
         "items_distinct": 1,
         "repeat_share": 0.0,
         "departments_distinct": 0,
-        "department_entropy": 0.0,
         "value_total": None,
         "value_per_order": None,
         "unit_price": None,
@@ -92,8 +88,6 @@ def test_profiles(spark: SparkSession) -> None:
                 "events_30d": 4,
                 "events_90d": 4,
                 "events_365d": 4,
-                "decayed_events_30d": decayed(30, 10, 10, 5, 1),
-                "decayed_events_120d": decayed(120, 10, 10, 5, 1),
                 "active_days": 3,
                 "days_since_first": 10,
                 "days_since_last": 1,
@@ -102,7 +96,6 @@ def test_profiles(spark: SparkSession) -> None:
                 "items_distinct": 3,
                 "repeat_share": 0.25,
                 "departments_distinct": 2,
-                "department_entropy": -(2 / 3 * log2(2 / 3) + 1 / 3 * log2(1 / 3)),
                 "value_total": 8.0,
                 "value_per_order": 8 / 3,
                 "unit_price": 2.0,

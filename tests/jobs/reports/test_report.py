@@ -34,7 +34,7 @@ from jobs.steps.report import run
 from lakehouse.colours import EMPHASIS
 from lakehouse.io import arrow
 from lakehouse.steps import STEPS
-from lakehouse.tables import OPS_RUNS, RECOMMENDATIONS
+from lakehouse.tables import OPS_RUNS, RECOMMENDATIONS, USER_ITEM_FEATURES
 from serving.format.comparison import Mover
 from serving.stores.opening import open_store
 
@@ -466,6 +466,29 @@ def test_the_last_published_night_is_compared_with(settings: Settings) -> None:
     )
     assert changes.settings == (Change("train.seed", 7, 42), Change("train.test_days", 14, 28))
     assert changes.rows[0] == Change("ingest", 1, 1)
+
+
+def test_a_user_takes_most_what_counts_most_events_and_was_taken_last(settings: Settings) -> None:
+    lake = settings.paths.lake
+    arrow.replace(lake, RECOMMENDATIONS, lists_of(NIGHT, ("u1", "z")), {"run_date": NIGHT})
+    taken = [("u1", "a", 2, 9), ("u1", "b", 2, 3), ("u1", "c", 5, 40), ("u2", "d", 9, 1)]
+    rows = [
+        {
+            "run_date": NIGHT,
+            "as_of": NIGHT,
+            "user_id": user,
+            "item_id": item,
+            "events_total": times,
+            "active_days": times,
+            "days_since_last": days,
+        }
+        for user, item, times, days in taken
+    ]
+    pairs = pa.Table.from_pylist(rows, arrow.arrow_schema(USER_ITEM_FEATURES))
+    arrow.replace(lake, USER_ITEM_FEATURES, pairs, {"run_date": NIGHT})
+    made(settings, *STEP_NAMES, accepted=True, release="r")
+    [shelf] = collect(settings, NIGHT).shelves
+    assert shelf.history == (Habit("c", 5, 40), Habit("b", 2, 3), Habit("a", 2, 9))
 
 
 @pytest.mark.parametrize("best", range(6))
