@@ -421,7 +421,7 @@ USER_ITEM_FEATURES: Final = Table(
         _days_since_last(),
     ),
     retired=(
-        *((f"events_{days}d", "long") for days in FREQUENCY_WINDOWS_DAYS),
+        *((f"events_{days}d", "long") for days in (7, 30, 90, 365)),
         *_DECAYED,
         ("days_since_first", "int"),
         ("mean_gap_days", "double"),
