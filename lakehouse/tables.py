@@ -175,6 +175,13 @@ BRONZE_FILES: Final = Table(
         ),
         _INGEST_BATCH,
         _INGEST_DATE,
+        Column(
+            "modified_ns",
+            "long",
+            "When the file was last written, in nanoseconds since 1970: a file that keeps size and "
+            "time is hashed again every 28 nights only.",
+            nullable=True,
+        ),
     ),
 )
 

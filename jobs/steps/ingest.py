@@ -33,6 +33,7 @@ from lakehouse.ingest.files import (
     LOADED,
     FoundFile,
     RegisteredFile,
+    find_file,
     interrupted,
     new_files,
     read_register,
@@ -141,6 +142,7 @@ def _find_all(
         )
     digest_once = cache(digest)  # two sources may read one file
     ever = {row.source for row in register}
+    known = {(row.source, row.source_file): row for row in register}
     found = []
     for source in settings.sources:
         paths = find(source, landing, before=run_date)
@@ -151,12 +153,13 @@ def _find_all(
                 "`path`, or take the source out of the configuration."
             )
         found += [
-            FoundFile(
-                source=source.name,
-                path=path,
-                source_file=path.relative_to(landing).as_posix(),
-                file_digest=digest_once(path),
-                bytes=path.stat().st_size,
+            find_file(
+                source.name,
+                path,
+                name := path.relative_to(landing).as_posix(),
+                before=known.get((source.name, name)),
+                night=run_date,
+                digest=digest_once,
             )
             for path in paths
         ]

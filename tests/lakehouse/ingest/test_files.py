@@ -1,12 +1,16 @@
-from datetime import date
+import os
+from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
 from lakehouse.errors import DataError
 from lakehouse.ingest.files import (
+    HASHED_EVERY_NIGHTS,
     FoundFile,
     RegisteredFile,
+    find_file,
     interrupted,
     new_files,
     read_register,
@@ -53,6 +57,34 @@ def test_other_content_under_a_known_name_is_refused() -> None:
         "a new name that the source's `path` matches, e.g. products-2018-01-03.csv for "
         "products*.csv."
     )
+
+
+def test_a_file_that_keeps_size_and_time_is_hashed_once_in_so_many_nights(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"0123456789")
+    hashed = []
+
+    def digest(file: Path) -> str:
+        hashed.append(file)
+        return "new"
+
+    def look(before: RegisteredFile | None, night: date) -> FoundFile:
+        return find_file("orders", path, "a.csv", before=before, night=night, digest=digest)
+
+    modified = path.stat().st_mtime_ns
+    new = FoundFile("orders", path, "a.csv", "new", 10, modified)
+    assert look(None, FIRST) == new
+    before = replace(registered("a.csv", "old"), modified_ns=modified)
+    hashed.clear()
+    nights = [FIRST + timedelta(days=day) for day in range(HASHED_EVERY_NIGHTS)]
+    assert [look(before, night).file_digest for night in nights].count("new") == 1
+    assert hashed == [path]
+
+    quiet = next(night for night in nights if look(before, night).file_digest == "old")
+    assert look(replace(before, modified_ns=None), quiet) == new
+    assert look(replace(before, bytes=9), quiet) == new
+    os.utime(path, ns=(modified, modified + 1))
+    assert look(before, quiet) == replace(new, modified_ns=modified + 1)
 
 
 def test_a_batch_says_what_becomes_of_each_file() -> None:
