@@ -9,7 +9,13 @@ from models.tracking.registry import Registry
 def open_registry(settings: Settings) -> Registry:
     """The registry that the settings name, reached and writable (see ``Registry``)."""
     mlflow = settings.mlflow
-    return Registry(mlflow.tracking_uri, mlflow.artifacts, mlflow.experiment, mlflow.model)
+    return Registry(
+        mlflow.tracking_uri,
+        mlflow.artifacts,
+        experiment=mlflow.experiment,
+        model=mlflow.model,
+        shop=settings.shop.name,
+    )
 
 
 def models_lock(settings: Settings) -> Path:

@@ -48,7 +48,11 @@ def open_runs(settings: Settings, kind: str) -> Registry:
     """
     mlflow = settings.mlflow
     return Registry(
-        mlflow.tracking_uri, mlflow.artifacts, f"{mlflow.experiment}_{kind}", mlflow.model
+        mlflow.tracking_uri,
+        mlflow.artifacts,
+        experiment=f"{mlflow.experiment}_{kind}",
+        model=mlflow.model,
+        shop=settings.shop.name,
     )
 
 

@@ -47,6 +47,7 @@ from models.tracking.versions import (
 
 CHALLENGER: Final = "challenger"
 CHAMPION: Final = "champion"
+SHOP_TAG: Final = "topshelf.shop"
 LONGEST_TAG: Final = 4000
 # What a run's page says in words; the gate's verdict is put above this heading.
 NOTE_TAG: Final = "mlflow.note.content"
@@ -138,11 +139,14 @@ class TrackedRun:
 class Registry:
     """The tracking database, its experiment and the registered model, reached and writable."""
 
-    def __init__(self, tracking_uri: str, artifacts: Path, experiment: str, model: str) -> None:
+    def __init__(
+        self, tracking_uri: str, artifacts: Path, *, experiment: str, model: str, shop: str
+    ) -> None:
         """Connect, creating what is not there yet.
 
         Raises ``InfrastructureError`` where MLflow cannot be reached or written, so that a caller
-        who opens the registry first loses no work.
+        who opens the registry first loses no work, and ``ConfigurationError`` where the experiment
+        or the model is another shop's.
         """
         self.tracking_uri = tracking_uri
         self.model = model
@@ -154,10 +158,10 @@ class Registry:
             mlflow.set_registry_uri(tracking_uri)
             self.client = MlflowClient(tracking_uri, tracking_uri)
             self.experiment_id = self.create_experiment(experiment)
+            self._claim(shop)
             tags = {"topshelf.model": model, **tracking_page.KIND, **tracking_page.view()}
             for name, tag in tags.items():
                 self.client.set_experiment_tag(self.experiment_id, name, tag)
-            self._create_model()
 
     def reporting(self) -> AbstractContextManager[None]:
         """A context that turns MLflow's failures into our errors."""
@@ -406,9 +410,25 @@ class Registry:
             )
         return str(found.experiment_id)
 
-    def _create_model(self) -> None:
+    def _claim(self, shop: str) -> None:
+        """Make experiment and model the shop's where they are nobody's yet."""
         with _there_already():
             self.client.create_registered_model(self.model)
+        named = {
+            "model": self.client.get_registered_model(self.model).tags.get(SHOP_TAG),
+            "experiment": self.client.get_experiment(self.experiment_id).tags.get(SHOP_TAG),
+        }
+        for what, owner in named.items():
+            if owner not in (None, shop):
+                raise ConfigurationError(
+                    f"[mlflow] {what} {getattr(self, what)!r} belongs to the shop {owner!r}, and "
+                    f"this configuration is of {shop!r}. Give each shop a name of its own there, "
+                    "or leave it out."
+                )
+        if named["model"] is None:
+            self.client.set_registered_model_tag(self.model, SHOP_TAG, shop)
+        if named["experiment"] is None:
+            self.client.set_experiment_tag(self.experiment_id, SHOP_TAG, shop)
 
 
 @contextmanager

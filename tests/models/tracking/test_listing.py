@@ -8,6 +8,7 @@ import subprocess
 import time
 import urllib.request
 from contextlib import closing, suppress
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,6 @@ from rich.console import Console
 
 from jobs.config.settings import Settings
 from jobs.night.registry import open_registry
-from jobs.operate import mlflow_page
 from jobs.operate.model_versions import models
 from models.tracking import database as tracking_database
 from models.tracking.decisions import Decision, record, recorded
@@ -53,7 +53,13 @@ def registry(settings: Settings, tmp_path: Path) -> Registry:
     assert experiment is not None
     withdrawn = registry.client.create_run(experiment.experiment_id)
     registry.client.delete_run(withdrawn.info.run_id)
-    other = Registry(registry.tracking_uri, tmp_path / "artifacts", "other", "other")
+    other = Registry(
+        registry.tracking_uri,
+        tmp_path / "artifacts",
+        experiment="other",
+        model="other",
+        shop="other",
+    )
     train(other, tmp_path / "other")
     return registry
 
@@ -152,15 +158,15 @@ def test_mlflow_is_asked_where_the_database_cannot_tell(settings: Settings, tmp_
     assert not (tmp_path / "none.db").exists()
 
 
-def test_a_server_of_mlflow_gives_the_same_list(settings: Settings, registry: Registry) -> None:
+def test_the_served_page_is_this_machine_s_and_gives_the_same_list(
+    settings: Settings, registry: Registry, tmp_path: Path
+) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    server = mlflow_page.server(settings, port)
     address = f"http://127.0.0.1:{port}"
     process = subprocess.Popen(
-        server.command,
-        env={**os.environ, **server.environment},
+        ("topshelf", "mlflow", "--port", str(port), "--config", str(tmp_path / "config.toml")),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -170,9 +176,21 @@ def test_a_server_of_mlflow_gives_the_same_list(settings: Settings, registry: Re
         mlflow = settings.mlflow.model_copy(update={"tracking_uri": address})
         elsewhere = settings.model_copy(update={"mlflow": mlflow})
         assert shown(elsewhere) == shown(settings)
+        assert b"<title>MLflow</title>" in page(port, f"topshelf.localhost:{port}")
+        assert b"DNS rebinding" in page(port, "elsewhere.example")
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
         process.wait()
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def page(port: int, host: str) -> bytes:
+    """What the server answers to a browser that calls it by the name ``host``."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    with closing(connection):
+        connection.request("GET", "/", headers={"Host": host})
+        return connection.getresponse().read()
 
 
 def wait_for(address: str) -> None:

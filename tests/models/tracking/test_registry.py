@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jobs.config.settings import Settings
+from jobs.config.settings import Settings, Shop
 from jobs.night.registry import open_registry
 from lakehouse.errors import ConfigurationError, DataError, InfrastructureError
 from models.core.assortment import Assortment
@@ -287,7 +287,11 @@ def test_a_read_only_database_is_found_out_at_the_start(
     path = settings.mlflow.tracking_uri.removeprefix("sqlite:///")
     with pytest.raises(InfrastructureError, match="readonly database"):
         Registry(
-            f"sqlite:///file:{path}?mode=ro&uri=true", settings.mlflow.artifacts, "nightly", "m"
+            f"sqlite:///file:{path}?mode=ro&uri=true",
+            settings.mlflow.artifacts,
+            experiment="nightly",
+            model="m",
+            shop="mine",
         )
 
 
@@ -307,7 +311,13 @@ def test_a_server_that_is_down_is_found_out_and_its_password_kept(
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(InfrastructureError) as caught:
-        Registry("http://me:secret@127.0.0.1:1", settings.mlflow.artifacts, "nightly", "m")
+        Registry(
+            "http://me:secret@127.0.0.1:1",
+            settings.mlflow.artifacts,
+            experiment="nightly",
+            model="m",
+            shop="mine",
+        )
     assert "http://127.0.0.1:1" in str(caught.value)
     assert "secret" not in str(caught.value)
 
@@ -317,6 +327,26 @@ def test_an_experiment_deleted_in_mlflow_is_named(registry: Registry, settings: 
     registry.client.delete_experiment(experiment)
     with pytest.raises(ConfigurationError, match=rf"restore --experiment-id {experiment}"):
         open_registry(settings)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"experiment": "theirs"}, r"\[mlflow\] model 'topshelf' belongs to the shop"),
+        ({"model": "theirs"}, r"\[mlflow\] experiment 'nightly' belongs to the shop"),
+    ],
+)
+def test_another_shop_s_experiment_or_model_is_refused(
+    registry: Registry, settings: Settings, names: dict[str, str], message: str
+) -> None:
+    ours = settings.mlflow
+    mlflow = ours.model_copy(update=names)
+    other = settings.model_copy(update={"shop": Shop(name="other"), "mlflow": mlflow})
+    with pytest.raises(ConfigurationError, match=message):
+        open_registry(other)
+    apart = ours.model_copy(update={"experiment": "theirs", "model": "theirs"})
+    open_registry(other.model_copy(update={"mlflow": apart}))
+    open_registry(settings)
 
 
 def test_metric_names_suit_mlflow() -> None:
