@@ -1,5 +1,7 @@
 """What people do with models, releases and the demo."""
 
+import sys
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -8,6 +10,14 @@ from jobs.cli.app import ConfigFile, app, explaining, load_settings, print_conte
 
 Who = Annotated[str, typer.Option("--who", help="Who decides; kept in MLflow.")]
 Why = Annotated[str, typer.Option("--why", help="The reason; kept in MLflow.")]
+
+
+class Format(StrEnum):
+    """How an answer is written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSONL = "jsonl"
 
 
 @app.command("demo-data")
@@ -103,3 +113,22 @@ def reproduce(
 
     with explaining("reproduce"):
         print_content(job.reproduce(load_settings(config), release))
+
+
+@app.command()
+def sql(
+    config: ConfigFile,
+    statement: Annotated[str, typer.Argument(help="e.g. 'SELECT * FROM gold.recommendations'")],
+    how: Annotated[
+        Format, typer.Option("--format", help="A table for people, or all rows as text.")
+    ] = Format.TABLE,
+) -> None:
+    """Answer a question about the lake's tables in SQL (DuckDB's); nothing can be changed."""
+    from jobs.operate import sql as job
+
+    with explaining("sql"):
+        settings = load_settings(config, with_models=False)
+        if how is Format.TABLE:
+            print_content(job.as_table(settings, statement))
+        else:
+            sys.stdout.write(job.as_text(settings, statement, as_csv=how is Format.CSV))

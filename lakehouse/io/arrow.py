@@ -84,6 +84,14 @@ def read(
         raise _damaged(table, fragments, error) from error
 
 
+def dataset(root: Path, table: Table) -> ds.Dataset:
+    """The table's newest version to be read in parts, each file as it is asked for.
+
+    Raises ``DataError`` where the table does not exist or its log cannot be used.
+    """
+    return _open(root, table, None).to_pyarrow_dataset(schema=arrow_schema(table))
+
+
 def version(root: Path, table: Table) -> int:
     """The table's newest Delta version; raises ``DataError`` where it does not exist."""
     return _open(root, table, None).version()
