@@ -135,3 +135,5 @@ STEPS: Final = (
 TUNE: Final = Step(
     "tune", "Search better parameters and propose them; nothing is promoted.", reads=MODEL_INPUTS
 )
+
+MAINTAIN: Final = Step("maintain", "Drop old gold nights, and delete files that nobody reads.")

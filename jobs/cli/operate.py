@@ -6,7 +6,23 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli.app import ConfigFile, app, explaining, load_settings, print_content, show
+from jobs.cli.app import (
+    ConfigFile,
+    Future,
+    RunDate,
+    app,
+    explaining,
+    load_settings,
+    night,
+    print_content,
+    show,
+)
+from lakehouse.steps import MAINTAIN
+
+lake_app = typer.Typer(
+    help="See what the lake's tables take.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(lake_app, name="lake")
 
 Who = Annotated[str, typer.Option("--who", help="Who decides; kept in MLflow.")]
 Why = Annotated[str, typer.Option("--why", help="The reason; kept in MLflow.")]
@@ -132,3 +148,23 @@ def sql(
             print_content(job.as_table(settings, statement))
         else:
             sys.stdout.write(job.as_text(settings, statement, as_csv=how is Format.CSV))
+
+
+@lake_app.command("status")
+def lake_status(config: ConfigFile) -> None:
+    """Print each table's rows, files and bytes, and what former versions take."""
+    from jobs.operate import table_care as job
+
+    with explaining("lake status"):
+        print_content(job.status(load_settings(config, with_models=False)))
+
+
+@app.command(MAINTAIN.name, help=f"{MAINTAIN.doc} What releases were made from stays.")
+def maintain(run_date: RunDate, config: ConfigFile, *, future: Future = False) -> None:
+    """Drop old gold nights, and delete files that nobody reads."""
+    from jobs.operate import table_care as job
+
+    with explaining(MAINTAIN.name):
+        settings = load_settings(config, with_models=False)
+        for sentence in job.maintain(settings, night(run_date, future=future)) or ["nothing to do"]:
+            print(f"topshelf {MAINTAIN.name}: {sentence}")

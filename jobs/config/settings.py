@@ -357,6 +357,24 @@ def _defaults_of_shop(section: type[Parameters], shop: str) -> dict[str, object]
     }
 
 
+class Retention(Parameters):
+    """How long the lake keeps what nights no longer read; `topshelf maintain` goes by it."""
+
+    gold_days: Whole = Field(
+        default=90,
+        ge=1,
+        le=MAX_DAYS,
+        description="Gold nights older than this are dropped, unless the store has their release.",
+    )
+    versions_days: Whole = Field(
+        default=7,
+        ge=1,
+        le=MAX_DAYS,
+        description="Former versions of a table are readable for so long, and as long as the store "
+        "has a release that was made from them.",
+    )
+
+
 class Settings(Parameters):
     """Everything a run depends on besides its run date and the data."""
 
@@ -370,6 +388,7 @@ class Settings(Parameters):
     gate: Gate = Field(default_factory=Gate)
     recommend: Recommend = Field(default_factory=Recommend)
     serving: Serving = Field(default_factory=Serving)
+    retention: Retention = Field(default_factory=Retention)
     mlflow: MLflow = Field(default_factory=MLflow)
 
     @model_validator(mode="before")
@@ -431,7 +450,9 @@ class Settings(Parameters):
         ``constant_share`` of the gate has a say in which method is chosen.
         """
         limits = set(Gate.model_fields) - {"constant_share"}
-        others: dict[str, Any] = dict.fromkeys(("shop", "paths", "serving", "mlflow"), True)
+        others: dict[str, Any] = dict.fromkeys(
+            ("shop", "paths", "serving", "retention", "mlflow"), True
+        )
         # What rules say has a digest of its own, wherever their file lies.
         shaping = self.model_dump_json(exclude={**others, "gate": limits, "recommend": {"rules"}})
         return hashlib.sha256(shaping.encode()).hexdigest()

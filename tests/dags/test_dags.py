@@ -174,7 +174,7 @@ def test_each_shop_of_a_folder_has_dags_and_assets_of_its_own(tmp_path: Path) ->
     assert f"{shops}/broken.toml: not valid TOML" in error
     assert sorted(parsed["dags"]) == [
         f"{dag}_{shop}"
-        for dag in ("nightly_recommendations", "weekly_tuning")
+        for dag in ("lakehouse_maintenance", "nightly_recommendations", "weekly_tuning")
         for shop in ("tools", "toys")
     ]
     outlets: dict[str, str] = {}
@@ -386,6 +386,21 @@ def test_every_table_is_the_outlet_of_one_task_which_waits_for_the_lake_s_pool(
     writers = {step for step, task in tasks.items() if task["outlets"]}
     assert {step for step, task in tasks.items() if task["pool"] == "delta"} == writers
     assert writers >= SPARK_STEPS
+
+
+def test_the_lake_is_looked_after_once_a_week(parsed: Parsed) -> None:
+    weekly = parsed["dags"]["lakehouse_maintenance"]
+    assert weekly["cron"] == "0 8 * * 0"
+    assert weekly["first_run_within"] == 0
+    assert weekly["cron_timezone"] == weekly["timezone"] == "UTC"
+    assert not weekly["catchup"]
+    assert weekly["max_active_runs"] == 1
+    assert weekly["tags"] == ["recommendations", "weekly"]
+    (task,) = weekly["tasks"]
+    assert (task["step"], task["command"]) == (
+        "maintain",
+        'exec topshelf maintain --run-date "$RUN_DATE"',
+    )
 
 
 def test_tuning_runs_once_a_week_and_ends_with_a_proposal(weekly: dict[str, Any]) -> None:
