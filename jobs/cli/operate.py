@@ -139,7 +139,10 @@ def sql(
         Format, typer.Option("--format", help="A table for people, or all rows as text.")
     ] = Format.TABLE,
 ) -> None:
-    """Answer a question about the lake's tables in SQL (DuckDB's); nothing can be changed."""
+    """Ask the lake's tables a question in SQL.
+
+    In DuckDB's dialect (docs/queries.md); nothing can be changed by it.
+    """
     from jobs.operate import sql as job
 
     with explaining("sql"):
