@@ -529,7 +529,8 @@ RECOMMENDATIONS: Final = Table(
         Column(
             "user_id",
             "string",
-            "Whose list: the user's, that of a context (`store_id=367`), or, empty, everybody's.",
+            "Whose list, which `tier` tells: a user's id, an item's, a context such as "
+            "`store_id=367`, or, empty, everybody's.",
             personal=True,
         ),
         Column("rank", "int", "Place in the list, from 1.", minimum=1),
@@ -548,12 +549,21 @@ RECOMMENDATIONS: Final = Table(
             nullable=True,
         ),
         Column(
-            "tier", "string", "Whose taste it is: `user`, `context` or `global`.", nullable=True
+            "tier",
+            "string",
+            "Whose list it is: `user`, `item`, `context` or `global`.",
+            nullable=True,
         ),
         Column(
             "rules",
             "array<string>",
             "Business rules that put the item there, or moved it.",
+            nullable=True,
+        ),
+        Column(
+            "spare",
+            "boolean",
+            "Not shown unless an item before it is denied.",
             nullable=True,
         ),
     ),

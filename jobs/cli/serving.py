@@ -34,10 +34,17 @@ def lookup(
         typer.Option("--list", metavar="|".join(LISTS), help="Which list."),
     ] = LISTS[0],
     context: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
-            help="E.g. store_id=367: whose list, or for unknown users.",
+            help="E.g. store_id=367 or category=BEER: whose list, or what is known of an unknown "
+            "user (repeatable; values of one name are mixed, others asked for in their order).",
+        ),
+    ] = None,
+    item: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ITEM", help="For lists about items: one, or those of a basket (repeatable)."
         ),
     ] = None,
 ) -> None:
@@ -46,7 +53,9 @@ def lookup(
 
     with explaining("lookup"):
         settings = load_settings(config, with_models=False)
-        print_content(job.lookup(settings, user, list_name, context))
+        print_content(
+            job.lookup(settings, user, list_name, contexts=context or (), items=item or ())
+        )
 
 
 @app.command()

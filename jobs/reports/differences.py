@@ -13,6 +13,7 @@ from jobs.config.settings import Settings
 from jobs.night.facts import TrainFacts, check_reported, facts_of
 from jobs.night.job_report import JobReport, JsonValue
 from jobs.night.outcomes import nights_of, read_report
+from jobs.night.release import is_shown
 from lakehouse.errors import DataError
 from lakehouse.io import arrow
 from lakehouse.lists import PERSONAL_LISTS
@@ -21,6 +22,7 @@ from serving.format.comparison import Mover, movers
 
 # Where things lie shapes no list, and an address may hold a password.
 PLACES: Final = {"paths", "serving", "mlflow"}
+MOST_PLACES: Final = 2**31 - 1
 COMPARED_STEPS: Final = ("ingest", "clean", "features", "train", "recommend")
 
 
@@ -191,14 +193,15 @@ def _lists(
 
 def _listed(lake: Path, recommended: JobReport, list_name: str) -> pa.Table:
     """The places of lists on the night of the report, without those that are spare."""
-    filters: list[arrow.Filter] = [
-        ("run_date", "=", recommended.run_date),
-        ("list", "=", list_name),
-    ]
-    if (size := recommended.facts.get("size")) is not None:
-        filters.append(("rank", "<=", size))
-    columns = ["user_id", "item_id", "title"]
-    return arrow.read(lake, RECOMMENDATIONS, columns=columns, filters=filters)
+    rows = arrow.read(
+        lake,
+        RECOMMENDATIONS,
+        columns=["user_id", "item_id", "title", "rank", "spare"],
+        filters=[("run_date", "=", recommended.run_date), ("list", "=", list_name)],
+    )
+    # Before there were spare places, steps didn't say how many are shown: all.
+    size = cast("int", recommended.facts.get("size", MOST_PLACES))
+    return rows.filter(is_shown(rows, size)).select(["user_id", "item_id", "title"])
 
 
 def _counts(listed: pa.Table, titles: dict[str, str | None]) -> Counter[str]:

@@ -19,9 +19,11 @@ from models.core.base import BaseRecommender, Ranks
 from models.core.capabilities import FoldsIn
 from models.core.interactions import UNKNOWN, Ids, Indices, index_of
 from models.core.lists import Lists
+from models.core.topn import rows_of
 from models.lists import catalogue as methods
 from models.lists.path import Policy, filled_up, make_lists
-from models.lists.rules.night import NightRules
+from models.lists.rules.night import NightRules, Plan
+from models.lists.rules.select import reachable
 
 PUBLISHED_FOLDER: Final = "published"
 INDEX_FILE: Final = "published.json"
@@ -148,15 +150,26 @@ class Published:
             }
         )
 
-    def possible(self, surface: Surface, users: Indices) -> NDArray[np.int64]:
-        """How many sellable items with sales each user's list could hold at least."""
-        known = self.by_list[surface.name].known
+    def possible(
+        self, surface: Surface, users: Indices, rules: NightRules | None = None
+    ) -> NDArray[np.int64]:
+        """How many sellable items with sales each user's list could hold at least.
+
+        Where several caps meet, nothing is promised.
+        """
+        seen = self.by_list[surface.name].known.seen
         listable = self.assortment.sellable & (self.assortment.popularity > 0)
-        counts = np.full(len(users), listable.sum())
-        if surface.filter_seen:
-            is_known = users != UNKNOWN
-            counts[is_known] -= known.seen[users[is_known]] @ listable.astype(np.int64)
-        return counts
+        counts = np.zeros(len(users), dtype=np.int64)
+        whole = [(np.arange(len(users)), Plan(hidden=np.zeros_like(listable)))]
+        for rows, plan in whole if rules is None else rules.groups(users):
+            open_items = listable & ~plan.hidden
+            counts[rows] = reachable(plan, open_items) if len(plan.caps) <= 1 else 0
+            if surface.filter_seen:
+                counts[rows] -= rows_of(seen, users[rows]) @ open_items.astype(np.int64)
+            elif plan.repeats is not None and plan.days_since is not None:
+                waiting = (open_items & (plan.repeats > 0)).astype(np.int64)
+                counts[rows] -= (rows_of(plan.days_since, users[rows]) > 0) @ waiting
+        return np.maximum(counts, 0)
 
     def save(self, folder: Path) -> None:
         """Write each method once, below ``folder``, and which lists it fills."""

@@ -100,6 +100,7 @@ def test_every_user_gets_their_lists_and_a_second_run_writes_the_same(settings: 
     expected["reason_code"] = expected["reason"].map(codes).fillna("again")
     expected["tier"] = expected["user_id"].map(lambda user: "user" if user else "global")
     expected["rules"] = [[] for _ in range(len(expected))]
+    expected["spare"] = False
     expected = expected[list(RECOMMENDATIONS.column_names)]
     first = written(settings)
     pd.testing.assert_frame_equal(first, expected, check_dtype=False)
@@ -180,10 +181,10 @@ def test_new_items_get_their_share_of_what_is_new_to_the_user(tmp_path: Path) ->
     report = recommend.run(settings, run_date=NIGHT)
     rows = written(settings)
     found = rows[(rows["list"] == "discover") & (rows["user_id"] == "ann")]
-    assert found[["item_id", "source", "reason"]].to_numpy().tolist() == [
-        ["a", "popularity", "Popular right now"],
-        ["c", "exploration", "New in the range"],
-        ["b", "popularity", "Popular right now"],  # A spare place.
+    assert found[["item_id", "source", "reason", "spare"]].to_numpy().tolist() == [
+        ["a", "popularity", "Popular right now", False],
+        ["c", "exploration", "New in the range", False],
+        ["b", "popularity", "Popular right now", True],
     ]
     facts: Mapping[str, Any] = report.facts
     assert facts["sources"]["discover"] == {"popularity": 0.6667, "exploration": 0.3333}
