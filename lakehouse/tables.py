@@ -195,6 +195,7 @@ BRONZE_EVENTS: Final = Table(
         _raw("discount", "Money taken off."),
         _raw("order_id", "Basket, invoice or session."),
         _raw("store_id", "Shop or channel."),
+        _raw("device", "What it happened on, e.g. phone."),
         _EXTRA,
         _CORRUPT_RECORD,
         _CORRUPT_RULE,
@@ -280,6 +281,7 @@ SILVER_INTERACTIONS: Final = Table(
         ),
         Column("order_id", "string", "Basket, invoice or session.", nullable=True),
         Column("store_id", "string", "Shop or channel.", nullable=True),
+        Column("device", "string", "What it happened on, e.g. phone.", nullable=True),
         *_LINEAGE,
     ),
 )

@@ -25,6 +25,7 @@ from pydantic import (
     model_validator,
 )
 
+from jobs.config import contexts
 from jobs.config.environment import merged, read_environment
 from jobs.config.mistakes import told
 from lakehouse.errors import ConfigurationError
@@ -250,7 +251,8 @@ class Recommend(Parameters):
     )
     contexts: tuple[str, ...] = Field(
         default=(),
-        description="What unknown users may be asked for: `store_id`, or attributes of users.",
+        description="What unknown users may be asked for: `store_id`, `device`, `weekday` (`mon`), "
+        "`hour_slot` (`06-12`, in the source's zone), or attributes of users.",
     )
     rules: Path | None = Field(
         default=None,
@@ -392,6 +394,13 @@ class Settings(Parameters):
             raise ValueError(f"sources: the names {twice} are used twice")
         if not any(source.target == "events" for source in self.sources):
             raise ValueError('sources: none has target = "events", so there is nothing to learn')
+        return self
+
+    @model_validator(mode="after")
+    def _known_contexts(self) -> Self:
+        attributes = [name for source in self.sources for name in source.attributes]
+        if wrong := list(contexts.mistakes(self.recommend.contexts, attributes)):
+            raise ValueError("\n".join(wrong))
         return self
 
     @field_serializer("models")

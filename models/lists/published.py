@@ -1,7 +1,7 @@
 """What a night hands over: for each served list the fitted method that fills it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -17,11 +17,11 @@ from models.core import former_release, storage
 from models.core.assortment import Assortment
 from models.core.base import BaseRecommender, Ranks
 from models.core.capabilities import FoldsIn
-from models.core.interactions import UNKNOWN, Ids, Indices, index_of
+from models.core.interactions import UNKNOWN, Ids, Indices
 from models.core.lists import Lists
-from models.core.topn import rows_of
+from models.core.topn import Ranked, rows_of
 from models.lists import catalogue as methods
-from models.lists.path import Policy, filled_up, make_lists
+from models.lists.path import Policy, make_lists
 from models.lists.rules.night import NightRules, Plan
 from models.lists.rules.select import reachable
 
@@ -111,26 +111,14 @@ class Published:
             rules=rules,
         )
 
-    def rows_for(self, history: Sequence[str], n: int) -> pd.DataFrame:
-        """A list for somebody who took the items ``history``, none of these, as ``as_rows`` gives.
-
-        Raises ``DataError`` where no item of ``history`` is known.
-        """
-        known = index_of(self.item_ids, np.array(list(history), dtype=object))
-        known = np.unique(known[known != UNKNOWN])
-        if not len(known):
-            raise DataError(
-                f"the model knows none of the {len(history)} items given, such as {history[0]!r}. "
-                "Give ids as they stand in the catalogue (silver.items), each by its own --history."
-            )
-        taken = sparse.csr_array(
-            (np.ones(len(known), dtype=np.bool_), (np.zeros(len(known), dtype=np.int32), known)),
+    def fold_in(self, taken: Indices) -> Ranked:
+        """What goes with the items ``taken`` by somebody unknown, without these, best first."""
+        history = sparse.csr_array(
+            (np.ones(len(taken), dtype=np.bool_), (np.zeros(len(taken), dtype=np.int32), taken)),
             shape=(1, len(self.item_ids)),
         )
-        popularity = np.where(self.assortment.sellable, self.assortment.popularity, 0)
-        return self.as_rows(
-            filled_up(self._folding.fold_in(taken, n), self.newcomers.name, popularity, taken)
-        )
+        folded = self._folding.fold_in(history, len(self.item_ids))
+        return Ranked(folded.item[0], folded.score[0])
 
     def as_rows(self, lists: Lists) -> pd.DataFrame:
         """Lists as rows ``row``, ``rank``, ``item_id``, ``score``, ``source`` and ``rule``.
