@@ -21,6 +21,8 @@ Items = Annotated[
 ]
 Who = Annotated[str, typer.Option("--who", help="Who decides; kept with the deny list.")]
 Why = Annotated[str, typer.Option("--why", help="The reason; kept with the deny list.")]
+Decider = Annotated[str, typer.Option("--who", help="Who decides; kept with the pointer.")]
+Reason = Annotated[str, typer.Option("--why", help="The reason; kept with the pointer.")]
 
 
 @app.command()
@@ -141,7 +143,7 @@ def rollout_status(config: ConfigFile) -> None:
     from jobs.operate import rollout as job
 
     with explaining("rollout status"):
-        print(f"topshelf rollout: {job.status(load_settings(config, with_models=False))}")
+        print_content(job.status(load_settings(config, with_models=False)))
 
 
 @rollout_app.command("set")
@@ -152,6 +154,8 @@ def rollout_set(
         str | None,
         typer.Option("--release", help="A stored release; by default the candidate."),
     ] = None,
+    who: Decider = "",
+    why: Reason = "",
 ) -> None:
     """Let the candidate serve that share of the users."""
     from jobs.operate import rollout as job
@@ -162,23 +166,26 @@ def rollout_set(
                 f"{share:g} is no share above 0 and below 100; `topshelf rollout finish` lets the "
                 "candidate serve everybody, `abort` nobody."
             )
+        by = job.signed(who, why, now())
         settings = load_settings(config, with_models=False)
-        print(f"topshelf rollout: {job.set_share(settings, share, release)}")
+        print(f"topshelf rollout: {job.set_share(settings, share, release, by)}")
 
 
 @rollout_app.command("finish")
-def rollout_finish(config: ConfigFile) -> None:
+def rollout_finish(config: ConfigFile, who: Decider = "", why: Reason = "") -> None:
     """Let the candidate serve everybody."""
     from jobs.operate import rollout as job
 
     with explaining("rollout finish"):
-        print(f"topshelf rollout: {job.finish(load_settings(config, with_models=False))}")
+        by = job.signed(who, why, now())
+        print(f"topshelf rollout: {job.finish(load_settings(config, with_models=False), by)}")
 
 
 @rollout_app.command("abort")
-def rollout_abort(config: ConfigFile) -> None:
+def rollout_abort(config: ConfigFile, who: Decider = "", why: Reason = "") -> None:
     """Withdraw the candidate; the current release serves everybody."""
     from jobs.operate import rollout as job
 
     with explaining("rollout abort"):
-        print(f"topshelf rollout: {job.abort(load_settings(config, with_models=False))}")
+        by = job.signed(who, why, now())
+        print(f"topshelf rollout: {job.abort(load_settings(config, with_models=False), by)}")
