@@ -2,15 +2,21 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from jobs.cli.main import app
+from lakehouse.io import arrow
+from lakehouse.tables import USER_FEATURES
+from serving.format.records import decode, encode, summarise
 from serving.lookup import lookup
 from serving.publishing import publish
 from serving.stores.opening import open_store
+from tests.rows import put as put_rows
 from tests.stored_lists import NEW, NEWER, OLD, SHOP, make_release, put
 
 CONFIG = """
@@ -212,6 +218,38 @@ def test_two_releases_are_compared_list_by_list(call: Call, tmp_path: Path) -> N
         f"title 3 of {OLD} (i3)  6  0  -6",
         f"title 1 of {NEWER} (i1)  6  4  -2",
         f"title 2 of {NEWER} (i2)  6  4  -2",
+    ]
+
+
+def test_churn_is_told_by_the_users_active_days_where_the_lake_is(
+    call: Call, tmp_path: Path
+) -> None:
+    lake, night = tmp_path / "lake", date(2024, 3, 3)
+    days = {"ann": 3, "bob": 40}
+    put_rows(
+        lake,
+        USER_FEATURES,
+        [{"as_of": night, "user_id": user, "active_days": count} for user, count in days.items()],
+        {"run_date": night},
+    )
+    version = arrow.version(lake, USER_FEATURES)
+    manifest, records = make_release(NEWER, ("ann", "bob"), size=2, spare=2, text="other")
+    record_key, value = records[0]
+    items = [replace(item, item_id=f"x{item.rank}") for item in decode(record_key, value)]
+    records[0] = record_key, encode(record_key, items, 2)
+    manifest = replace(
+        manifest,
+        checksum=summarise(records).checksum,
+        table_versions={USER_FEATURES.full_name: version},
+    )
+    with open_store(f"lmdb:{tmp_path}/store", SHOP) as store:
+        publish(store, manifest, records, keep=5)
+    told = lines(call("diff", OLD, NEWER)[1])
+    start = told.index("users by active days  lists  churn")
+    # Both of Ann's items of `all` are others, none of her `discover`.
+    assert told[start + 1 : start + 3] == [
+        "1 (3 to 3 days)  2  50.0%",
+        "4 (40 to 40 days)  2  0.0%",
     ]
 
 
