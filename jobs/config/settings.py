@@ -287,7 +287,7 @@ class Serving(Parameters):
     guardrails: Path | None = Field(
         default=None,
         description="File with the limits of such a release, which is withdrawn where it breaks "
-        "one ([serving.md](serving.md)).",
+        "one ([serving.md](serving.md)); beside the configuration unless its path is absolute.",
     )
 
     @field_validator("store")
@@ -481,12 +481,13 @@ def load(path: Path, *, with_models: bool = True) -> Settings:
 
 
 def _beside(settings: Settings, folder: Path) -> Settings:
-    """The settings with the path of the rules as seen from the working folder."""
-    rules = settings.recommend.rules
-    if rules is None or rules.is_absolute():
-        return settings
-    recommend = settings.recommend.model_copy(update={"rules": folder / rules})
-    return settings.model_copy(update={"recommend": recommend})
+    """The settings with the paths of rules and guardrails as seen from the working folder."""
+    recommend, serving = settings.recommend, settings.serving
+    if recommend.rules is not None:
+        recommend = recommend.model_copy(update={"rules": folder / recommend.rules})
+    if serving.guardrails is not None:
+        serving = serving.model_copy(update={"guardrails": folder / serving.guardrails})
+    return settings.model_copy(update={"recommend": recommend, "serving": serving})
 
 
 def _read(path: Path) -> dict[str, Any]:
