@@ -6,8 +6,9 @@ Tables, methods, evaluation, the command line and the look-up take them from her
 from dataclasses import dataclass
 from typing import Final, Literal
 
-KeyedBy = Literal["user", "context", "nobody"]
-Ranking = Literal["methods", "sales", "trends", "new"]
+KeyedBy = Literal["user", "item", "basket", "context", "nobody"]
+# Whose a list is; those of contexts' surfaces may be everybody's.
+Tier = Literal["user", "item", "context", "global"]
 # The key of a list that is for everybody.
 EVERYBODY: Final = ""
 
@@ -16,20 +17,26 @@ EVERYBODY: Final = ""
 class Surface:
     """One kind of list.
 
-    ``keyed_by`` says whose it is: each user has one; each context has one (``store_id=367``,
+    ``keyed_by`` says whose it is: each user has one; each item; each context (``store_id=367``,
     ``category=BEER``) and everybody together; or there is one for everybody. ``ranked_by`` says
-    what orders the items: methods that compete, what sells, what rises, or new items by sales.
+    what orders the items: ``methods`` that compete, or one of ``jobs.night.lists.RANKINGS``. A
+    basket has no list of its own: its items' lists of the surface ``ranked_by`` are mixed when it
+    is asked for.
 
-    With ``filter_seen`` a list leaves out what its user has taken before; with ``explores`` new
-    items get a share of its places (``[recommend] new_item_share``); with ``fills_up`` what sells
-    fills the places that the ranking leaves. Who has no list of it gets one of ``fallbacks``, the
-    first that there is, by their context and then as everybody.
+    ``size`` is the number of items shown, where it is not ``[recommend] size``. ``rules`` are the
+    kinds of business rules that apply, all of them without. With ``filter_seen`` a list leaves out
+    what its user has taken before, or the item that it is of; with ``explores`` new items get a
+    share of its places (``[recommend] new_item_share``); with ``fills_up`` what sells fills the
+    places that the ranking leaves. Who has no list of it gets one of ``fallbacks``, the first that
+    there is, by their context and then as everybody; without any, none.
     """
 
     name: str
     keyed_by: KeyedBy
-    ranked_by: Ranking
+    ranked_by: str
     doc: str
+    size: int | None = None
+    rules: tuple[str, ...] | None = None
     filter_seen: bool = False
     explores: bool = False
     fills_up: bool = True

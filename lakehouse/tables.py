@@ -202,6 +202,7 @@ BRONZE_EVENTS: Final = Table(
         _raw("discount", "Money taken off."),
         _raw("order_id", "Basket, invoice or session."),
         _raw("store_id", "Shop or channel."),
+        _raw("device", "What it happened on, e.g. phone."),
         _EXTRA,
         _CORRUPT_RECORD,
         _CORRUPT_RULE,
@@ -287,6 +288,7 @@ SILVER_INTERACTIONS: Final = Table(
         ),
         Column("order_id", "string", "Basket, invoice or session.", nullable=True),
         Column("store_id", "string", "Shop or channel.", nullable=True),
+        Column("device", "string", "What it happened on, e.g. phone.", nullable=True),
         *_LINEAGE,
     ),
 )
@@ -536,7 +538,8 @@ RECOMMENDATIONS: Final = Table(
         Column(
             "user_id",
             "string",
-            "Whose list: the user's, that of a context (`store_id=367`), or, empty, everybody's.",
+            "Whose list, which `tier` tells: a user's id, an item's, a context such as "
+            "`store_id=367`, or, empty, everybody's.",
             personal=True,
         ),
         Column("rank", "int", "Place in the list, from 1.", minimum=1),
@@ -555,12 +558,21 @@ RECOMMENDATIONS: Final = Table(
             nullable=True,
         ),
         Column(
-            "tier", "string", "Whose taste it is: `user`, `context` or `global`.", nullable=True
+            "tier",
+            "string",
+            "Whose list it is: `user`, `item`, `context` or `global`.",
+            nullable=True,
         ),
         Column(
             "rules",
             "array<string>",
             "Business rules that put the item there, or moved it.",
+            nullable=True,
+        ),
+        Column(
+            "spare",
+            "boolean",
+            "Not shown unless an item before it is denied.",
             nullable=True,
         ),
     ),

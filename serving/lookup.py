@@ -1,11 +1,13 @@
 """A user's lists, from the release that serves them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, zip_longest
+from typing import NamedTuple
 
 from lakehouse.errors import ConfigurationError
-from lakehouse.lists import EVERYBODY, LISTS, PERSONAL_LISTS, Surface, surface
-from serving.format.records import DamagedReleaseError, Item, key, shown
+from lakehouse.lists import EVERYBODY, LISTS, PERSONAL_LISTS, Surface, Tier, surface
+from serving.format.records import FALLBACK_KEY, DamagedReleaseError, Item, key, shown
 from serving.stores.store import Reading, Store
 
 
@@ -13,9 +15,9 @@ from serving.stores.store import Reading, Store
 class Answer:
     """A list as served.
 
-    ``personal`` is false where the user is unknown to the release and gets the fallback list.
-    ``notice`` says that the release that serves the user is damaged and an older one answered, else
-    ``None``.
+    ``personal`` is false where there is no such list of whoever is asked for, and one of its
+    fallbacks answers; ``tier`` says whose list that is. ``notice`` says that the release that
+    serves the user is damaged and an older one answered, else ``None``.
     """
 
     release: str
@@ -23,11 +25,32 @@ class Answer:
     personal: bool
     items: tuple[Item, ...]
     notice: str | None = None
+    tier: Tier = "user"
 
 
-def lookup(store: Store, user: str, list_name: str = "all", context: str | None = None) -> Answer:
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Whose lists are asked for: what is known of somebody, if anything.
+
+    ``contexts`` are e.g. ``store_id=367`` and ``category=BEER``, those that say most first; of one
+    name there may be several. ``items`` are what a list is about: one item, or a basket.
+    """
+
+    user: str = ""
+    contexts: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
+
+
+def lookup(
+    store: Store,
+    user: str,
+    list_name: str = "all",
+    *,
+    contexts: Sequence[str] = (),
+    items: Sequence[str] = (),
+) -> Answer:
     """One of the user's lists; see ``lookup_all``."""
-    (answer,) = lookup_all(store, user, (list_name,), context)
+    (answer,) = lookup_all(store, user, (list_name,), contexts=contexts, items=items)
     return answer
 
 
@@ -35,26 +58,27 @@ def lookup_all(
     store: Store,
     user: str,
     list_names: Sequence[str] = PERSONAL_LISTS,
-    context: str | None = None,
+    *,
+    contexts: Sequence[str] = (),
+    items: Sequence[str] = (),
 ) -> tuple[Answer, ...]:
     """The user's lists of these names, from one release, whole, in one round trip.
 
     Denied items are left out, and spare ones take their places. While a rollout is on, the user
     decides which release that is. Who has no list of a kind gets one of its fallbacks
-    (``lakehouse.lists``): something may be known of an unknown user, e.g. the shop, and then
-    ``context`` (``store_id=367``) has a list of its own, where the release has one.
+    (``lakehouse.lists``): something may be known of an unknown user, and then ``contexts`` (see
+    ``Asker``) are asked for in their order. The lists of several values of one context, or of
+    several ``items``, are mixed, each giving a place in turn.
     If the release is damaged, the newest intact one that served before it answers. Raises
-    ``ConfigurationError`` for an unknown list and ``InfrastructureError`` where the store cannot be
-    reached, is empty, or holds no intact release, or its pointer or deny list is damaged.
+    ``ConfigurationError`` for an unknown list, or one of items without any, and
+    ``InfrastructureError`` where the store cannot be reached, is empty, or holds no intact release,
+    or its pointer or deny list is damaged.
     """
-    for list_name in list_names:
-        if list_name not in LISTS:
-            raise ConfigurationError(
-                f"there is no list {list_name!r}; the lists are {', '.join(LISTS)}."
-            )
-    chains = [_chain(surface(list_name), user, context) for list_name in list_names]
-    keys = [chain[0] for chain in chains]
-    fallbacks = list(dict.fromkeys(one for chain in chains for one in chain[1:]))
+    asker = Asker(user, tuple(contexts), tuple(items))
+    chains = [_chain(list_name, asker) for list_name in list_names]
+    keys = list(dict.fromkeys(one for links in chains for one in links[0].keys))
+    further = chain.from_iterable(link.keys for links in chains for link in links[1:])
+    fallbacks = list(dict.fromkeys(further))
 
     def ask(release: str | None = None) -> tuple[Answer, ...]:
         reading = store.read(keys, release, fallbacks=fallbacks, user=user)
@@ -62,8 +86,8 @@ def lookup_all(
         found = dict(zip(fallbacks, reading.fallbacks, strict=False))
         found |= zip(keys, reading.values, strict=True)
         return tuple(
-            _answer(reading, list_name, chain, found)
-            for list_name, chain in zip(list_names, chains, strict=True)
+            _answer(reading, list_name, links, found)
+            for list_name, links in zip(list_names, chains, strict=True)
         )
 
     try:
@@ -86,32 +110,81 @@ def lookup_all(
     )
 
 
-def _chain(wanted: Surface, user: str, context: str | None) -> tuple[bytes, ...]:
-    """The keys of a list and of what answers without it, the first that there is.
+class _Link(NamedTuple):
+    """The keys of lists that are mixed to one answer, and the items that it leaves out."""
 
-    Each surface is asked for the user, or the context, and then for everybody.
-    """
-    keys = []
-    for one in (wanted, *(surface(name) for name in wanted.fallbacks)):
-        if one.keyed_by == "user":
-            keys.append(key(one.name, user))
-            continue
-        if one.keyed_by == "context" and context is not None:
-            keys.append(key(one.name, context))
-        keys.append(key(one.name, EVERYBODY))
-    return tuple(keys)
+    keys: tuple[bytes, ...]
+    tier: Tier
+    left_out: tuple[str, ...] = ()
+
+
+def _chain(list_name: str, asker: Asker) -> tuple[_Link, ...]:
+    """A list and what answers without it, the first that there is."""
+    if list_name not in LISTS:
+        raise ConfigurationError(
+            f"there is no list {list_name!r}; the lists are {', '.join(LISTS)}."
+        )
+    wanted = surface(list_name)
+    if wanted.keyed_by in ("item", "basket") and not asker.items:
+        raise ConfigurationError(f"list {list_name} is about items: say which.")
+    links = [_links(one, asker) for one in (wanted, *map(surface, wanted.fallbacks))]
+    return tuple(chain.from_iterable(links))
+
+
+def _links(one: Surface, asker: Asker) -> Iterator[_Link]:
+    match one.keyed_by:
+        case "user":
+            yield _Link((key(one.name, asker.user),), "user")
+            return
+        case "item" | "basket":
+            name = one.name if one.keyed_by == "item" else one.ranked_by
+            if asker.items:
+                yield _Link(tuple(key(name, item) for item in asker.items), "item", asker.items)
+            return
+        case "context":
+            for values in _by_name(asker.contexts):
+                yield _Link(tuple(key(one.name, value) for value in values), "context")
+    yield _Link((key(one.name, EVERYBODY),), "global")
+
+
+def _by_name(contexts: Sequence[str]) -> list[list[str]]:
+    """Contexts of the same name together, in the order of their first ones."""
+    groups: dict[str, list[str]] = {}
+    for context in contexts:
+        groups.setdefault(context.partition("=")[0], []).append(context)
+    return list(groups.values())
 
 
 def _answer(
     reading: Reading,
     list_name: str,
-    chain: Sequence[bytes],
+    links: Sequence[_Link],
     found: Mapping[bytes, bytes | None],
 ) -> Answer:
     """The first of a list's chain that there is."""
-    for record_key in chain:
-        value = found.get(record_key)
-        if value is not None:
-            items = shown(record_key, value, reading.denied)
-            return Answer(reading.release, list_name, record_key == chain[0], items)
-    raise DamagedReleaseError(f"release {reading.release} has no fallback list")
+    for link in links:
+        hidden = reading.denied.union(link.left_out)
+        lists = [
+            shown(record_key, value, hidden)
+            for record_key in link.keys
+            if (value := found.get(record_key)) is not None
+        ]
+        if lists:
+            items = lists[0] if len(lists) == 1 else _mixed(lists)
+            return Answer(reading.release, list_name, link is links[0], items, tier=link.tier)
+    if FALLBACK_KEY in links[-1].keys:
+        raise DamagedReleaseError(f"release {reading.release} has no fallback list")
+    return Answer(reading.release, list_name, False, (), tier=links[-1].tier)
+
+
+def _mixed(lists: Collection[tuple[Item, ...]]) -> tuple[Item, ...]:
+    """Lists taking turns, each item once, as long as the longest of them."""
+    each_once: dict[str, Item] = {}
+    for item in chain.from_iterable(zip_longest(*lists)):
+        if item is not None:
+            each_once.setdefault(item.item_id, item)
+    longest = max(map(len, lists))
+    return tuple(
+        replace(item, rank=rank)
+        for rank, item in enumerate(list(each_once.values())[:longest], start=1)
+    )

@@ -138,6 +138,7 @@ def write_lake(
             user_id=event.user,
             item_id=event.item,
             store_id=event.store,
+            source="till",
             event_ts=datetime.combine(_day(event), datetime.min.time(), UTC),
             event_date=_day(event),
             ingest_date=NIGHT,

@@ -51,12 +51,13 @@ def _add_step(step: Step) -> None:
 
 
 def _add_recommend(step: Step) -> None:
-    @app.command(step.name, help=f"{step.doc} Or, with --history, the list of one newcomer.")
+    @app.command(step.name, help=f"{step.doc} Or, without a night, the list of one newcomer.")
     def command(
         config: ConfigFile,
         run_date: Annotated[
             str | None, typer.Option(metavar="YYYY-MM-DD", help="Night to process, in UTC.")
         ] = None,
+        *,
         history: Annotated[
             list[str] | None,
             typer.Option(metavar="ITEM", help="Only print a list for who took it (repeatable)."),
@@ -65,20 +66,37 @@ def _add_recommend(step: Step) -> None:
             Path | None,
             typer.Option(metavar="FILE", help="The same, an item id a line; - reads from stdin."),
         ] = None,
-        *,
+        category: Annotated[
+            list[str] | None,
+            typer.Option(metavar="CATEGORY", help="The same for who chose it (repeatable)."),
+        ] = None,
+        context: Annotated[
+            str | None,
+            typer.Option(metavar="NAME=VALUE", help="Where they are, e.g. store_id=367."),
+        ] = None,
         future: Future = False,
     ) -> None:
         with explaining(step.name):
-            is_newcomer = bool(history) or history_file is not None
+            told = (history, history_file, category, context)
+            is_newcomer = any(given is not None for given in told)
             if run_date is not None and not is_newcomer:
                 _run(step, config, night(run_date, future=future))
             elif is_newcomer and run_date is None:
                 from jobs.operate import newcomer
 
                 lines = [] if history_file is None else newcomer.read_history(history_file)
-                print_content(newcomer.recommend(load_settings(config), [*(history or ()), *lines]))
+                listed = newcomer.recommend(
+                    load_settings(config),
+                    [*(history or ()), *lines],
+                    categories=category or (),
+                    context=context,
+                )
+                print_content(listed)
             else:
-                raise ConfigurationError("give either --run-date, or --history or --history-file.")
+                raise ConfigurationError(
+                    "give either --run-date, or what is known of a newcomer: --history, "
+                    "--history-file, --category, --context."
+                )
 
 
 def _add_publish(step: Step) -> None:

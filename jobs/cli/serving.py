@@ -21,6 +21,8 @@ Items = Annotated[
 ]
 Who = Annotated[str, typer.Option("--who", help="Who decides; kept with the deny list.")]
 Why = Annotated[str, typer.Option("--why", help="The reason; kept with the deny list.")]
+Decider = Annotated[str, typer.Option("--who", help="Who decides; kept with the pointer.")]
+Reason = Annotated[str, typer.Option("--why", help="The reason; kept with the pointer.")]
 
 
 @app.command()
@@ -34,10 +36,17 @@ def lookup(
         typer.Option("--list", metavar="|".join(LISTS), help="Which list."),
     ] = LISTS[0],
     context: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
-            help="E.g. store_id=367: whose list, or for unknown users.",
+            help="E.g. store_id=367 or category=BEER: whose list, or what is known of an unknown "
+            "user (repeatable; values of one name are mixed, others asked for in their order).",
+        ),
+    ] = None,
+    item: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ITEM", help="For lists about items: one, or those of a basket (repeatable)."
         ),
     ] = None,
 ) -> None:
@@ -46,7 +55,9 @@ def lookup(
 
     with explaining("lookup"):
         settings = load_settings(config, with_models=False)
-        print_content(job.lookup(settings, user, list_name, context))
+        print_content(
+            job.lookup(settings, user, list_name, contexts=context or (), items=item or ())
+        )
 
 
 @app.command()
@@ -132,7 +143,7 @@ def rollout_status(config: ConfigFile) -> None:
     from jobs.operate import rollout as job
 
     with explaining("rollout status"):
-        print(f"topshelf rollout: {job.status(load_settings(config, with_models=False))}")
+        print_content(job.status(load_settings(config, with_models=False)))
 
 
 @rollout_app.command("set")
@@ -143,6 +154,8 @@ def rollout_set(
         str | None,
         typer.Option("--release", help="A stored release; by default the candidate."),
     ] = None,
+    who: Decider = "",
+    why: Reason = "",
 ) -> None:
     """Let the candidate serve that share of the users."""
     from jobs.operate import rollout as job
@@ -153,23 +166,26 @@ def rollout_set(
                 f"{share:g} is no share above 0 and below 100; `topshelf rollout finish` lets the "
                 "candidate serve everybody, `abort` nobody."
             )
+        by = job.signed(who, why, now())
         settings = load_settings(config, with_models=False)
-        print(f"topshelf rollout: {job.set_share(settings, share, release)}")
+        print(f"topshelf rollout: {job.set_share(settings, share, release, by)}")
 
 
 @rollout_app.command("finish")
-def rollout_finish(config: ConfigFile) -> None:
+def rollout_finish(config: ConfigFile, who: Decider = "", why: Reason = "") -> None:
     """Let the candidate serve everybody."""
     from jobs.operate import rollout as job
 
     with explaining("rollout finish"):
-        print(f"topshelf rollout: {job.finish(load_settings(config, with_models=False))}")
+        by = job.signed(who, why, now())
+        print(f"topshelf rollout: {job.finish(load_settings(config, with_models=False), by)}")
 
 
 @rollout_app.command("abort")
-def rollout_abort(config: ConfigFile) -> None:
+def rollout_abort(config: ConfigFile, who: Decider = "", why: Reason = "") -> None:
     """Withdraw the candidate; the current release serves everybody."""
     from jobs.operate import rollout as job
 
     with explaining("rollout abort"):
-        print(f"topshelf rollout: {job.abort(load_settings(config, with_models=False))}")
+        by = job.signed(who, why, now())
+        print(f"topshelf rollout: {job.abort(load_settings(config, with_models=False), by)}")

@@ -25,6 +25,7 @@ from pydantic import (
     model_validator,
 )
 
+from jobs.config import contexts
 from jobs.config.environment import merged, read_environment
 from jobs.config.mistakes import told
 from lakehouse.errors import ConfigurationError
@@ -250,7 +251,8 @@ class Recommend(Parameters):
     )
     contexts: tuple[str, ...] = Field(
         default=(),
-        description="What unknown users may be asked for: `store_id`, or attributes of users.",
+        description="What unknown users may be asked for: `store_id`, `device`, `weekday` (`mon`), "
+        "`hour_slot` (`06-12`, in the source's zone), or attributes of users.",
     )
     rules: Path | None = Field(
         default=None,
@@ -285,7 +287,7 @@ class Serving(Parameters):
     guardrails: Path | None = Field(
         default=None,
         description="File with the limits of such a release, which is withdrawn where it breaks "
-        "one ([serving.md](serving.md)).",
+        "one ([serving.md](serving.md)); beside the configuration unless its path is absolute.",
     )
 
     @field_validator("store")
@@ -413,6 +415,13 @@ class Settings(Parameters):
             raise ValueError('sources: none has target = "events", so there is nothing to learn')
         return self
 
+    @model_validator(mode="after")
+    def _known_contexts(self) -> Self:
+        attributes = [name for source in self.sources for name in source.attributes]
+        if wrong := list(contexts.mistakes(self.recommend.contexts, attributes)):
+            raise ValueError("\n".join(wrong))
+        return self
+
     @field_serializer("models")
     def _as_said(self, models: BaseModel) -> dict[str, Any]:
         """Only what is said, whether or not the defaults are known."""
@@ -493,12 +502,13 @@ def load(path: Path, *, with_models: bool = True) -> Settings:
 
 
 def _beside(settings: Settings, folder: Path) -> Settings:
-    """The settings with the path of the rules as seen from the working folder."""
-    rules = settings.recommend.rules
-    if rules is None or rules.is_absolute():
-        return settings
-    recommend = settings.recommend.model_copy(update={"rules": folder / rules})
-    return settings.model_copy(update={"recommend": recommend})
+    """The settings with the paths of rules and guardrails as seen from the working folder."""
+    recommend, serving = settings.recommend, settings.serving
+    if recommend.rules is not None:
+        recommend = recommend.model_copy(update={"rules": folder / recommend.rules})
+    if serving.guardrails is not None:
+        serving = serving.model_copy(update={"guardrails": folder / serving.guardrails})
+    return settings.model_copy(update={"recommend": recommend, "serving": serving})
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -11,8 +11,10 @@ import pandas as pd
 import pyarrow as pa
 from scipy import sparse
 
+from jobs.config.contexts import EVENT_CONTEXTS, TIME_CONTEXTS
 from jobs.config.settings import Settings
-from lakehouse.errors import ConfigurationError, DataError
+from jobs.night.event_times import time_contexts
+from lakehouse.errors import DataError
 from lakehouse.io import arrow
 from lakehouse.steps import MODEL_INPUTS
 from lakehouse.tables import (
@@ -137,27 +139,33 @@ def read_shelf(settings: Settings, source: Provenance, published: Published) -> 
 def read_contexts(
     settings: Settings, versions: TableVersions, run_date: date, contexts: Sequence[str]
 ) -> pd.DataFrame:
-    """The events before the run date with a column per context.
+    """The events before the run date with a column per context, missing where unknown.
 
-    ``store_id`` is the event's, any other context an attribute of its user, missing where unknown.
-    Raises ``ConfigurationError`` for an attribute that no user has.
+    ``store_id`` and ``device`` are the event's; ``weekday`` (``mon``) and ``hour_slot``
+    (``06-12``) are those of its time, in the zone of its source; any other is an attribute of its
+    user.
     """
-    own = [name for name in contexts if name in SILVER_INTERACTIONS.column_names]
-    events = _events(settings, versions, run_date, ["user_id", "item_id", "event_date", *own])
-    wanted = [name for name in contexts if name not in own]
+    own = [name for name in contexts if name in EVENT_CONTEXTS]
+    times = [name for name in contexts if name in TIME_CONTEXTS]
+    columns = ["user_id", "item_id", "event_date", *own]
+    events = _events(
+        settings, versions, run_date, [*columns, "event_ts", "source"] if times else columns
+    )
+    if times:
+        zones = {source.name: source.time_zone for source in settings.sources}
+        told = time_contexts(events["event_ts"], events["source"], zones)
+        events = events.assign(**{name: told[name] for name in times})
+    wanted = [name for name in contexts if name not in (*own, *times)]
     if not wanted:
         return events
     attributes = _user_attributes(settings.paths.lake, versions, run_date)
     if attributes is None:
         attributes = pd.DataFrame(columns=["user_id"])
-    known = sorted(set(attributes.columns) - {"user_id"})
-    if unknown := sorted(set(wanted) - set(known)):
-        raise ConfigurationError(
-            f"[recommend] contexts names {unknown}, which is neither store_id nor an attribute of "
-            f"users; there are {known}."
-        )
     return events.astype({"user_id": object}).merge(
-        attributes[["user_id", *wanted]], how="left", on="user_id", validate="many_to_one"
+        attributes.reindex(columns=["user_id", *wanted]),
+        how="left",
+        on="user_id",
+        validate="many_to_one",
     )
 
 
@@ -182,7 +190,7 @@ def _events(
             "`[features] event_types`, and that the nights before it were ingested and cleaned."
         )
     # Each id is decoded once, not once per event.
-    for name in ("user_id", "item_id"):
+    for name in {"user_id", "item_id", "source"} & set(columns):
         place = rows.schema.get_field_index(name)
         rows = rows.set_column(place, name, rows[name].dictionary_encode())
     frame: pd.DataFrame = rows.to_pandas()

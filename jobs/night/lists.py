@@ -1,8 +1,8 @@
 """The lists of a night, from its published methods to rows."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Final, Self, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -46,66 +46,85 @@ def served_lists(
 
     ``items`` are the night's (``item_id``, ``category``). The policy's rules look at the ``shelf``;
     without rules there need not be one. Lists that belong to nobody stand under an empty user id,
-    those of contexts under e.g. ``store_id=367``. Columns ``list``, ``user_id``, ``rank``,
-    ``item_id``, ``score``, ``source``, ``tier`` (user, context or global) and ``rules`` (ids).
+    those of contexts under e.g. ``store_id=367``, those of items under the item's. Columns
+    ``list``, ``user_id``, ``rank``, ``item_id``, ``score``, ``source``, ``tier``, ``spare`` and
+    ``rules`` (ids).
     """
     everybody = np.sort(user_ids.to_numpy(dtype=object))
-    keyed = _Keyed.read(settings, source, published, items)
+    night = KeyedNight.read(settings, source, published, items)
     for surface in SURFACES:
+        shown = policy.on(surface).shown
+        if surface.keyed_by == "basket":
+            continue
         if surface.keyed_by == "user":
             rules = night_rules(policy.book, surface.name, shelf)
             for start in range(0, len(everybody), BLOCK_USERS):
                 ids = everybody[start : start + BLOCK_USERS]
                 users = index_of(published.user_ids, ids)
                 lists = published.lists(surface, users, policy, rules)
-                yield _rows(published, lists, surface, ids=ids, users=users, rules=rules)
+                rows = _rows(published, lists, surface, ids=ids, users=users, rules=rules)
+                yield rows.assign(spare=rows["rank"] > shown)
             continue
-        ranks = keyed.ranking(surface)
-        users = np.arange(len(ranks.user_ids), dtype=np.int32)
-        rules = night_rules(policy.book, surface.name, _shelf_of_keys(shelf, ranks.user_ids))
+        ranks = RANKINGS[surface.ranked_by](night, surface)
+        keys = ranks.user_ids
+        users = np.arange(len(keys), dtype=np.int32)
+        rules = night_rules(policy.book, surface.name, _shelf_of_keys(shelf, surface, keys))
         lists = published.lists_by(ranks, surface, users, policy, rules)
-        yield _rows(published, lists, surface, ids=ranks.user_ids, users=users, rules=rules)
+        rows = _rows(published, lists, surface, ids=keys, users=users, rules=rules)
+        yield rows.assign(spare=rows["rank"] > shown)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Keyed:
-    """What is needed to rank items for everybody, for contexts and for categories."""
+class KeyedNight:
+    """What is needed to rank items for everybody, for contexts and for items."""
 
     events: KeyedEvents
-    categories: KeyedEvents
-    items: int
+    item_ids: Ids
     half_life_days: float
 
     @classmethod
     def read(
         cls, settings: Settings, source: Provenance, published: Published, items: pd.DataFrame
     ) -> Self:
+        """Read the events before the night; ``items`` has their ``category``."""
         columns, ids, as_of = settings.recommend.contexts, published.item_ids, source.run_date
         events = read_contexts(settings, source.table_versions, as_of, columns)
         category = items.set_index("item_id")["category"]
         events = events.assign(**{CATEGORY: events["item_id"].map(category)})
         return cls(
-            events=keyed_events(events, columns, ids, as_of=as_of),
-            categories=keyed_events(events, (*columns, CATEGORY), ids, as_of=as_of),
-            items=len(ids),
+            events=keyed_events(events, (*columns, CATEGORY), ids, as_of=as_of),
+            item_ids=ids,
             half_life_days=settings.train.popularity_half_life_days,
         )
 
-    def ranking(self, surface: Surface) -> KeyedScores:
-        """The items of a surface that is nobody's own, for each of its keys."""
-        if surface.ranked_by == "trends":
-            return trends(self.categories, self.items, name=TRENDING_SOURCE)
+    def sales(self, surface: Surface) -> KeyedScores:
+        """What sells."""
         ranked = sales(
-            self.events, self.items, half_life_days=self.half_life_days, name=FILL_UP_SOURCE
+            self.events, len(self.item_ids), half_life_days=self.half_life_days, name=FILL_UP_SOURCE
         )
         return chosen_keys(ranked, (ranked.user_ids == EVERYBODY) == (surface.keyed_by == "nobody"))
 
+    def trends(self, surface: Surface) -> KeyedScores:
+        """What rises."""
+        del surface
+        return trends(self.events, len(self.item_ids), name=TRENDING_SOURCE)
 
-def _shelf_of_keys(shelf: Shelf | None, keys: Ids) -> Shelf | None:
-    """The shelf with contexts for people, e.g. 367 as the ``store_id`` of ``store_id=367``."""
+
+Ranking: TypeAlias = Callable[[KeyedNight, Surface], KeyedScores]
+# What orders the items of a surface that is no user's, by the name that its declaration gives.
+RANKINGS: Final[Mapping[str, Ranking]] = {
+    "sales": KeyedNight.sales,
+    "trends": KeyedNight.trends,
+    "new": KeyedNight.sales,
+}
+
+
+def _shelf_of_keys(shelf: Shelf | None, surface: Surface, keys: Ids) -> Shelf | None:
+    """The shelf with keys for people; of contexts with e.g. 367 as ``store_id``."""
     if shelf is None:
         return None
-    said = [dict([key.split("=", 1)]) if key != EVERYBODY else {} for key in keys]
+    is_context = surface.keyed_by == "context"
+    said = [dict([key.split("=", 1)]) if is_context and key != EVERYBODY else {} for key in keys]
     nothing = sparse.csr_array((len(keys), len(shelf.items)), dtype=np.int32)
     return replace(shelf, users=pd.DataFrame(said, index=range(len(keys))), days_since=nothing)
 
@@ -127,10 +146,13 @@ def _rows(
         item = lists.item[row, rows["rank"].to_numpy() - 1]
         touched = rules.touched(users[row], item, rows["rule"].to_numpy())
     key = ids[row]
-    tiers = np.where(key == EVERYBODY, "global", "context")
+    if surface.keyed_by in ("user", "item"):
+        tier = np.full(len(key), surface.keyed_by, dtype=object)
+    else:
+        tier = np.where(key == EVERYBODY, "global", "context")
     return rows.drop(columns=["row", "rule"]).assign(
         list=surface.name,
         user_id=key,
-        tier="user" if surface.keyed_by == "user" else tiers,
+        tier=tier,
         rules=pd.Series(touched, index=rows.index, dtype=object),
     )

@@ -1,9 +1,12 @@
-"""The name of a release: the same inputs give the same name, any other input another."""
+"""What a release is called and shows: the same inputs give the same name, any other another."""
 
 import hashlib
 import json
 from collections.abc import Mapping
 from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from jobs.config.settings import Settings
 from models.lists.rules.book import RuleBook
@@ -35,3 +38,11 @@ def release_id(
     }
     canonical = json.dumps(inputs, sort_keys=True, separators=(",", ":"))
     return f"{run_date}-{hashlib.sha256(canonical.encode()).hexdigest()[:DIGITS]}"
+
+
+def is_shown(rows: pa.Table, size: int) -> pa.ChunkedArray:
+    """Which rows of ``gold.recommendations`` (``rank``, ``spare``) are not spare.
+
+    In those of the former release, which don't say so, places up to ``size`` are shown.
+    """
+    return pc.coalesce(pc.invert(rows["spare"]), pc.less_equal(rows["rank"], size))

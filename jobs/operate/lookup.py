@@ -1,12 +1,14 @@
 """What the store serves, for people: a user's list, the releases, and going back to one."""
 
 import time
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from jobs.config.settings import Settings
+from lakehouse.errors import ConfigurationError
 from lakehouse.lists import surface
 from serving.lookup import Answer
 from serving.lookup import lookup as serve
@@ -15,14 +17,27 @@ from serving.publishing import rollback as move_pointer
 from serving.stores.opening import open_store
 
 
-def lookup(settings: Settings, user: str, list_name: str, context: str | None) -> RenderableType:
-    """The user's list as served now, with the time that the store took.
+def lookup(
+    settings: Settings,
+    user: str,
+    list_name: str,
+    *,
+    contexts: Sequence[str] = (),
+    items: Sequence[str] = (),
+) -> RenderableType:
+    """The list as served now, with the time that the store took.
 
-    Raises what ``serving.lookup.lookup`` raises.
+    Raises what ``serving.lookup.lookup`` raises, and ``ConfigurationError`` for a context that is
+    not ``NAME=VALUE``.
     """
+    for context in contexts:
+        if not all(context.partition("=")):
+            raise ConfigurationError(
+                f"--context {context!r} is not NAME=VALUE, such as store_id=367."
+            )
     with open_store(settings.serving.store, settings.shop.name) as store:
         started = time.perf_counter()
-        answer = serve(store, user, list_name, context)
+        answer = serve(store, user, list_name, contexts=contexts, items=items)
         milliseconds = (time.perf_counter() - started) * 1000
     return show_answer(answer, user, milliseconds)
 
@@ -62,7 +77,9 @@ def show_answer(answer: Answer, user: str, milliseconds: float) -> RenderableTyp
         who = (
             surface(answer.list).doc if answer.personal else "no such list, so one of its fallbacks"
         )
-    footer = f"list {answer.list}, release {answer.release}, {milliseconds:.1f} ms"
+    footer = (
+        f"list {answer.list}, tier {answer.tier}, release {answer.release}, {milliseconds:.1f} ms"
+    )
     lines: list[RenderableType] = [plain(who), table, Text(footer, style="dim")]
     if answer.notice is not None:
         lines.append(Text(f"warning: {answer.notice}", style="yellow"))

@@ -5,22 +5,26 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from jobs.config.settings import Settings
 from jobs.night.facts import TrainFacts, check_reported, facts_of
 from jobs.night.job_report import JobReport, JsonValue
 from jobs.night.outcomes import nights_of, read_report
+from jobs.night.release import is_shown
 from lakehouse.errors import DataError
 from lakehouse.io import arrow
 from lakehouse.lists import PERSONAL_LISTS
-from lakehouse.tables import RECOMMENDATIONS
-from serving.format.comparison import Mover, movers
+from lakehouse.tables import RECOMMENDATIONS, USER_FEATURES
+from models.evaluation.segments import quarters
+from serving.format.comparison import Mover, SegmentChurn, movers
 
 # Where things lie shapes no list, and an address may hold a password.
 PLACES: Final = {"paths", "serving", "mlflow"}
+MOST_PLACES: Final = 2**31 - 1
 COMPARED_STEPS: Final = ("ingest", "clean", "features", "train", "recommend")
 
 
@@ -55,7 +59,8 @@ class ListChange:
 class Differences:
     """Tonight against the night of ``run_date``; ``settings`` is ``None`` where not known.
 
-    ``movers`` are the items whose number of users' lists changed most.
+    ``movers`` are the items whose number of users' lists changed most, ``segments`` the share of
+    places with another item by quarters of the users' active days tonight.
     """
 
     run_date: date
@@ -64,6 +69,7 @@ class Differences:
     lists: tuple[ListChange, ...]
     movers: tuple[Mover, ...]
     settings: tuple[Change, ...] | None
+    segments: tuple[SegmentChurn, ...] = ()
 
 
 def differences(
@@ -76,15 +82,16 @@ def differences(
         return None
     before = dict(_readable_reports(lake, last))
     known = before["report"].facts.get("settings") if "report" in before else None
-    lists, moved = _lists(lake, before, steps) if "recommend" in steps else ((), ())
+    compared = _lists(lake, before, steps) if "recommend" in steps else None
     return Differences(
         run_date=last,
         rows=_changes(_rows(before, steps), _rows(steps, steps)),
         metrics=_changes(published_measures(before), published_measures(steps))
         if "train" in steps
         else (),
-        lists=lists,
-        movers=moved,
+        lists=() if compared is None else compared.lists,
+        movers=() if compared is None else compared.movers,
+        segments=() if compared is None else _segments(lake, run_date, compared.churn),
         settings=None
         if known is None
         else tuple(
@@ -162,43 +169,78 @@ def _changes(before: Mapping[str, JsonValue], now: Mapping[str, JsonValue]) -> t
     return tuple(Change(name, before.get(name), now.get(name)) for name in names)
 
 
+class _Compared(NamedTuple):
+    """The lists of two nights: by name, the items that moved, and by user.
+
+    ``churn`` has a row for each list that a user of both nights has tonight: ``user_id`` and
+    ``churn``, the share of its items that were not in it.
+    """
+
+    lists: tuple[ListChange, ...]
+    movers: tuple[Mover, ...]
+    churn: pa.Table
+
+
 def _lists(
     lake: Path, before: Mapping[str, JobReport], now: Mapping[str, JobReport]
-) -> tuple[tuple[ListChange, ...], tuple[Mover, ...]]:
+) -> _Compared | None:
     """How the users' lists changed, by name, and which items moved most in all of them."""
     if "recommend" not in before or not arrow.exists(lake, RECOMMENDATIONS):
-        return (), ()
+        return None
     changes: list[ListChange] = []
+    churns: list[pa.Table] = []
     counts_before, counts_now = Counter[str](), Counter[str]()
     titles: dict[str, str | None] = {}
     for name in PERSONAL_LISTS:
         listed_before = _listed(lake, before["recommend"], name)
         listed_now = _listed(lake, now["recommend"], name)
         items_before, items_now = _counts(listed_before, titles), _counts(listed_now, titles)
-        changes.append(
-            _list_change(
-                name,
-                listed_before,
-                listed_now,
-                items_in=len(items_now.keys() - items_before.keys()),
-                items_out=len(items_before.keys() - items_now.keys()),
-            )
+        change, churn = _list_change(
+            name,
+            listed_before,
+            listed_now,
+            items_in=len(items_now.keys() - items_before.keys()),
+            items_out=len(items_before.keys() - items_now.keys()),
         )
+        changes.append(change)
+        churns.append(churn)
         counts_before += items_before
         counts_now += items_now
-    return tuple(changes), movers(counts_before, counts_now, titles)
+    moved = movers(counts_before, counts_now, titles)
+    return _Compared(tuple(changes), moved, pa.concat_tables(churns))
+
+
+def _segments(lake: Path, run_date: date, churn: pa.Table) -> tuple[SegmentChurn, ...]:
+    """The mean churn of lists by quarters of their users' active days."""
+    if not arrow.exists(lake, USER_FEATURES):
+        return ()
+    users = arrow.read(
+        lake,
+        USER_FEATURES,
+        columns=["user_id", "active_days"],
+        filters=[("run_date", "=", run_date), ("as_of", "=", run_date)],
+    )
+    labels = quarters(users["active_days"].to_numpy())
+    labelled = users.select(["user_id"]).append_column("segment", pa.array(labels, pa.string()))
+    joined = churn.join(labelled, "user_id", join_type="inner")
+    by_segment = joined.group_by("segment").aggregate([("churn", "count"), ("churn", "mean")])
+    return tuple(
+        SegmentChurn(row["segment"], row["churn_count"], row["churn_mean"])
+        for row in by_segment.sort_by("segment").to_pylist()
+    )
 
 
 def _listed(lake: Path, recommended: JobReport, list_name: str) -> pa.Table:
     """The places of lists on the night of the report, without those that are spare."""
-    filters: list[arrow.Filter] = [
-        ("run_date", "=", recommended.run_date),
-        ("list", "=", list_name),
-    ]
-    if (size := recommended.facts.get("size")) is not None:
-        filters.append(("rank", "<=", size))
-    columns = ["user_id", "item_id", "title"]
-    return arrow.read(lake, RECOMMENDATIONS, columns=columns, filters=filters)
+    rows = arrow.read(
+        lake,
+        RECOMMENDATIONS,
+        columns=["user_id", "item_id", "title", "rank", "spare"],
+        filters=[("run_date", "=", recommended.run_date), ("list", "=", list_name)],
+    )
+    # Before there were spare places, steps didn't say how many are shown: all.
+    size = cast("int", recommended.facts.get("size", MOST_PLACES))
+    return rows.filter(is_shown(rows, size)).select(["user_id", "item_id", "title"])
 
 
 def _counts(listed: pa.Table, titles: dict[str, str | None]) -> Counter[str]:
@@ -213,13 +255,14 @@ def _counts(listed: pa.Table, titles: dict[str, str | None]) -> Counter[str]:
 
 def _list_change(
     list_name: str, before: pa.Table, now: pa.Table, *, items_in: int, items_out: int
-) -> ListChange:
+) -> tuple[ListChange, pa.Table]:
+    """How the lists of a name changed, and the churn of each."""
     users_before = before.group_by("user_id").aggregate([])
     users_now = now.group_by("user_id").aggregate([])
     of_both = now.join(users_before, "user_id", join_type="left semi")
     kept = of_both.join(before, ["user_id", "item_id"], join_type="left semi")
     both = users_now.join(users_before, "user_id", join_type="left semi").num_rows
-    return ListChange(
+    change = ListChange(
         list_name=list_name,
         users=users_now.num_rows,
         new_users=users_now.num_rows - both,
@@ -228,3 +271,13 @@ def _list_change(
         items_in=items_in,
         items_out=items_out,
     )
+    places, same = (
+        rows.group_by("user_id").aggregate([("item_id", "count")]) for rows in (of_both, kept)
+    )
+    by_user = places.join(same, "user_id", join_type="left outer", right_suffix="_kept")
+    kept_share = pc.divide(
+        pc.fill_null(by_user["item_id_count_kept"], 0).cast(pa.float64()),
+        by_user["item_id_count"],
+    )
+    churn = pa.table({"user_id": by_user["user_id"], "churn": pc.subtract(1.0, kept_share)})
+    return change, churn

@@ -302,8 +302,9 @@ def _validating_step(table: str) -> str | None:
 
 def _shelves(lake: Path, run_date: date) -> tuple[Shelf, ...]:
     night = [("run_date", "=", run_date)]
-    lists = _rows(lake, RECOMMENDATIONS, [*night, ("rank", "<=", SAMPLE_ITEMS)])
-    users = sorted(set(lists["user_id"].to_pylist()) - {""}, key=lambda user: (len(user), user))
+    of_users = ("list", "in", PERSONAL_LISTS)
+    lists = _rows(lake, RECOMMENDATIONS, [*night, ("rank", "<=", SAMPLE_ITEMS), of_users])
+    users = sorted(set(lists["user_id"].to_pylist()), key=lambda user: (len(user), user))
     chosen = users[:SAMPLE_USERS]
     of_chosen = [*night, ("as_of", "=", run_date), ("user_id", "in", chosen)]
     habits = _rows(lake, USER_ITEM_FEATURES, of_chosen) if chosen else None

@@ -16,6 +16,7 @@ from jobs.config.settings import Settings
 from jobs.night.facts import PublishFacts, RecommendFacts, facts_of
 from jobs.night.job_report import JobReport
 from jobs.night.outcomes import nights_of, read_report
+from jobs.night.release import is_shown
 from lakehouse.errors import DataError, InfrastructureError
 from lakehouse.io import arrow
 from lakehouse.lists import FALLBACK
@@ -80,8 +81,8 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
 def to_records(rows: pa.Table, size: int) -> Iterator[Record]:
     """The rows of ``gold.recommendations`` as records, one per user and list, in key order.
 
-    Places beyond ``size`` are spare. Each record is made when it is asked for, so that they are
-    never all in memory.
+    In rows of the former release, which don't say so, places beyond ``size`` are spare. Each record
+    is made when it is asked for, so that they are never all in memory.
     """
     names = ("list", "user_id", "rank")
     ordered = rows.sort_by([(name, "ascending") for name in names])
@@ -89,10 +90,13 @@ def to_records(rows: pa.Table, size: int) -> Iterator[Record]:
     firsts = ordered.select(["list", "user_id"]).take(starts).to_pydict()
     keys = map(key, firsts["list"], firsts["user_id"])
     columns = [ordered[name].combine_chunks() for name in ITEM_FIELDS]
+    shown = is_shown(ordered, size).to_numpy().astype(np.int64)
+    sizes = np.add.reduceat(shown, starts).tolist() if starts else []
     # A long id's key is a digest, in another order than the ids.
-    for record_key, start, end in sorted(zip(keys, starts, [*starts[1:], len(rows)], strict=True)):
+    lists = zip(keys, starts, [*starts[1:], len(rows)], sizes, strict=True)
+    for record_key, start, end, places in sorted(lists):
         values = [column[start:end].to_pylist() for column in columns]
-        yield record_key, encode_places(record_key, zip(*values, strict=True), size)
+        yield record_key, encode_places(record_key, zip(*values, strict=True), places)
 
 
 def _starts(ordered: pa.Table) -> list[int]:

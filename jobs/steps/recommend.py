@@ -24,9 +24,11 @@ from lakehouse.io import arrow
 from lakehouse.lists import FALLBACK, PERSONAL, PERSONAL_LISTS
 from lakehouse.tables import ITEM_FEATURES, RECOMMENDATIONS, USER_FEATURES, USER_ITEM_FEATURES
 from models.core.interactions import index_of
+from models.lists.path import Policy
 from models.lists.published import PUBLISHED_FOLDER, Published
 from models.lists.reasons import HISTORY_COLUMNS, explained
-from models.lists.rules.night import rule_warnings
+from models.lists.rules.night import night_rules, rule_warnings
+from models.lists.rules.shelf import Shelf
 from models.tracking.versions import ModelVersion
 
 AGAIN = "Run `topshelf train` and `topshelf gate` for this night again; nothing was published."
@@ -43,7 +45,7 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
     version = registry.passed(run_date)
     source = version.provenance
     published = Published.load(registry.folder(version) / PUBLISHED_FOLDER)
-    lake, size = settings.paths.lake, settings.recommend.size
+    lake = settings.paths.lake
     pairs, users, items = (
         read_gold(lake, table, source.table_versions, run_date, run_date, columns=columns)
         for table, columns in (
@@ -71,7 +73,7 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
         RECOMMENDATIONS,
         run_date=run_date,
         results=settings.paths.data_quality,
-        checks=rules(frame, published, users["user_id"], items, size),
+        checks=rules(frame, published, users["user_id"], items, policy=lists_by, shelf=shelf),
     )
     rows = pa.Table.from_pandas(
         frame, schema=arrow.arrow_schema(RECOMMENDATIONS), preserve_index=False
@@ -90,9 +92,9 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
             "seed": source.seed,
             "recommendations_version": written,
             "users": len(users),
-            "size": size,
+            "size": lists_by.shown,
             "methods": {name: published.by_list[name].name for name in PERSONAL_LISTS},
-            "sources": _shares(frame[frame["rank"] <= size]),
+            "sources": _shares(frame[~frame["spare"].astype(bool)]),
         },
         warnings=(
             *verdict.warnings,
@@ -116,14 +118,22 @@ def rules(
     published: Published,
     user_ids: "pd.Series[str]",
     items: pd.DataFrame,
-    size: int,
+    *,
+    policy: Policy,
+    shelf: Shelf | None,
 ) -> list[checks.Check]:
     """What the table's declaration cannot say of the lists."""
     sellable = set(items.loc[items["sellable"], "item_id"])
     everybody = pd.MultiIndex.from_product([PERSONAL_LISTS, user_ids], names=["list", "user_id"])
     lengths = frame.groupby(["list", "user_id"]).size().reindex(everybody, fill_value=0).to_numpy()
     users = index_of(published.user_ids, user_ids)
-    possible = np.concatenate([published.possible(surface, users) for surface in PERSONAL])
+    possible = np.concatenate(
+        [
+            published.possible(surface, users, night_rules(policy.book, surface.name, shelf))
+            for surface in PERSONAL
+        ]
+    )
+    sizes = np.repeat([policy.on(surface).shown for surface in PERSONAL], len(users))
     return [
         checks.row_count(minimum=1, advice="The night has no users or no sellable items."),
         checks.unique(("list", "user_id", "item_id"), advice=AGAIN),
@@ -136,19 +146,19 @@ def rules(
         ),
         checks.measure(
             "users' lists shorter than what is left to recommend",
-            int((lengths < np.minimum(possible, size)).sum()),
+            int((lengths < np.minimum(possible, sizes)).sum()),
             maximum=0,
             advice=AGAIN,
         ),
         checks.measure(
             "rows of the list for unknown users",
             int(((frame["list"] == FALLBACK.name) & (frame["user_id"] == "")).sum()),
-            minimum=min(size, len(sellable)),
+            minimum=min(policy.on(FALLBACK).shown, len(sellable)),
             advice=AGAIN,
         ),
         checks.share(
-            f"users' lists with fewer than {size} items",
-            int((lengths < size).sum()),
+            "users' lists with fewer items than places",
+            int((lengths < sizes).sum()),
             len(lengths),
             maximum=0.01,
             advice="The catalogue has too few items that sell; lower `[recommend] size`.",

@@ -126,7 +126,9 @@ def judge_events(bronze: DataFrame, mapping: SourceMapping, *, night: date) -> D
     maps_quantity = "quantity" in mapping.columns or "quantity" in mapping.constants
     is_purchase = F.col("event_type") == "purchase"
     broken = {
-        **_broken_ids(("user_id", "item_id", "order_id", "store_id"), ("user_id", "item_id")),
+        **_broken_ids(
+            ("user_id", "item_id", "order_id", "store_id", "device"), ("user_id", "item_id")
+        ),
         "user_id_reserved": F.col("is_reserved"),
         "event_time_missing": F.col("event_time").isNull(),
         "event_time_invalid": F.col("event_time").isNotNull() & F.col("event_ts").isNull(),

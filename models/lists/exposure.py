@@ -4,8 +4,6 @@ Without it a new item is seldom listed, so that nothing is ever learnt of it (ex
 epsilon-greedy bandits). Places are given in the lower half of a list, where they cost least.
 """
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,30 +62,4 @@ def expose(lists: Lists, fresh: Lists, *, share: float, drawn: NDArray[np.float6
         ),
         source_names=names,
         rule=together(lists.rule, np.full(fresh.item.shape, NO_RULE, dtype=np.int16), NO_RULE),
-    )
-
-
-def with_spare(shown: Lists, whole: Lists) -> Lists:
-    """``shown``, made of the first places of ``whole``, and what else ``whole`` has behind it.
-
-    As long as ``whole``; a list that is not full has nothing behind it.
-    """
-    width = whole.item.shape[1] - shown.item.shape[1]
-    if not width:
-        return shown
-    listed = (whole.item[:, :, None] == shown.item[:, None, :]).any(axis=2)
-    left = ~listed & (shown.item != UNKNOWN).all(axis=1, keepdims=True)
-    first = np.argsort(~left, axis=1, kind="stable")[:, :width]
-    is_left = np.take_along_axis(left, first, axis=1)
-
-    def together(front: np.ndarray, source: np.ndarray, nothing: int) -> np.ndarray:
-        behind = np.where(is_left, np.take_along_axis(source, first, axis=1), nothing)
-        return np.concatenate([front, behind], axis=1).astype(front.dtype)
-
-    return replace(
-        shown,
-        item=together(shown.item, whole.item, UNKNOWN),
-        score=together(shown.score, whole.score, 0),
-        source=together(shown.source, whole.source, UNKNOWN),
-        rule=together(shown.rule, whole.rule, NO_RULE),
     )

@@ -17,7 +17,7 @@ from scipy import sparse
 
 from lakehouse.lists import EVERYBODY
 from models.core.interactions import UNKNOWN, Ids, Indices, index_of
-from models.core.topn import Ranked, nothing_ranked, top_n_sparse
+from models.core.topn import Ranked, nothing_ranked, rows_of, top_n_sparse
 
 # A context of fewer people has no list: it would say little, and that of few.
 MINIMUM_USERS: Final = 20
@@ -30,15 +30,21 @@ TRENDING_SOURCE: Final = "trending"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeyedScores:
-    """Scores (keys x items) that rank items for keys, as a method ranks them for users."""
+    """Scores (keys x items) that rank items for keys, as a method ranks them for users.
+
+    ``own`` (keys x items) is what a key has itself, such as the item that a list is of.
+    """
 
     name: str
     user_ids: Ids
     scores: sparse.csr_array
+    own: sparse.csr_array | None = None
 
     @property
     def seen(self) -> sparse.csr_array:
-        """Keys have taken nothing."""
+        """What a key has itself, if anything."""
+        if self.own is not None:
+            return self.own
         return sparse.csr_array(self.scores.shape, dtype=np.bool_)
 
     def rank(
@@ -51,7 +57,8 @@ class KeyedScores:
         exclude: sparse.csr_array | None = None,
     ) -> Ranked:
         """The N best items for each of ``users`` (keys); see ``models.core.base.Recommender``."""
-        del filter_seen
+        if filter_seen:
+            exclude = rows_of(self.seen, users)
         is_known = users != UNKNOWN
         every = np.ones(self.scores.shape[1], dtype=np.bool_)
         result = nothing_ranked(len(users), n)
@@ -124,6 +131,19 @@ def trends(events: KeyedEvents, items: int, *, name: str) -> KeyedScores:
     )
     risen.eliminate_zeros()
     return KeyedScores(name, events.keys, risen)
+
+
+def of_items(scores: sparse.csr_array, item_ids: Ids, *, name: str) -> KeyedScores:
+    """Items ranked for items (items x items, ids of both ``item_ids``): those that have scores.
+
+    No item is ranked for itself on a surface that leaves out what is seen.
+    """
+    keys = np.flatnonzero(np.diff(scores.indptr))
+    shape = (len(keys), len(item_ids))
+    own = sparse.csr_array(
+        (np.ones(len(keys), np.bool_), (np.arange(len(keys)), keys)), shape=shape
+    )
+    return KeyedScores(name, item_ids[keys], scores[keys], own)
 
 
 def chosen_keys(scores: KeyedScores, chosen: NDArray[np.bool_]) -> KeyedScores:

@@ -23,7 +23,7 @@ from models.core.lists import NO_RULE, Lists
 from models.core.parameters import NEW_ITEM_DAYS, POPULARITY_HALF_LIFE_DAYS
 from models.core.topn import Ranked, rows_of
 from models.evaluation.protocol import Evaluation, Task, measure
-from models.lists.exposure import draws_needed, expose, with_spare
+from models.lists.exposure import draws_needed, expose
 from models.lists.rules.book import NO_RULES, RuleBook
 from models.lists.rules.night import NightRules, Plan, of_context
 from models.lists.rules.select import (
@@ -34,6 +34,7 @@ from models.lists.rules.select import (
     reachable,
     replaced,
 )
+from models.lists.spare import with_spare
 
 BLOCK_USERS: Final = 4096
 # A ranking that rules choose from grows so many times where it was too short.
@@ -51,7 +52,8 @@ class Policy:
     """What is decided about lists, whoever ranks them; fields are those of the configuration.
 
     Draws depend on ``seed``, the night and the user. Of ``size`` places the last ``spare`` are not
-    shown unless an item before them is denied; the others are as without spare places.
+    shown unless an item before them is denied; the others are as without spare places. A surface
+    may have a size of its own (``on``); lists to be judged have ``least`` places, whatever that is.
     """
 
     size: int = 20
@@ -61,6 +63,7 @@ class Policy:
     seed: int = 42
     book: RuleBook = NO_RULES
     spare: int = 0
+    least: int = 0
 
     @property
     def shown(self) -> int:
@@ -69,7 +72,13 @@ class Policy:
 
     def at_least(self, places: int) -> Self:
         """The same with lists long enough to be judged on so many places."""
-        return self if self.size >= places else replace(self, size=places)
+        return replace(self, size=max(self.size, places), least=places)
+
+    def on(self, surface: Surface) -> Self:
+        """The same for lists of one surface."""
+        if surface.size is None:
+            return self
+        return replace(self, size=max(surface.size + self.spare, self.least))
 
 
 DEFAULT_POLICY: Final = Policy()
@@ -89,19 +98,19 @@ def list_blocks(
 
     ``method`` ranks; ``assortment`` is of its night and vocabulary, and so are the ``rules`` of the
     surface; ``items_to_recommend`` (a mask over items) takes the place of all that is sellable. A
-    list is shorter than ``policy.size`` only where no further item has a score or sales that the
+    list is shorter than the policy's size only where no further item has a score or sales that the
     rules let in.
     """
     maker = _Maker(
         method,
         surface,
         assortment,
-        policy,
+        policy.on(surface),
         assortment.sellable if items_to_recommend is None else items_to_recommend,
     )
     for start in range(0, max(len(users), 1), BLOCK_USERS):
         block = users[start : start + BLOCK_USERS]
-        if rules is None:
+        if rules is None or not len(block):
             yield maker.lists(block, Plan(hidden=np.zeros(len(assortment.sellable), np.bool_)))
             continue
         rows, parts = [], []
@@ -154,7 +163,7 @@ class _Maker:
             lists = ranked = self._filled(users, self.policy.size, allowed, exclude)
         shown = self._explored(lists.head(self.policy.shown), users, allowed, exclude)
         shown = self._placed(shown, ranked, users, plan, allowed=allowed, exclude=exclude)
-        return with_spare(shown, lists)
+        return with_spare(shown, lists, ranked, plan.caps)
 
     def _arranged(
         self,
@@ -180,7 +189,7 @@ class _Maker:
             could_be_other = is_short | (lowest < plan.highest - pool)
             return lists, ranked, rows[could_be_other & (ranked.item[:, -1] != UNKNOWN)]
 
-        pool = min(size + plan.reach(size), len(allowed))
+        pool = max(min(size + plan.reach(size), len(allowed)), size)
         lists, ranked, short = chosen(np.arange(len(users)), pool)
         while len(short) and pool < len(allowed):
             pool = min(pool * POOL_GROWTH, len(allowed))

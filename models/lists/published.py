@@ -1,7 +1,7 @@
 """What a night hands over: for each served list the fitted method that fills it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -17,11 +17,13 @@ from models.core import former_release, storage
 from models.core.assortment import Assortment
 from models.core.base import BaseRecommender, Ranks
 from models.core.capabilities import FoldsIn
-from models.core.interactions import UNKNOWN, Ids, Indices, index_of
+from models.core.interactions import UNKNOWN, Ids, Indices
 from models.core.lists import Lists
+from models.core.topn import Ranked, rows_of
 from models.lists import catalogue as methods
-from models.lists.path import Policy, filled_up, make_lists
-from models.lists.rules.night import NightRules
+from models.lists.path import Policy, make_lists
+from models.lists.rules.night import NightRules, Plan
+from models.lists.rules.select import reachable
 
 PUBLISHED_FOLDER: Final = "published"
 INDEX_FILE: Final = "published.json"
@@ -109,26 +111,14 @@ class Published:
             rules=rules,
         )
 
-    def rows_for(self, history: Sequence[str], n: int) -> pd.DataFrame:
-        """A list for somebody who took the items ``history``, none of these, as ``as_rows`` gives.
-
-        Raises ``DataError`` where no item of ``history`` is known.
-        """
-        known = index_of(self.item_ids, np.array(list(history), dtype=object))
-        known = np.unique(known[known != UNKNOWN])
-        if not len(known):
-            raise DataError(
-                f"the model knows none of the {len(history)} items given, such as {history[0]!r}. "
-                "Give ids as they stand in the catalogue (silver.items), each by its own --history."
-            )
-        taken = sparse.csr_array(
-            (np.ones(len(known), dtype=np.bool_), (np.zeros(len(known), dtype=np.int32), known)),
+    def fold_in(self, taken: Indices) -> Ranked:
+        """What goes with the items ``taken`` by somebody unknown, without these, best first."""
+        history = sparse.csr_array(
+            (np.ones(len(taken), dtype=np.bool_), (np.zeros(len(taken), dtype=np.int32), taken)),
             shape=(1, len(self.item_ids)),
         )
-        popularity = np.where(self.assortment.sellable, self.assortment.popularity, 0)
-        return self.as_rows(
-            filled_up(self._folding.fold_in(taken, n), self.newcomers.name, popularity, taken)
-        )
+        folded = self._folding.fold_in(history, len(self.item_ids))
+        return Ranked(folded.item[0], folded.score[0])
 
     def as_rows(self, lists: Lists) -> pd.DataFrame:
         """Lists as rows ``row``, ``rank``, ``item_id``, ``score``, ``source`` and ``rule``.
@@ -148,15 +138,26 @@ class Published:
             }
         )
 
-    def possible(self, surface: Surface, users: Indices) -> NDArray[np.int64]:
-        """How many sellable items with sales each user's list could hold at least."""
-        known = self.by_list[surface.name].known
+    def possible(
+        self, surface: Surface, users: Indices, rules: NightRules | None = None
+    ) -> NDArray[np.int64]:
+        """How many sellable items with sales each user's list could hold at least.
+
+        Where several caps meet, nothing is promised.
+        """
+        seen = self.by_list[surface.name].known.seen
         listable = self.assortment.sellable & (self.assortment.popularity > 0)
-        counts = np.full(len(users), listable.sum())
-        if surface.filter_seen:
-            is_known = users != UNKNOWN
-            counts[is_known] -= known.seen[users[is_known]] @ listable.astype(np.int64)
-        return counts
+        counts = np.zeros(len(users), dtype=np.int64)
+        whole = [(np.arange(len(users)), Plan(hidden=np.zeros_like(listable)))]
+        for rows, plan in whole if rules is None else rules.groups(users):
+            open_items = listable & ~plan.hidden
+            counts[rows] = reachable(plan, open_items) if len(plan.caps) <= 1 else 0
+            if surface.filter_seen:
+                counts[rows] -= rows_of(seen, users[rows]) @ open_items.astype(np.int64)
+            elif plan.repeats is not None and plan.days_since is not None:
+                waiting = (open_items & (plan.repeats > 0)).astype(np.int64)
+                counts[rows] -= (rows_of(plan.days_since, users[rows]) > 0) @ waiting
+        return np.maximum(counts, 0)
 
     def save(self, folder: Path) -> None:
         """Write each method once, below ``folder``, and which lists it fills."""

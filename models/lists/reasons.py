@@ -46,17 +46,23 @@ def explained(
 ) -> pd.DataFrame:
     """``lists`` with the items' ``title``, ``reason_code`` and ``reason``.
 
-    ``lists`` has ``list``, ``user_id``, ``item_id`` and ``source``, ``pairs`` the
-    ``HISTORY_COLUMNS``, ``items`` their ``title``, ``category`` and ``department``.
+    ``lists`` has ``list``, ``user_id``, ``tier``, ``item_id`` and ``source``, ``pairs`` the
+    ``HISTORY_COLUMNS``, ``items`` their ``title``, ``category`` and ``department``. Only users have
+    a history: a context or an item may be called as one of them.
     """
     groups = items.set_index("item_id")["category"].fillna(items.set_index("item_id")["department"])
     known = pairs.assign(group=pairs["item_id"].map(groups))[["user_id", "group"]]
     known = known.dropna().drop_duplicates().assign(group_known=True)
+    pairs, known = (frame.rename(columns={"user_id": "person"}) for frame in (pairs, known))
     rows = (
-        lists.assign(group=lists["item_id"].map(groups))
+        lists.assign(
+            group=lists["item_id"].map(groups),
+            person=lists["user_id"].where(lists["tier"] == "user"),
+        )
         .merge(items[["item_id", "title"]], how="left", on="item_id", validate="many_to_one")
-        .merge(pairs, how="left", on=["user_id", "item_id"], validate="many_to_one")
-        .merge(known, how="left", on=["user_id", "group"], validate="many_to_one")
+        .merge(pairs, how="left", on=["person", "item_id"], validate="many_to_one")
+        .merge(known, how="left", on=["person", "group"], validate="many_to_one")
+        .drop(columns="person")
     )
     rows["group_known"] = rows["group_known"].eq(True)
     rows["reason_code"] = reason_codes(rows)

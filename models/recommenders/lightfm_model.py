@@ -28,10 +28,12 @@ import numpy as np
 import pandas as pd
 from lightfm import LightFM
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from scipy import sparse
 
 from lakehouse.errors import DataError
+from lakehouse.nearest import instead_of
+from lakehouse.tables import USER_FEATURES
 from models.core.capabilities import LearnsInPasses, State
 from models.core.content import OneHot, one_hot, quantile_bands, with_identity
 from models.core.context import Context
@@ -44,6 +46,9 @@ from models.recommenders.lightfm_state import LightFMState
 logger = logging.getLogger(__name__)
 
 USER_BANDS = 5
+USER_NUMBERS: Final = tuple(
+    column.name for column in USER_FEATURES.columns if column.type in ("int", "long", "double")
+)
 # What has to be equal for a row to mean the same in two fits.
 SHARED: Final = frozenset(
     {"loss", "components", "user_columns", "user_bands", "item_columns", "feature_share"}
@@ -402,6 +407,18 @@ class HybridLightFM(PureLightFM):
         feature_share: Real = Field(
             default=0.05, gt=0, lt=1, description="Weight of attributes beside the identity."
         )
+
+        @field_validator("user_bands")
+        @classmethod
+        def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+            for name in names:
+                if name not in USER_NUMBERS:
+                    raise ValueError(
+                        f"{USER_FEATURES.full_name} has no number {name!r}; "
+                        f"{instead_of(name, USER_NUMBERS)}"
+                    )
+            return names
+
         minimum_rows: Whole = Field(
             default=2, ge=1, le=1_000_000, description="Users or items that an attribute needs."
         )

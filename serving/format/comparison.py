@@ -12,7 +12,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Final
 
-from lakehouse.lists import FALLBACK
+from lakehouse.lists import PERSONAL_LISTS
 from serving.format.records import Item, Record, list_of, shown, user_of
 
 # The source of places that no method had an item for.
@@ -112,7 +112,7 @@ class Comparison:
 
     @property
     def _of_users(self) -> tuple[ListDifference, ...]:
-        return tuple(one for one in self.lists if one.list_name != FALLBACK.name)
+        return tuple(one for one in self.lists if one.list_name in PERSONAL_LISTS)
 
 
 def compare(
@@ -135,10 +135,10 @@ def compare(
             titles[item.item_id] = item.title
         name = list_of(record_key)
         churn = tallies[name].add(old, new)
-        user = None if name == FALLBACK.name else user_of(record_key)
+        user = user_of(record_key) if name in PERSONAL_LISTS else None
         if churn is not None and user is not None and (segment := segment_of(user)) is not None:
             segments[segment].add(churn)
-    of_users = [tally for name, tally in tallies.items() if name != FALLBACK.name]
+    of_users = [tally for name, tally in tallies.items() if name in PERSONAL_LISTS]
     items_before = _together(tally.items_before for tally in of_users)
     items_after = _together(tally.items_after for tally in of_users)
     return Comparison(

@@ -4,7 +4,7 @@ import hashlib
 import json
 import operator
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Final, Literal, Self
 
@@ -12,6 +12,8 @@ from serving.format.records import DamagedReleaseError, Summary
 
 State = Literal["current", "candidate", "previous", "rolled back", "stored"]
 EVERYBODY: Final = 100.0
+# So many of people's decisions stay on record.
+KEPT_DECISIONS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +51,28 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True)
+class Decision:
+    """What somebody decided about a rollout; ``when`` is a UTC time in ISO 8601.
+
+    ``share`` is the per cent of the users whom the candidate serves since.
+    """
+
+    release: str
+    share: float
+    who: str
+    why: str
+    when: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pointer:
     """Which release serves whom.
 
     ``history`` lists the releases that served, oldest first; the last one serves now and the one
     before it is where a rollback goes. ``withdrawn`` lists those that a rollback took away: they
     come back by a person's act only. ``generation`` grows with every change. While a rollout is on,
-    ``candidate`` serves ``share`` per cent of the users instead.
+    ``candidate`` serves ``share`` per cent of the users instead. ``decisions`` are people's newest
+    ones about rollouts, the last one last.
     """
 
     generation: int = 0
@@ -63,6 +80,7 @@ class Pointer:
     withdrawn: tuple[str, ...] = ()
     candidate: str | None = None
     share: float = 0.0
+    decisions: tuple[Decision, ...] = ()
 
     @property
     def current(self) -> str | None:
@@ -148,13 +166,21 @@ class Pointer:
     ) -> "Pointer":
         serving = {*history[-1:], candidate}
         taken_away = dict.fromkeys(name for name in withdrawn if name not in serving)
-        return Pointer(self.generation + 1, history, tuple(taken_away), candidate, share)
+        return Pointer(
+            self.generation + 1, history, tuple(taken_away), candidate, share, self.decisions
+        )
+
+    def decided(self, decision: Decision) -> "Pointer":
+        """The same pointer, with what was decided on record."""
+        return replace(self, decisions=(*self.decisions, decision)[-KEPT_DECISIONS:])
 
     def to_json(self) -> str:
-        """One line of JSON; without a rollout, the same as before there were any."""
+        """One line of JSON; without rollouts, the same as before there were any."""
         content = asdict(self)
         if self.candidate is None:
             del content["candidate"], content["share"]
+        if not self.decisions:
+            del content["decisions"]
         return json.dumps(content)
 
     @classmethod
@@ -170,6 +196,7 @@ class Pointer:
                 | {"generation": operator.index(content["generation"])}
                 | {name: tuple(content[name]) for name in ("history", "withdrawn")}
                 | {"share": float(content.get("share", 0.0))}
+                | {"decisions": tuple(Decision(**one) for one in content.get("decisions", ()))}
             )
         except (TypeError, KeyError) as error:
             raise ValueError("this is no pointer") from error

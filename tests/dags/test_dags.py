@@ -244,6 +244,28 @@ def test_what_is_wrong_with_a_shop_s_file_is_said_and_takes_no_other_shop_down(
     )
 
 
+def test_files_that_a_configuration_names_are_no_shops(
+    shops_module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "toys.toml").write_text(
+        '[shop]\nname = "toys"\n[recommend]\nrules = "rules.toml"\n'
+        f'[serving]\nguardrails = "{tmp_path}/limits.toml"\n'
+    )
+    (tmp_path / "tools.toml").write_text(
+        '[shop]\nname = "tools"\n[recommend]\nrules = 3\n[[serving]]\n'
+    )
+    (tmp_path / "rules.toml").write_text("[[rules]")
+    (tmp_path / "limits.toml").write_text("churn = 0.5\n")
+    (tmp_path / "other_rules.toml").write_text("")
+    monkeypatch.setenv("TOPSHELF_CONFIG", str(tmp_path))
+    found = shops_module.configured_shops()
+    assert [shop.name for shop in found.usable] == ["tools", "toys"]
+    assert found.mistakes == (
+        f"{tmp_path}/other_rules.toml: has no [shop] name; each shop of a folder needs one of its "
+        "own",
+    )
+
+
 def test_no_configuration_is_said(
     shops_module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,14 +54,14 @@ def test_an_unknown_user_gets_the_list_of_their_context_if_there_is_one(tmp_path
     manifest = replace(manifest, records=summary.records, checksum=summary.checksum)
     with open_store(f"lmdb:{tmp_path}/store", SHOP) as store:
         publish(store, manifest, records, keep=5)
-        north = lookup(store, "nobody", context="store_id=north")
+        north = lookup(store, "nobody", contexts=["store_id=north"])
         assert (north.personal, north.items[0].title) == (False, "title 1 of the north")
-        assert lookup(store, "nobody", context="store_id=moon") == lookup(store, "nobody")
-        assert lookup(store, "ann", context="store_id=north") == lookup(store, "ann")
+        assert lookup(store, "nobody", contexts=["store_id=moon"]) == lookup(store, "nobody")
+        assert lookup(store, "ann", contexts=["store_id=north"]) == lookup(store, "ann")
         # Of what rises there is no list, so that what sells there answers.
-        rising = lookup(store, "", "trending", context="store_id=north")
+        rising = lookup(store, "", "trending", contexts=["store_id=north"])
         assert (rising.personal, rising.items) == (False, north.items)
-        assert lookup(store, "", "popular", context="store_id=north").personal
+        assert lookup(store, "", "popular", contexts=["store_id=north"]).personal
 
 
 @pytest.mark.parametrize("name", ["worst", "", "ALL"])
@@ -100,7 +100,7 @@ def test_a_list_is_shown_with_names_reasons_release_and_time() -> None:
         " #  product                     why                 score  from",
         " 1  Milk [bold]2 %[/bold] (i1)  bought 9 times      0.25   counts",
         " 2  i2                          new \\x1b[31m\\u202e  1234   fm",
-        "list all, release 2024-03-01-aaaaaaaa, 0.4 ms",
+        "list all, tier user, release 2024-03-01-aaaaaaaa, 0.4 ms",
     ]
 
 

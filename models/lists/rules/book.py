@@ -88,8 +88,8 @@ class RuleBook:
             raise ConfigurationError(_listed(mistakes))
 
     def on(self, surface: str) -> tuple[Rule, ...]:
-        """The rules of a surface."""
-        return tuple(rule for rule in self.rules if surface in rule.surfaces)
+        """The rules of a surface, of the kinds that apply there."""
+        return tuple(rule for rule in self.rules if surface in rule.surfaces and rule.fits(surface))
 
     def _twice(self) -> Iterator[str]:
         ids = [rule.id for rule in self.rules]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from lakehouse.lists import LISTS
+from lakehouse.lists import LISTS, surface
 from models.core.parameters import Parameters
 from models.lists.rules.conditions import Condition, Mask, matching, mistakes
 from models.lists.rules.shelf import Shelf
@@ -97,7 +97,15 @@ class Rule(Parameters):
             raise ValueError(f"valid_from {self.valid_from} is after valid_to {self.valid_to}")
         if self.about_items and not self.items:
             raise ValueError("items: say which items it is about")
+        named = self.surfaces if "surfaces" in self.model_fields_set else ()
+        if unfit := [name for name in named if not self.fits(name)]:
+            raise ValueError(f"surfaces: {self.kind} does not apply to {', '.join(unfit)}")
         return self
+
+    def fits(self, name: str) -> bool:
+        """Whether rules of this kind apply to a surface."""
+        kinds = surface(name).rules
+        return kinds is None or self.kind in kinds
 
     def is_active(self, night: date) -> bool:
         """Whether the rule holds on a night."""

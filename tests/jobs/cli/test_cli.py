@@ -225,7 +225,10 @@ def test_the_gate_s_refusal_has_a_code_of_its_own_and_is_reported(
             "topshelf backtest: --cuts 2201-01-01 is not between 1970-01-01 and 2200-12-31.",
         ),
         (["train"], "Error: Missing option '--run-date'"),
-        (["recommend"], "topshelf recommend: give either --run-date, or --history or --history-f"),
+        (
+            ["recommend"],
+            "topshelf recommend: give either --run-date, or what is known of a newcomer",
+        ),
         (["recommend", *NIGHT, "--history", "1"], "topshelf recommend: give either --run-date, or"),
         (["sing"], "Error: No such command 'sing'"),
         (["lookup", "--user", "1", "--list", "worst"], "topshelf lookup: there is no list"),

@@ -525,6 +525,18 @@ def test_variables_may_set_every_section_but_the_sources() -> None:
     assert SourceMapping in models_of(Settings)
 
 
+def test_contexts_are_of_events_of_their_time_or_of_users(tmp_path: Path) -> None:
+    path = written(
+        tmp_path, f'{GOOD}[recommend]\ncontexts = ["store_id", "weekdays", "hour_slot", "mood"]\n'
+    )
+    assert mistakes_of(path) == [
+        "file: recommend.contexts names 'weekdays', which is neither of events nor an attribute of "
+        "users; did you mean `weekday`?",
+        "file: recommend.contexts names 'mood', which is neither of events nor an attribute of "
+        "users; known are `store_id`, `device`, `weekday` or `hour_slot`",
+    ]
+
+
 def mistakes_of(path: Path) -> list[str]:
     with pytest.raises(ConfigurationError) as caught:
         load(path)

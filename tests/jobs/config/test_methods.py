@@ -85,3 +85,9 @@ def test_without_its_file_there_is_no_such_method(tmp_path: Path) -> None:
     assert "mine" not in all_methods()
     with pytest.raises(ConfigurationError, match=r"models\.mine: no such setting"):
         settings_in(tmp_path, models={"mine": {"shelf": 7}})
+
+
+def test_bands_of_what_users_do_not_have_are_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="did you mean `events_total`") as caught:
+        settings_in(tmp_path, models={"hybrid_lightfm": {"user_bands": ["event_total"]}})
+    assert "gold.user_features has no number 'event_total'" in str(caught.value)

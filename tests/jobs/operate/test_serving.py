@@ -2,15 +2,21 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from jobs.cli.main import app
+from lakehouse.io import arrow
+from lakehouse.tables import USER_FEATURES
+from serving.format.records import decode, encode, summarise
 from serving.lookup import lookup
 from serving.publishing import publish
 from serving.stores.opening import open_store
+from tests.rows import put as put_rows
 from tests.stored_lists import NEW, NEWER, OLD, SHOP, make_release, put
 
 CONFIG = """
@@ -119,14 +125,24 @@ def test_a_rollout_from_its_share_to_everybody(call: Call, tmp_path: Path) -> No
         0,
         f"topshelf rollout: {NEW} serves everybody; no rollout is on.\n",
     )
-    assert call("rollout", "abort")[0] == 2
+    assert call("rollout", "abort", *SIGNED)[0] == 2
     propose(tmp_path, 5)
-    assert call("rollout", "set", "12.5") == (
+    assert call("rollout", "set", "12.5", *SIGNED) == (
         0,
         f"topshelf rollout: {NEWER} serves 12.5 % of the users, {NEW} the others.\n",
     )
     assert "candidate" in call("releases")[1]
-    assert call("rollout", "finish") == (
+    code, said = call("rollout", "status")
+    assert code == 0
+    assert lines(re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "WHEN", said)) == [
+        f"topshelf rollout: {NEWER} serves 12.5 % of the users, {NEW} the others.",
+        "when (UTC)  release  per cent  who  why",
+        f"WHEN  {NEWER}  12.5  Ann  a recall",
+    ]
+    code, said = call("rollout", "finish", "--who", "Ann")
+    assert code == 2
+    assert "--who and --why must say something" in said
+    assert call("rollout", "finish", *SIGNED) == (
         0,
         f"topshelf rollout: {NEWER} serves everybody; no rollout is on.\n",
     )
@@ -135,7 +151,7 @@ def test_a_rollout_from_its_share_to_everybody(call: Call, tmp_path: Path) -> No
 @pytest.mark.parametrize("act", ["abort", "rollback"])
 def test_a_rollout_that_ends_for_nobody(call: Call, tmp_path: Path, act: str) -> None:
     propose(tmp_path)
-    code, said = call("rollback") if act == "rollback" else call("rollout", "abort")
+    code, said = call("rollback") if act == "rollback" else call("rollout", "abort", *SIGNED)
     assert (code, said) == (
         0,
         f"topshelf rollback: {NEW} serves everybody; the rollout of {NEWER} is aborted.\n"
@@ -148,7 +164,7 @@ def test_a_rollout_that_ends_for_nobody(call: Call, tmp_path: Path, act: str) ->
 @pytest.mark.parametrize("share", ["0", "100", "nan"])
 def test_a_share_is_above_0_and_below_100(call: Call, tmp_path: Path, share: str) -> None:
     propose(tmp_path)
-    code, said = call("rollout", "set", share)
+    code, said = call("rollout", "set", share, *SIGNED)
     assert code == 2
     assert "is no share above 0 and below 100" in said
 
@@ -156,7 +172,7 @@ def test_a_share_is_above_0_and_below_100(call: Call, tmp_path: Path, share: str
 def test_a_candidate_beyond_the_file_s_guardrails_is_aborted(call: Call, tmp_path: Path) -> None:
     propose(tmp_path)
     (tmp_path / "guardrails/corner.toml").write_text("coverage_ratio = 2.0\n")
-    code, said = call("rollout", "set", "60")
+    code, said = call("rollout", "set", "60", *SIGNED)
     assert code == 3
     assert said.startswith(f"topshelf rollout set: {NEWER} breaks 1 guardrail(s) and is withdrawn")
     assert "coverage_ratio is 1, at least 2 is allowed: Least number of different items" in said
@@ -171,7 +187,7 @@ def test_every_mistake_of_the_guardrails_is_told_and_nothing_moves(
     propose(tmp_path)
     file = tmp_path / "guardrails/corner.toml"
     file.write_text("churn = 2\nempty_shar = 0.1\ncoverage_ratio = true\n")
-    code, said = call("rollout", "finish")
+    code, said = call("rollout", "finish", *SIGNED)
     assert code == 2
     assert lines(said) == [
         "coverage_ratio: must be a number (value: True)",
@@ -180,9 +196,9 @@ def test_every_mistake_of_the_guardrails_is_told_and_nothing_moves(
         f"topshelf rollout finish: {file} has 3 mistake(s) (listed above)",
     ]
     file.write_text("churn =")
-    assert "is not valid TOML" in call("rollout", "finish")[1]
+    assert "is not valid TOML" in call("rollout", "finish", *SIGNED)[1]
     file.unlink()
-    assert "serving.guardrails: cannot read" in call("rollout", "finish")[1]
+    assert "serving.guardrails: cannot read" in call("rollout", "finish", *SIGNED)[1]
     assert f"{NEWER} serves 50 %" in call("rollout", "status")[1]
 
 
@@ -202,6 +218,38 @@ def test_two_releases_are_compared_list_by_list(call: Call, tmp_path: Path) -> N
         f"title 3 of {OLD} (i3)  6  0  -6",
         f"title 1 of {NEWER} (i1)  6  4  -2",
         f"title 2 of {NEWER} (i2)  6  4  -2",
+    ]
+
+
+def test_churn_is_told_by_the_users_active_days_where_the_lake_is(
+    call: Call, tmp_path: Path
+) -> None:
+    lake, night = tmp_path / "lake", date(2024, 3, 3)
+    days = {"ann": 3, "bob": 40}
+    put_rows(
+        lake,
+        USER_FEATURES,
+        [{"as_of": night, "user_id": user, "active_days": count} for user, count in days.items()],
+        {"run_date": night},
+    )
+    version = arrow.version(lake, USER_FEATURES)
+    manifest, records = make_release(NEWER, ("ann", "bob"), size=2, spare=2, text="other")
+    record_key, value = records[0]
+    items = [replace(item, item_id=f"x{item.rank}") for item in decode(record_key, value)]
+    records[0] = record_key, encode(record_key, items, 2)
+    manifest = replace(
+        manifest,
+        checksum=summarise(records).checksum,
+        table_versions={USER_FEATURES.full_name: version},
+    )
+    with open_store(f"lmdb:{tmp_path}/store", SHOP) as store:
+        publish(store, manifest, records, keep=5)
+    told = lines(call("diff", OLD, NEWER)[1])
+    start = told.index("users by active days  lists  churn")
+    # Both of Ann's items of `all` are others, none of her `discover`.
+    assert told[start + 1 : start + 3] == [
+        "1 (3 to 3 days)  2  50.0%",
+        "4 (40 to 40 days)  2  0.0%",
     ]
 
 

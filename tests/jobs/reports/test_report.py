@@ -34,9 +34,10 @@ from jobs.steps.report import run
 from lakehouse.colours import EMPHASIS
 from lakehouse.io import arrow
 from lakehouse.steps import STEPS
-from lakehouse.tables import OPS_RUNS, RECOMMENDATIONS, USER_ITEM_FEATURES
-from serving.format.comparison import Mover
+from lakehouse.tables import OPS_RUNS, RECOMMENDATIONS, USER_FEATURES, USER_ITEM_FEATURES
+from serving.format.comparison import Mover, SegmentChurn
 from serving.stores.opening import open_store
+from tests.rows import row
 
 NIGHT = date(2024, 1, 2)
 BEFORE = date(2024, 1, 1)
@@ -128,6 +129,7 @@ def night() -> Overview:
             lists=(ListChange("all", 2469, 12, 3, 0.256, 40, 5),),
             movers=(Mover("17", "TEA & <i>MORE</i>", 1200, 100),),
             settings=(Change("train.seed", 42, 7),),
+            segments=(SegmentChurn("1 (1 to 8 days)", 77, 0.125),),
         ),
     )
 
@@ -139,8 +141,8 @@ def html(night: Overview) -> str:
 
 
 def test_the_page_says_what_business_rules_change_and_cost(html: str) -> None:
-    [row] = [row for row in texts(html) if "no &lt;tobacco&gt;" in row]
-    assert row == [
+    [found] = [cells for cells in texts(html) if "no &lt;tobacco&gt;" in cells]
+    assert found == [
         "discover",
         "no &lt;tobacco&gt;",
         "1,300",
@@ -243,6 +245,7 @@ def test_the_gate_s_table_has_the_intervals(html: str) -> None:
 def test_the_page_says_what_is_different_from_the_last_night(html: str) -> None:
     rows = texts(html)
     assert ["all", "2,469", "12", "3", "25.6 %", "40", "5"] in rows
+    assert ["1 (1 to 8 days)", "77", "12.5 %"] in rows
     assert ["TEA &amp; &lt;i&gt;MORE&lt;/i&gt;", "1,200", "100", "-1100"] in rows
     assert ["bronze.events", "1,000,000", "1,234,567", "+23.5 %"] in rows
     assert ["all: method", "popular", "counts", ""] in rows
@@ -450,6 +453,13 @@ def test_the_last_published_night_is_compared_with(settings: Settings) -> None:
         NIGHT: [("u1", "b"), ("u1", "c"), ("u2", "a"), ("u2", "d"), ("u4", "a")],
     }.items():
         arrow.replace(lake, RECOMMENDATIONS, lists_of(night, *places), {"run_date": night})
+    days = {"u1": 1, "u2": 9, "u4": 9}
+    users = [
+        row(USER_FEATURES, run_date=NIGHT, as_of=NIGHT, user_id=user, active_days=count)
+        for user, count in days.items()
+    ]
+    table = pa.Table.from_pylist(users, arrow.arrow_schema(USER_FEATURES))
+    arrow.replace(lake, USER_FEATURES, table, {"run_date": NIGHT})
 
     changes = collect(settings, NIGHT).changes
 
@@ -458,6 +468,10 @@ def test_the_last_published_night_is_compared_with(settings: Settings) -> None:
     assert changes.lists == (
         ListChange("all", 3, new_users=1, gone_users=1, changed=0.5, items_in=2, items_out=0),
         ListChange("discover", 0, new_users=0, gone_users=0, changed=None, items_in=0, items_out=0),
+    )
+    assert changes.segments == (
+        SegmentChurn("1 (1 to 1 days)", 1, 0.5),
+        SegmentChurn("2 (9 to 9 days)", 1, 0.5),
     )
     assert changes.movers == (
         Mover("a", None, 3, 2),

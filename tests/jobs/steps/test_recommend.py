@@ -13,7 +13,7 @@ import pytest
 from jobs.config.settings import Settings
 from jobs.night.release import release_id
 from jobs.steps import gate, recommend
-from lakehouse.errors import ConfigurationError, DataError, DataQualityError
+from lakehouse.errors import DataError, DataQualityError
 from lakehouse.io import arrow
 from lakehouse.tables import RECOMMENDATIONS
 from models.lists import keyed
@@ -100,6 +100,7 @@ def test_every_user_gets_their_lists_and_a_second_run_writes_the_same(settings: 
     expected["reason_code"] = expected["reason"].map(codes).fillna("again")
     expected["tier"] = expected["user_id"].map(lambda user: "user" if user else "global")
     expected["rules"] = [[] for _ in range(len(expected))]
+    expected["spare"] = False
     expected = expected[list(RECOMMENDATIONS.column_names)]
     first = written(settings)
     pd.testing.assert_frame_equal(first, expected, check_dtype=False)
@@ -180,10 +181,10 @@ def test_new_items_get_their_share_of_what_is_new_to_the_user(tmp_path: Path) ->
     report = recommend.run(settings, run_date=NIGHT)
     rows = written(settings)
     found = rows[(rows["list"] == "discover") & (rows["user_id"] == "ann")]
-    assert found[["item_id", "source", "reason"]].to_numpy().tolist() == [
-        ["a", "popularity", "Popular right now"],
-        ["c", "exploration", "New in the range"],
-        ["b", "popularity", "Popular right now"],  # A spare place.
+    assert found[["item_id", "source", "reason", "spare"]].to_numpy().tolist() == [
+        ["a", "popularity", "Popular right now", False],
+        ["c", "exploration", "New in the range", False],
+        ["b", "popularity", "Popular right now", True],
     ]
     facts: Mapping[str, Any] = report.facts
     assert facts["sources"]["discover"] == {"popularity": 0.6667, "exploration": 0.3333}
@@ -216,8 +217,31 @@ def test_strangers_have_a_list_by_context(tmp_path: Path, monkeypatch: pytest.Mo
         ["popular", "store_id=south", 1, "eggs", eggs, "Popular right now"],
         ["popular", "store_id=south", 2, "milk", milk, "Popular right now"],
     ]
-    with pytest.raises(ConfigurationError, match=r"names \['mood'\].*there are \[\]"):
-        recommend.run(changed(settings, contexts=("mood",)), run_date=NIGHT)
+    # An attribute that the configuration promises and nobody has tonight gives no list.
+    recommend.run(changed(settings, contexts=("mood",)), run_date=NIGHT)
+    assert set(written(settings)["list"]) == {"all", "discover", "fallback", "new"}
+
+
+def test_contexts_of_events_and_of_their_time_have_lists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyed, "MINIMUM_USERS", 1)
+    contexts = ("device", "weekday", "hour_slot")
+    settings = changed(settings_in(tmp_path, size=1), contexts=contexts, spare_places=0)
+    events = [Event("ann", "milk", 1), Event("bob", "eggs", 2), Event("bob", "eggs", 3)]
+    write_lake(settings, events, {"milk": {"category": "DAIRY"}, "eggs": {}})
+    plant(settings, {"all": COUNTS, "discover": POPULARITY})
+    gate.run(settings, run_date=NIGHT)
+    recommend.run(settings, run_date=NIGHT)
+    rows = written(settings)
+    popular = rows[rows["list"] == "popular"]
+    # Events of whole days have no time; nobody has said on what device.
+    assert popular[["user_id", "item_id", "tier"]].to_numpy().tolist() == [
+        ["category=DAIRY", "milk", "context"],
+        ["weekday=thu", "milk", "context"],
+        ["weekday=tue", "eggs", "context"],
+        ["weekday=wed", "eggs", "context"],
+    ]
 
 
 def test_a_night_that_has_not_passed_the_gate_gets_no_lists(tmp_path: Path) -> None:

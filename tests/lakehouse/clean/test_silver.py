@@ -73,6 +73,7 @@ def test_a_clean_event_is_typed(judged: Judge) -> None:
         "discount": -0.5,
         "order_id": None,
         "store_id": None,
+        "device": None,
         "row_number": 1,
         "rules": None,
         "record": None,

@@ -56,6 +56,7 @@ def event(file: str, number: int, **values: Any) -> dict[str, Any]:
         "discount": None,
         "order_id": None,
         "store_id": None,
+        "device": None,
         "extra": None,
         "corrupt_record": None,
         "corrupt_rule": None,

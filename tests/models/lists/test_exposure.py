@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from models.core.interactions import UNKNOWN
 from models.core.lists import NO_RULE, Lists
-from models.lists.exposure import EXPLORATION_SOURCE, draws_needed, expose, with_spare
+from models.lists.exposure import EXPLORATION_SOURCE, draws_needed, expose
+from models.lists.spare import with_spare
 
 FIRST_NEW = 100
 
@@ -95,7 +96,7 @@ def test_what_gave_way_comes_first_behind_the_places_shown() -> None:
     whole = lists_of([[1, 2, 3, 4, 100], [1], []], 5)
     fresh = lists_of([[100], [], []], 2)
     shown = expose(whole.head(2), fresh, share=0.5, drawn=draws(whole.head(2), 0))
-    spare = with_spare(shown, whole)
+    spare = with_spare(shown, whole, whole)
     assert spare.item.tolist() == [[1, 100, 2, 3, 4], [1, -1, -1, -1, -1], [-1] * 5]
     assert spare.score.tolist() == [[50, 50, 49, 48, 47], [50, 0, 0, 0, 0], [0] * 5]
     assert spare.source.tolist() == [[0, 1, 0, 0, 0], [0, -1, -1, -1, -1], [-1] * 5]
@@ -107,7 +108,7 @@ def test_spare_places_change_nothing_of_those_shown(seed: int, length: int, show
     fresh = lists_of([[2, 100, 101]], 6)
     drawn = draws(whole.head(shown), seed)
     without = expose(whole.head(shown), fresh.head(shown), share=0.5, drawn=drawn)
-    spare = with_spare(without, whole)
+    spare = with_spare(without, whole, whole)
     np.testing.assert_array_equal(spare.head(shown).item, without.item)
     listed = spare.item[spare.item != UNKNOWN].tolist()
     assert len(set(listed)) == len(listed)

@@ -13,10 +13,10 @@ import pytest
 from lakehouse.errors import ConfigurationError, DataQualityError, InfrastructureError
 from serving.format.guardrails import Guardrails
 from serving.format.records import Record, decode, encode, key, summarise
-from serving.format.releases import Manifest, Pointer, in_share
+from serving.format.releases import Decision, Manifest, Pointer, in_share
 from serving.lookup import lookup, lookup_all
 from serving.publishing import Publication, list_releases, publish, rollback, verify
-from serving.rollout import abort, finish, set_share
+from serving.rollout import Signed, abort, finish, set_share
 from serving.stores.opening import open_store
 from serving.stores.store import Store
 from tests.store_processes import release_with_many_users, start
@@ -34,8 +34,13 @@ from tests.stored_lists import (
 )
 
 SHARE = 10.0
+ANN = Signed("ann", "to look at it", "2024-03-02 10:00:00")
 MOVING_SECONDS = 3.0
 SEEN_SECONDS = 0.01
+
+
+def decided(release: str, share: float) -> Decision:
+    return Decision(release, share, ANN.who, ANN.why, ANN.when)
 
 
 def propose(
@@ -90,7 +95,7 @@ class RolloutConformance:
         inside = {user for user in users if lookup(store, user).release == NEW}
         assert 5 <= len(inside) <= 40
 
-        set_share(store, 50, None)
+        set_share(store, 50, None, by=ANN)
         assert inside < {user for user in users if lookup(store, user).release == NEW}
         assert store.read((key("all", "ann"),)).release == OLD  # Nobody is in no share.
         assert store.read((key("all", "ann"),), NEW).release == NEW
@@ -98,40 +103,46 @@ class RolloutConformance:
     def test_finishing_lets_the_candidate_serve_everybody(self, store: Store) -> None:
         put(store, OLD)
         propose(store, NEW)
-        assert finish(store, None) == Pointer(3, (OLD, NEW))
+        assert finish(store, None, by=ANN) == Pointer(3, (OLD, NEW), decisions=(decided(NEW, 100),))
         assert {lookup(store, user).release for user in USERS} == {NEW}
         assert rollback(store).current == OLD
 
     def test_aborting_withdraws_the_candidate_for_good(self, store: Store) -> None:
         put(store, OLD)
         propose(store, NEW)
-        assert abort(store) == Pointer(3, (OLD,), (NEW,))
+        assert abort(store, by=ANN) == Pointer(3, (OLD,), (NEW,), decisions=(decided(NEW, 0),))
         assert {lookup(store, user).release for user in USERS} == {OLD}
         # A retry of the step doesn't bring it back, a person does.
         done = propose(store, NEW)
         assert (done.written, done.candidate) == (False, None)
-        assert set_share(store, 20, None, NEW) == Pointer(4, (OLD,), (), NEW, 20)
+        # Who decided what, and why, is kept with it.
+        assert set_share(store, 20, None, NEW, by=ANN) == Pointer(
+            4, (OLD,), (), NEW, 20, (decided(NEW, 0), decided(NEW, 20))
+        )
+        assert store.pointer().decisions[0].why == "to look at it"
 
     def test_a_rollback_during_a_rollout_ends_it(self, store: Store) -> None:
         for name in (OLD, NEW):
             put(store, name)
         propose(store, NEWER)
         assert rollback(store) == Pointer(4, (OLD, NEW), (NEWER,))
-        set_share(store, 5, None, NEWER)
-        assert rollback(store, OLD) == Pointer(6, (OLD,), (NEW, NEWER))
+        set_share(store, 5, None, NEWER, by=ANN)
+        assert rollback(store, OLD) == Pointer(
+            6, (OLD,), (NEW, NEWER), decisions=(decided(NEWER, 5),)
+        )
 
     def test_what_cannot_be_rolled_out_is_refused(self, store: Store) -> None:
         with pytest.raises(InfrastructureError, match="has no current release"):
-            set_share(store, 5, None)
+            set_share(store, 5, None, by=ANN)
         assert propose(store, OLD).current == OLD  # The first of all serves everybody.
-        acts = (partial(set_share, store, 5, None), partial(finish, store, None))
-        for act in (*acts, partial(abort, store)):
+        acts = (partial(set_share, store, 5, None, by=ANN), partial(finish, store, None, by=ANN))
+        for act in (*acts, partial(abort, store, by=ANN)):
             with pytest.raises(ConfigurationError, match=r"no rollout is on. `topshelf publish"):
                 act()
         with pytest.raises(ConfigurationError, match=f"{OLD} serves everybody already"):
-            set_share(store, 5, None, OLD)
+            set_share(store, 5, None, OLD, by=ANN)
         with pytest.raises(ConfigurationError, match=r"has no release 'x'\. It has: 2024-03-01"):
-            set_share(store, 5, None, "x")
+            set_share(store, 5, None, "x", by=ANN)
         assert store.pointer() == Pointer(1, (OLD,))
 
     def test_a_night_during_a_rollout_is_stored_only(self, store: Store) -> None:
@@ -144,14 +155,14 @@ class RolloutConformance:
             (NEW, "candidate"),
             (OLD, "current"),
         ]
-        finish(store, None)
+        finish(store, None, by=ANN)
         put(store, NEWER)
         assert store.pointer().current == NEWER
 
     def test_the_candidate_is_never_dropped(self, store: Store) -> None:
         for name in (OLD, NEW, NEWER):
             put(store, name)
-        set_share(store, SHARE, None, OLD)
+        set_share(store, SHARE, None, OLD, by=ANN)
         put(store, NEWEST, keep=2)
         assert set(store.manifests()) == {OLD, NEW, NEWER}
         store.drop([OLD, NEW, NEWER])
@@ -188,15 +199,18 @@ class RolloutConformance:
         assert store.pointer() == Pointer(2, (OLD,), (NEW,))
         verify(store, NEW)
         # A person may begin all the same; every further step asks again.
-        set_share(store, SHARE, None, NEW)
-        for act in (partial(set_share, store, 50, limits), partial(finish, store, limits)):
+        set_share(store, SHARE, None, NEW, by=ANN)
+        for act in (
+            partial(set_share, store, 50, limits, by=ANN),
+            partial(finish, store, limits, by=ANN),
+        ):
             with pytest.raises(DataQualityError, match=line):
                 act()
             assert store.pointer().candidate is None
             assert NEW in store.pointer().withdrawn
-            set_share(store, SHARE, None, NEW)
+            set_share(store, SHARE, None, NEW, by=ANN)
         kept = Guardrails(churn=0.7, coverage_ratio=1.0, empty_share=0.4)
-        assert finish(store, kept).current == NEW
+        assert finish(store, kept, by=ANN).current == NEW
 
     def test_users_of_a_damaged_candidate_get_the_current_release_and_a_notice(
         self, store: Store
@@ -209,7 +223,7 @@ class RolloutConformance:
         assert answer.notice is not None
         assert f"{OLD} answers instead" in answer.notice
         with pytest.raises(InfrastructureError):
-            set_share(store, 50, Guardrails(churn=1.0))
+            set_share(store, 50, Guardrails(churn=1.0), by=ANN)
         assert store.pointer().candidate == NEW
 
     def _damage(self, store: Store, release: str) -> None:
@@ -261,14 +275,14 @@ class RolloutConformance:
         deadline = time.monotonic() + MOVING_SECONDS
         for number in count():
             decide(store, "denied", "i1")
-            set_share(store, 50 + number % 50, None, NEWER)
+            set_share(store, 50 + number % 50, None, NEWER, by=ANN)
             time.sleep(SEEN_SECONDS)
             decide(store, "allowed", "i1")
             if number % 2:
-                finish(store, None)
+                finish(store, None, by=ANN)
                 rollback(store, NEW)
             else:
-                abort(store)
+                abort(store, by=ANN)
             rollback(store, OLD)
             time.sleep(SEEN_SECONDS)
             rollback(store, NEW)

@@ -700,7 +700,7 @@ class TestRedis(StoreConformance, DenyConformance, RolloutConformance):
         decide(store, "denied", "i1")
         lookup(store, "ann")  # The server learns the script.
         redis_server.admin.config_resetstat()
-        answers = lookup_all(store, "ann", context="store_id=367")
+        answers = lookup_all(store, "ann", contexts=["store_id=367"])
         calls = redis_server.admin.info("commandstats")
         assert calls["cmdstat_evalsha"]["calls"] == 1
         assert len(answers) == 2

@@ -1,0 +1,158 @@
+"""A surface is one declaration, and one ranking where it needs its own: a night with two more.
+
+Both are declared before anything else of the product is loaded, in a process of its own.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NIGHT = """
+import json, sys
+from pathlib import Path
+
+from lakehouse import lists
+
+TOGETHER = lists.Surface(
+    "together",
+    keyed_by="item",
+    ranked_by="together",
+    doc="what goes with an item",
+    size=2,
+    rules=("block", "require", "sensitive"),
+    filter_seen=True,
+    fills_up=False,
+)
+CART = lists.Surface(
+    "cart", keyed_by="basket", ranked_by="together", doc="what a basket lacks",
+    fallbacks=("fallback",),
+)
+lists.SURFACES += (TOGETHER, CART)
+lists.LISTS += ("together", "cart")
+
+from scipy import sparse
+from jobs.night import lists as night
+from jobs.night.outcomes import keep
+from jobs.steps import gate, publish, recommend
+from lakehouse.io import arrow
+from lakehouse.tables import RECOMMENDATIONS
+from models.core.interactions import index_of
+from models.lists.keyed import of_items
+from serving.lookup import lookup
+from serving.stores.opening import open_store
+from tests.nights import COUNTS, NIGHT, POPULARITY, Event, plant, settings_in, write_lake
+
+PAIRS = {
+    ("milk", "bread"): 3, ("milk", "milk"): 9, ("milk", "eggs"): 5, ("milk", "wine"): 4,
+    ("milk", "jam"): 2, ("milk", "tea"): 1, ("bread", "tea"): 2, ("bread", "milk"): 1,
+    ("gone", "milk"): 1,
+}
+
+def together(known, surface):
+    one, other = (index_of(known.item_ids, ids) for ids in zip(*PAIRS))
+    size = len(known.item_ids)
+    scores = sparse.csr_array((list(PAIRS.values()), (one, other)), shape=(size, size), dtype=float)
+    return of_items(scores, known.item_ids, name="together")
+
+night.RANKINGS["together"] = together
+
+folder = Path(sys.argv[1])
+(folder / "rules.toml").write_text('''
+[[rules]]
+kind = "sensitive"
+id = "no-eggs"
+owner = "us"
+reason = "a recall"
+items = { item_id = "eggs" }
+[[rules]]
+kind = "pin"
+id = "tea-first"
+owner = "us"
+reason = "tea week"
+item = "tea"
+place = 1
+''')
+settings = settings_in(folder, size=3)
+section = settings.recommend.model_copy(
+    update={"rules": folder / "rules.toml", "spare_places": 1}
+)
+settings = settings.model_copy(update={"recommend": section})
+# A user may be called as an item is; what they took says nothing of the item's list.
+events = [Event("milk", "bread", 3), Event("milk", "jam", 3), Event("bob", "milk", 1)]
+events += [Event("bob", item, 9) for item in ("bread", "tea", "eggs", "wine", "gone")]
+items = {name: {"sellable": name not in ("wine", "gone")}
+         for name in ("milk", "bread", "tea", "eggs", "wine", "jam", "gone")}
+write_lake(settings, events, items)
+plant(settings, {"all": COUNTS, "discover": POPULARITY})
+gate.run(settings, run_date=NIGHT)
+report = recommend.run(settings, run_date=NIGHT)
+keep(report, lake=settings.paths.lake, runs=settings.paths.runs)
+publish.run(settings, run_date=NIGHT)
+
+columns = ["user_id", "rank", "item_id", "tier", "reason_code", "spare", "rules"]
+rows = arrow.read(
+    settings.paths.lake, RECOMMENDATIONS, columns=columns, filters=[("list", "=", "together")]
+).to_pylist()
+rows.sort(key=lambda row: (row["user_id"], row["rank"]))
+with open_store(settings.serving.store, "corner") as store:
+    lists_of = store.manifests()[store.pointer().current].lists
+    answers = {}
+    for name, *asked in (
+        ("together", "milk"), ("together", "moon"), ("together", "bread"),
+        ("cart", "bread", "milk"), ("cart", "milk", "moon"), ("cart", "moon", "sun"),
+    ):
+        found = lookup(store, "bob", name, items=asked)
+        answers[" ".join([name, *asked])] = [
+            found.tier, found.personal, *(item.item_id for item in found.items)
+        ]
+    first = [lookup(store, "bob", name).items[0].item_id for name in ("all", "fallback")]
+print(json.dumps({
+    "rows": [list(row.values()) for row in rows],
+    "lists": dict(lists_of), "answers": answers, "first": first,
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder: Path = tmp_path_factory.mktemp("night")
+    done = subprocess.run(
+        [sys.executable, "-c", NIGHT, str(folder)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_lists_of_items_are_in_gold_with_their_own_size_and_rules(night: dict[str, Any]) -> None:
+    # No eggs (a rule), no wine (not sold), no milk beside milk; pins don't apply here.
+    assert night["rows"] == [
+        ["bread", 1, "tea", "item", "similar_taste", False, []],
+        ["bread", 2, "milk", "item", "similar_taste", False, []],
+        ["gone", 1, "milk", "item", "similar_taste", False, []],
+        ["milk", 1, "bread", "item", "similar_taste", False, []],
+        ["milk", 2, "jam", "item", "similar_taste", False, []],
+        ["milk", 3, "tea", "item", "similar_taste", True, []],
+    ]
+    assert night["first"] == ["tea", "tea"]
+
+
+def test_lists_of_items_are_published_and_answer_for_items_and_baskets(
+    night: dict[str, Any],
+) -> None:
+    assert night["lists"]["together"] == 3
+    assert "cart" not in night["lists"]
+    assert night["answers"] == {
+        "together milk": ["item", True, "bread", "jam"],
+        # Without fallbacks an unknown item has an empty list.
+        "together moon": ["item", False],
+        "together bread": ["item", True, "tea", "milk"],
+        # In turn from the list of either, without what is in the basket.
+        "cart bread milk": ["item", True, "tea", "jam"],
+        "cart milk moon": ["item", True, "bread", "jam"],
+        "cart moon sun": ["global", False, "tea", "bread", "milk"],
+    }
