@@ -132,6 +132,18 @@ def reproduce(
 
 
 @app.command()
+def lineage(
+    config: ConfigFile,
+    release: Annotated[str, typer.Argument(help="A release of `topshelf releases`.")],
+) -> None:
+    """Print what a release was made from, down to the files."""
+    from jobs.operate import lineage as job
+
+    with explaining("lineage"):
+        print_content(job.lineage(load_settings(config, with_models=False), release))
+
+
+@app.command()
 def sql(
     config: ConfigFile,
     statement: Annotated[str, typer.Argument(help="e.g. 'SELECT * FROM gold.recommendations'")],

@@ -17,6 +17,12 @@ NOBODY = "-"
 
 def models(settings: Settings) -> RenderableType:
     """The registered versions, newest first, and every person's decision, oldest first."""
+    found = listed(settings)
+    return show_models(found.versions, found.decisions)
+
+
+def listed(settings: Settings) -> listing.Listing:
+    """The registered versions and decisions, without MLflow where its database can be read so."""
     mlflow = settings.mlflow
     found = listing.read(mlflow.tracking_uri, mlflow.model, mlflow.experiment)
     if found is None:
@@ -24,7 +30,7 @@ def models(settings: Settings) -> RenderableType:
 
         registry = open_registry(settings)
         found = listing.Listing(registry.listed(), recorded(registry))
-    return show_models(found.versions, found.decisions)
+    return found
 
 
 def show_models(
