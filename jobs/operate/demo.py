@@ -20,7 +20,7 @@ from jobs.config.settings import Settings, load
 from jobs.night.job_report import JobReport, JsonValue
 from jobs.night.outcomes import read_report
 from jobs.night.running import run_step
-from jobs.reports.overview import REPORT, Overview, collect
+from jobs.reports.overview import REPORT, Overview, RuleExample, collect
 from jobs.reports.page import SHOWN_METRICS, findings, layer_rows, page_path
 from lakehouse.errors import InfrastructureError
 from lakehouse.files import write_text
@@ -201,6 +201,9 @@ def _show(console: Console, night: Overview, dag_run: DagRun) -> None:
         console.print(sentence)
     console.print("")
     console.print(_seconds_table(night, dag_run))
+    if night.rule_example is not None:
+        console.print("")
+        console.print(rules_table(night.rule_example))
     for shelf in night.shelves[:1]:
         console.print("")
         console.print(f"Household {shelf.user} takes most:")
@@ -240,6 +243,31 @@ def _metrics_table(night: Overview, list_name: str) -> Table:
             Text(f"{method} (published)" if chosen else method),
             *(f"{methods[method][name]:.4f}" for name in SHOWN_METRICS),
             style="bold" if chosen else "",
+        )
+    return table
+
+
+def rules_table(example: RuleExample) -> Table:
+    """The first places of a list, where they would be without rules, and which rules did it."""
+    table = Table(
+        title=f"What rules did to the list {example.list_name} of household {example.user}",
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+    )
+    table.add_column("place", justify="right")
+    table.add_column("item")
+    table.add_column("without rules", justify="right")
+    table.add_column("rules")
+    for row in example.rows:
+        usual = "not listed" if row.before is None else str(row.before)
+        table.add_row(
+            "out" if row.place is None else str(row.place),
+            Text(row.item),
+            "" if row.before == row.place else usual,
+            Text(", ".join(row.rules)),
+            style="dim" if row.before == row.place else "",
         )
     return table
 

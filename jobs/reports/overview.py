@@ -1,5 +1,6 @@
 """What a night did, put together from the lake, validations and the store, for people."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -14,7 +15,8 @@ from jobs.night.facts import GateFacts, PublishFacts, TrainFacts, check_reported
 from jobs.night.job_report import JobReport, JsonValue, Outcome, StepFailure
 from jobs.night.outcomes import read_outcome
 from jobs.reports.differences import Differences, differences
-from lakehouse.errors import DataError, InfrastructureError
+from jobs.reports.rule_effects import greatest_effect
+from lakehouse.errors import ConfigurationError, DataError, InfrastructureError
 from lakehouse.files import read_json
 from lakehouse.io import arrow
 from lakehouse.lists import PERSONAL_LISTS
@@ -28,8 +30,12 @@ from lakehouse.tables import (
 )
 from serving.stores.opening import open_store
 
+logger = logging.getLogger(__name__)
+
 SAMPLE_USERS: Final = 3
 SAMPLE_ITEMS: Final = 8
+# So many users' lists are looked at for one that rules have changed.
+COMPARED_USERS: Final = 100
 REPORT: Final = "report"
 # The step that validates the tables of a layer; the recommendations have one of their own.
 VALIDATING_STEP: Final = {"bronze": "ingest", "silver": "clean", "gold": "features"}
@@ -88,6 +94,25 @@ class Shelf:
 
 
 @dataclass(frozen=True, slots=True)
+class Ruled:
+    """An item of an example's list, or one that rules left out: its place now, and without them."""
+
+    place: int | None
+    before: int | None
+    item: str
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleExample:
+    """What rules did to the first places of one user's list; who is left out comes last."""
+
+    user: str
+    list_name: str
+    rows: tuple[Ruled, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Serving:
     """The release that readers get now (``None``: none yet), or why the store doesn't say.
 
@@ -108,7 +133,8 @@ class Overview:
     published for each list. Both are empty where training did not run. ``progress`` says how far
     each step before the report came, ``failures`` why steps failed, the one that stopped the night
     first, and ``damaged`` what could not be read, each with the remedy. ``changes`` is
-    ``None`` where no earlier night was published.
+    ``None`` where no earlier night was published. ``rule_example`` is a list that rules changed,
+    if there is any.
     """
 
     run_date: date
@@ -121,6 +147,7 @@ class Overview:
     validations: tuple[Validation, ...]
     shelves: tuple[Shelf, ...]
     changes: Differences | None
+    rule_example: RuleExample | None = None
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -198,6 +225,7 @@ def collect(settings: Settings, run_date: date) -> Overview:
     steps = {name: o for name, o in found.items() if name in reached and isinstance(o, JobReport)}
     unreadable = [str(found[name]) for name, state in progress.items() if state == "damaged"]
     validations, damaged = _validations(settings.paths.data_quality, run_date, reached)
+    users, titles = _users(lake, run_date) if "recommend" in steps else ((), {})
     return Overview(
         run_date=run_date,
         steps=steps,
@@ -207,8 +235,9 @@ def collect(settings: Settings, run_date: date) -> Overview:
         serving=_serving(settings),
         accounting=_accounting(lake, run_date) if "clean" in steps else (),
         validations=validations,
-        shelves=_shelves(lake, run_date) if "recommend" in steps else (),
+        shelves=_shelves(lake, run_date, users[:SAMPLE_USERS], titles),
         changes=differences(settings, run_date, steps),
+        rule_example=_rule_example(settings, run_date, users, titles),
     )
 
 
@@ -300,24 +329,55 @@ def _validating_step(table: str) -> str | None:
     return VALIDATING_STEP.get(table.partition(".")[0])
 
 
-def _shelves(lake: Path, run_date: date) -> tuple[Shelf, ...]:
-    night = [("run_date", "=", run_date)]
-    of_users = ("list", "in", PERSONAL_LISTS)
-    lists = _rows(lake, RECOMMENDATIONS, [*night, ("rank", "<=", SAMPLE_ITEMS), of_users])
+def _users(lake: Path, run_date: date) -> tuple[Sequence[str], Mapping[str, str | None]]:
+    """The first users with lists, those with short ids first, and the title of each item."""
+    lists = _rows(
+        lake,
+        RECOMMENDATIONS,
+        [("run_date", "=", run_date), ("rank", "=", 1), ("list", "in", PERSONAL_LISTS)],
+    )
     users = sorted(set(lists["user_id"].to_pylist()), key=lambda user: (len(user), user))
-    chosen = users[:SAMPLE_USERS]
-    of_chosen = [*night, ("as_of", "=", run_date), ("user_id", "in", chosen)]
-    habits = _rows(lake, USER_ITEM_FEATURES, of_chosen) if chosen else None
-    items = _rows(lake, ITEM_FEATURES, [*night, ("as_of", "=", run_date)])
+    items = _rows(lake, ITEM_FEATURES, [("run_date", "=", run_date), ("as_of", "=", run_date)])
     titles = dict(zip(items["item_id"].to_pylist(), items["title"].to_pylist(), strict=True))
+    return users[:COMPARED_USERS], titles
+
+
+def _shelves(
+    lake: Path, run_date: date, users: Sequence[str], titles: Mapping[str, str | None]
+) -> tuple[Shelf, ...]:
+    if not users:
+        return ()
+    of_users = [("run_date", "=", run_date), ("user_id", "in", users)]
+    lists = _rows(lake, RECOMMENDATIONS, [*of_users, ("rank", "<=", SAMPLE_ITEMS)])
+    habits = _rows(lake, USER_ITEM_FEATURES, [*of_users, ("as_of", "=", run_date)])
     return tuple(
         Shelf(
             user=user,
-            history=() if habits is None else _history(_of_user(habits, user), titles),
+            history=_history(_of_user(habits, user), titles),
             lists={name: _suggestions(_of_user(lists, user), name) for name in PERSONAL_LISTS},
         )
-        for user in chosen
+        for user in users
     )
+
+
+def _rule_example(
+    settings: Settings, run_date: date, users: Sequence[str], titles: Mapping[str, str | None]
+) -> RuleExample | None:
+    """The list among those of ``users`` of which rules changed most, if it can be made again."""
+    if settings.recommend.rules is None:
+        return None
+    try:
+        effect = greatest_effect(settings, run_date, users)
+    except (DataError, InfrastructureError, ConfigurationError) as error:
+        logger.info("no example of what rules did: %s", error)
+        return None
+    if effect is None:
+        return None
+    rows = (
+        Ruled(row.place, row.before, titles.get(row.item_id) or row.item_id, row.rules)
+        for row in effect.listed
+    )
+    return RuleExample(effect.user, effect.list_name, tuple(rows))
 
 
 def _history(rows: pa.Table, titles: Mapping[str, str | None]) -> tuple[Habit, ...]:

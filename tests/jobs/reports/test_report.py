@@ -1,6 +1,7 @@
 """The run report and the demo's summary, from a made-up night."""
 
 import base64
+import io
 import re
 from dataclasses import replace
 from datetime import date
@@ -10,18 +11,21 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from matplotlib.figure import Figure
+from rich.console import Console
 
 from expectations.data_docs import STYLE
 from jobs.config.settings import Settings, load
 from jobs.night.job_report import JobReport, JsonValue, Outcome, StepFailure
 from jobs.night.outcomes import keep
-from jobs.operate.demo import DagRun, progress, summarise
+from jobs.operate.demo import DagRun, progress, rules_table, summarise
 from jobs.reports import charts
 from jobs.reports.differences import Change, Differences, ListChange
 from jobs.reports.overview import (
     Accounted,
     Habit,
     Overview,
+    Ruled,
+    RuleExample,
     Serving,
     Shelf,
     State,
@@ -131,6 +135,16 @@ def night() -> Overview:
             settings=(Change("train.seed", 42, 7),),
             segments=(SegmentChurn("1 (1 to 8 days)", 77, 0.125),),
         ),
+        rule_example=RuleExample(
+            "27",
+            "discover",
+            (
+                Ruled(1, 1, "RICE", ()),
+                Ruled(2, None, "SALT & <i>PEPPER</i>", ("salt-first",)),
+                Ruled(3, 2, "TEA", ()),
+                Ruled(None, 3, "CIGARS", ("no <tobacco>", "three-of-a-kind")),
+            ),
+        ),
     )
 
 
@@ -141,7 +155,7 @@ def html(night: Overview) -> str:
 
 
 def test_the_page_says_what_business_rules_change_and_cost(html: str) -> None:
-    [found] = [cells for cells in texts(html) if "no &lt;tobacco&gt;" in cells]
+    [found] = [cells for cells in texts(html) if "no &lt;tobacco&gt;" in cells[1:2]]
     assert found == [
         "discover",
         "no &lt;tobacco&gt;",
@@ -152,6 +166,31 @@ def test_the_page_says_what_business_rules_change_and_cost(html: str) -> None:
         "[+0.0019, +0.0047]",
         "+0.0011",
         "-0.0001",
+    ]
+
+
+def test_the_page_shows_what_rules_did_to_one_list(html: str) -> None:
+    rows = texts(html)
+    start = rows.index(["place", "item", "without rules", "rules"])
+    assert rows[start + 1 : start + 5] == [
+        ["1", "RICE", "same", ""],
+        ["2", "SALT &amp; &lt;i&gt;PEPPER&lt;/i&gt;", "not listed", "salt-first"],
+        ["3", "TEA", "2", ""],
+        ["✗", "CIGARS", "3", "no &lt;tobacco&gt; three-of-a-kind"],
+    ]
+
+
+def test_the_demo_shows_what_rules_did_to_one_household(night: Overview) -> None:
+    assert night.rule_example is not None
+    console = Console(width=100, file=io.StringIO(), record=True)
+    console.print(rules_table(night.rule_example))
+    assert [line.rstrip() for line in console.export_text().splitlines()] == [
+        "What rules did to the list discover of household 27",
+        "place  item                  without rules  rules",
+        "    1  RICE",
+        "    2  SALT & <i>PEPPER</i>     not listed  salt-first",
+        "    3  TEA                               2",
+        "  out  CIGARS                            3  no <tobacco>, three-of-a-kind",
     ]
 
 
