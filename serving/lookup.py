@@ -2,11 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.lists import EVERYBODY, LISTS, PERSONAL_LISTS, Surface, surface
 from serving.format.records import DamagedReleaseError, Item, key, shown
 from serving.stores.store import Reading, Store
+
+# What a list can be of, one by one; other surfaces are for contexts or everybody.
+OF_ONE: Final = ("user", "item")
+OPEN: Final = b""
+_KEPT_CHAINS: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,18 @@ class Answer:
     personal: bool
     items: tuple[Item, ...]
     notice: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One list that may answer: its key, its surface, and whose it is.
+
+    ``tier`` is what it is keyed by (``user``, ``item``, ``context``), or ``global``.
+    """
+
+    key: bytes
+    surface: str
+    tier: str
 
 
 def lookup(store: Store, user: str, list_name: str = "all", context: str | None = None) -> Answer:
@@ -52,9 +71,9 @@ def lookup_all(
             raise ConfigurationError(
                 f"there is no list {list_name!r}; the lists are {', '.join(LISTS)}."
             )
-    chains = [_chain(surface(list_name), user, context) for list_name in list_names]
-    keys = [chain[0] for chain in chains]
-    fallbacks = list(dict.fromkeys(one for chain in chains for one in chain[1:]))
+    chains = [chain(surface(list_name), user, context) for list_name in list_names]
+    keys = [links[0].key for links in chains]
+    fallbacks = list(dict.fromkeys(link.key for links in chains for link in links[1:]))
 
     def ask(release: str | None = None) -> tuple[Answer, ...]:
         reading = store.read(keys, release, fallbacks=fallbacks, user=user)
@@ -62,8 +81,8 @@ def lookup_all(
         found = dict(zip(fallbacks, reading.fallbacks, strict=False))
         found |= zip(keys, reading.values, strict=True)
         return tuple(
-            _answer(reading, list_name, chain, found)
-            for list_name, chain in zip(list_names, chains, strict=True)
+            _answer(reading, list_name, links, found)
+            for list_name, links in zip(list_names, chains, strict=True)
         )
 
     try:
@@ -86,32 +105,42 @@ def lookup_all(
     )
 
 
-def _chain(wanted: Surface, user: str, context: str | None) -> tuple[bytes, ...]:
-    """The keys of a list and of what answers without it, the first that there is.
+def chain(wanted: Surface, subject: str, context: str | None) -> tuple[Link, ...]:
+    """A list and what answers without it, the first that there is.
 
-    Each surface is asked for the user, or the context, and then for everybody.
+    ``subject`` is the user, or the item, that the surface is keyed by. Each surface is asked for
+    them, or for the context, and then for everybody.
     """
-    keys = []
+    return tuple(
+        Link(key(link.surface, subject), link.surface, link.tier) if link.key == OPEN else link
+        for link in _links(wanted, context)
+    )
+
+
+@lru_cache(_KEPT_CHAINS)
+def _links(wanted: Surface, context: str | None) -> tuple[Link, ...]:
+    """A chain, with ``OPEN`` for the key that depends on the user or item."""
+    links = []
     for one in (wanted, *(surface(name) for name in wanted.fallbacks)):
-        if one.keyed_by == "user":
-            keys.append(key(one.name, user))
+        if one.keyed_by in OF_ONE:
+            links.append(Link(OPEN, one.name, one.keyed_by))
             continue
         if one.keyed_by == "context" and context is not None:
-            keys.append(key(one.name, context))
-        keys.append(key(one.name, EVERYBODY))
-    return tuple(keys)
+            links.append(Link(key(one.name, context), one.name, "context"))
+        links.append(Link(key(one.name, EVERYBODY), one.name, "global"))
+    return tuple(links)
 
 
 def _answer(
     reading: Reading,
     list_name: str,
-    chain: Sequence[bytes],
+    links: Sequence[Link],
     found: Mapping[bytes, bytes | None],
 ) -> Answer:
     """The first of a list's chain that there is."""
-    for record_key in chain:
-        value = found.get(record_key)
+    for link in links:
+        value = found.get(link.key)
         if value is not None:
-            items = shown(record_key, value, reading.denied)
-            return Answer(reading.release, list_name, record_key == chain[0], items)
+            items = shown(link.key, value, reading.denied)
+            return Answer(reading.release, list_name, link == links[0], items)
     raise DamagedReleaseError(f"release {reading.release} has no fallback list")
