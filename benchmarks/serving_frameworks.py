@@ -173,7 +173,8 @@ def _wait_for(port: int) -> None:
 
 def _family(process: int) -> list[int]:
     """The process and its descendants."""
-    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    tasks = Path(f"/proc/{process}/task").glob("*/children")
+    children = [child for task in tasks for child in task.read_text().split()]
     return [process, *(one for child in children for one in _family(int(child)))]
 
 

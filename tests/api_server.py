@@ -83,16 +83,15 @@ class ApiServer:
 
     def kill(self) -> None:
         """SIGKILL for all of its processes at once."""
-        for process in (*self.worker_ids(), self.process.pid):
+        for process in (*descendants(self.process.pid), self.process.pid):
             os.kill(process, signal.SIGKILL)
         self.process.wait()
 
     def worker_ids(self) -> list[int]:
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [
-            int(child)
-            for child in children.split()
-            if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes()
+            process
+            for process in descendants(self.process.pid)
+            if b"worker-" in Path(f"/proc/{process}/cmdline").read_bytes()
         ]
 
     def wait_until(self, path: str, status: int) -> None:
@@ -110,3 +109,12 @@ class ApiServer:
         return httpx.Client(
             base_url=self.url, headers={"authorization": f"Bearer {key or self.key}"}, timeout=10
         )
+
+
+def descendants(process: int) -> list[int]:
+    """The processes that a process started, and those that these started, in order."""
+    found: list[int] = []
+    for task in Path(f"/proc/{process}/task").glob("*/children"):
+        for child in map(int, task.read_text().split()):
+            found += [child, *descendants(child)]
+    return sorted(found)

@@ -8,7 +8,7 @@ from jobs.cli.app import ConfigFile, app, explaining, load_settings, now, print_
 from serving.keys import SCOPES
 
 keys_app = typer.Typer(
-    help="Make, list and revoke the API's keys.", no_args_is_help=True, rich_markup_mode=None
+    help="Make, list and revoke keys of the API.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(keys_app, name="keys")
 
@@ -22,7 +22,7 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port.")] = 8600,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 1,
 ) -> None:
-    """Serve lists by HTTP, and take events in, until a signal ends it."""
+    """Serve lists by HTTP and take events in."""
     from jobs.operate import api as job
 
     with explaining("serve"):
@@ -31,7 +31,7 @@ def serve(
 
 @app.command("api-doc")
 def api_doc() -> None:
-    """Print the API's OpenAPI document, as docs/openapi.json has it."""
+    """Print the API's OpenAPI document."""
     from jobs.operate import api as job
 
     print(job.document(), end="")

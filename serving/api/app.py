@@ -90,6 +90,9 @@ def framework(service: Service | None) -> Litestar:
         exception_handlers={
             ProblemError: _as_problem,
             HTTPException: _as_http_problem,
+            # What decoding a body raises besides: nested too deeply, or not UTF-8.
+            RecursionError: _as_no_json,
+            UnicodeDecodeError: _as_no_json,
             Exception: _as_internal_problem,
         },
         logging_config=None,
@@ -131,7 +134,7 @@ def _as_http_problem(request: Asked, error: HTTPException) -> Response[bytes]:
         extra = error.extra if isinstance(error.extra, list) else []
         errors = [
             {
-                "in": getattr(one.get("source"), "value", "request"),
+                "in": getattr(one.get("source"), "value", "body"),
                 "name": _named(str(one.get("key", ""))),
                 "message": _QUOTED.sub("…", str(one.get("message", ""))),
             }
@@ -146,6 +149,10 @@ def _as_http_problem(request: Asked, error: HTTPException) -> Response[bytes]:
     title = name.replace("-", " ").capitalize()
     allow = {key: value for key, value in (error.headers or {}).items() if key.lower() == "allow"}
     return _as_problem(request, ProblemError(error.status_code, name, title, headers=allow))
+
+
+def _as_no_json(request: Asked, _: Exception) -> Response[bytes]:
+    return _as_problem(request, invalid_request(detail="The body is no JSON that can be read."))
 
 
 def _as_internal_problem(request: Asked, error: Exception) -> Response[bytes]:

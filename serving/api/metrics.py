@@ -2,15 +2,15 @@
 
 import os
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from serving.api.settings import SHARED_FIGURES
+
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-# Where the processes of one server share their figures.
-SHARED_FIGURES: Final = "PROMETHEUS_MULTIPROC_DIR"
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 
@@ -98,7 +98,7 @@ class Metrics:
     def stands(self, night: datetime | None, *, breaker_open: bool) -> None:
         """Note the state of the store."""
         if night is not None:
-            self._night.set(night.replace(tzinfo=UTC).timestamp())
+            self._night.set(night.timestamp())
         self._breaker.set(breaker_open)
 
     def page(self) -> bytes:

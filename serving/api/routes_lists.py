@@ -50,7 +50,7 @@ ContextKey = Annotated[
     str | None,
     QueryParameter(
         max_length=512,
-        pattern="^[^=\\x00-\\x1f]{1,100}=[^\\x00-\\x1f]+$(?!\\n)",
+        pattern=schemas.CONTEXT,
         description="NAME=VALUE, e.g. store_id=367: whose list, or for users without one.",
     ),
 ]

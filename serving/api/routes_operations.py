@@ -36,6 +36,7 @@ async def readyz(request: Asked) -> Response[str]:
 async def metrics(request: Asked) -> Response[bytes]:
     """For Prometheus."""
     service: Service = request.app.state.service
+    service.note()
     return Response(service.metrics.page(), media_type=MEDIA_TYPE)
 
 

@@ -14,7 +14,9 @@ MOST_PLACES = 1_000
 MOST_BATCHED = 100
 
 Identity = Annotated[str, Meta(min_length=1, max_length=512)]
-Context = Annotated[str, Meta(max_length=512, pattern="^[^=\\x00-\\x1f]{1,100}=[^\\x00-\\x1f]+$(?!\\n)")]
+# NAME=VALUE without control characters; Python's `$` would take a line feed at the end.
+CONTEXT: Final = "^[^=\\x00-\\x1f]{1,100}=[^\\x00-\\x1f]+$(?!\\n)"
+Context = Annotated[str, Meta(max_length=512, pattern=CONTEXT)]
 Count = Annotated[int, Meta(ge=1, le=MOST_PLACES)]
 Excluded = Annotated[list[Identity], Meta(max_length=MOST_EXCLUDED)]
 

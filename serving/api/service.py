@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from typing import Final
 
 from serving.api.metrics import Metrics
@@ -74,15 +74,19 @@ class Service:
             return found.denied
         return found.denied | item_ids({*own, *excluded})
 
+    def note(self) -> None:
+        """Let the figures say how the store stands."""
+        current = self.shelves.pointer.current
+        self.metrics.stands(
+            None if current is None else datetime.combine(night(current), time(), UTC),
+            breaker_open=self.shelves.breaker.is_open,
+        )
+
     async def _keep_house(self) -> None:
         """Close days that have ended, and note how the store stands."""
         loop = asyncio.get_running_loop()
         while True:
-            current = self.shelves.pointer.current
-            self.metrics.stands(
-                None if current is None else datetime.combine(night(current), datetime.min.time()),
-                breaker_open=self.shelves.breaker.is_open,
-            )
+            self.note()
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
             try:
                 await loop.run_in_executor(self._writer, self.journal.close_day)

@@ -15,7 +15,6 @@ import pytest
 
 from lakehouse.ingest.landing import find, inspect
 from lakehouse.ingest.sources import SourceMapping
-from serving.feedback import journal as module
 from serving.feedback.events import Event, EventType, Receipt
 from serving.feedback.journal import DiskFullError, Journal
 from tests.project import ROOT
@@ -126,7 +125,7 @@ def test_events_of_a_full_disk_leave_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(module.os, "fdatasync", full)
+        patched.setattr(os, "fdatasync", full)
         with pytest.raises(DiskFullError, match="nothing of them was kept"):
             journal.append([event("b"), event("c", "dismissal")])
     assert journal.hidden("ann", date(2024, 3, 2)) == frozenset()
@@ -166,7 +165,6 @@ def append_and_die(folder: Path, *event_ids: str, torn: bytes = b"", indexed: bo
 import os, signal
 from pathlib import Path
 from tests.serving.feedback.test_journal import Clock, event
-from serving.feedback import journal as module
 journal = module.Journal(Path({str(folder)!r}), Clock())
 write = module._write
 def deadly(file, content):

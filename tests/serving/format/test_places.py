@@ -11,7 +11,7 @@ from serving.format.places import Place, item_ids, page, stored_list
 from serving.format.records import DamagedReleaseError, Item, encode, key, shown
 
 KEY = key("all", "ann")
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12) | st.sampled_from(
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(
     ['},{"rank":', ',"title":', '"item_id":"i1",', "]}", '\\"', "%b"]
 )
 ITEMS = st.lists(
