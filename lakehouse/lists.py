@@ -6,7 +6,7 @@ Tables, methods, evaluation, the command line and the look-up take them from her
 from dataclasses import dataclass
 from typing import Final, Literal
 
-KeyedBy = Literal["user", "context", "nobody"]
+KeyedBy = Literal["user", "item", "context", "nobody"]
 Ranking = Literal["methods", "sales", "trends", "new"]
 # The key of a list that is for everybody.
 EVERYBODY: Final = ""
@@ -16,9 +16,10 @@ EVERYBODY: Final = ""
 class Surface:
     """One kind of list.
 
-    ``keyed_by`` says whose it is: each user has one; each context has one (``store_id=367``,
-    ``category=BEER``) and everybody together; or there is one for everybody. ``ranked_by`` says
-    what orders the items: methods that compete, what sells, what rises, or new items by sales.
+    ``keyed_by`` says whose it is: each user has one, or each item; each context has one
+    (``store_id=367``, ``category=BEER``) and everybody together; or there is one for everybody.
+    ``ranked_by`` says what orders the items: methods that compete, what sells, what rises, or new
+    items by sales.
 
     With ``filter_seen`` a list leaves out what its user has taken before; with ``explores`` new
     items get a share of its places (``[recommend] new_item_share``); with ``fills_up`` what sells

@@ -1,7 +1,7 @@
 """Who may do what, and how often: a key's scope for each path, and no path without but probes."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -9,8 +9,14 @@ from serving.api.problems import ProblemError
 from serving.keys import Key, KeyRing, Scope
 
 # What balancers, Prometheus and people who write clients ask for; nothing of the shop's data.
-OPEN: Final = frozenset({"/livez", "/readyz", "/metrics", "/v1/openapi.json"})
-_SCOPES: Final[dict[str, Scope]] = {"/v1/events": "events"}
+OPEN: Final = frozenset(
+    {"/livez", "/readyz", "/metrics", "/v1/openapi.json", "/login", "/logout", "/style.css"}
+)
+_SCOPES: Final[dict[str, Scope]] = {"/v1/events": "events", "/deny": "admin"}
+# People's browsers keep the key in it; programs send it with each request, and only that counts
+# there: no other site can make a browser use it.
+COOKIE: Final = "topshelf_key"
+_API: Final = "/v1/"
 _BEARER: Final = b"bearer "
 # A key that was quiet may ask for so many seconds' worth at once.
 BURST_SECONDS: Final = 2.0
@@ -49,7 +55,7 @@ class Gate:
     ring: KeyRing
     rates: RateLimits
 
-    def admit(self, path: str, authorization: bytes) -> Key | None:
+    def admit(self, path: str, headers: Mapping[bytes, bytes]) -> Key | None:
         """The key of a request; ``None`` where the path is open.
 
         Raises ``ProblemError`` 401 without a valid key, 403 without the scope, 429 over the limit.
@@ -57,9 +63,8 @@ class Gate:
         scope = needed(path)
         if scope is None:
             return None
-        is_bearer = authorization[: len(_BEARER)].lower() == _BEARER
-        token = authorization[len(_BEARER) :].decode("latin-1") if is_bearer else ""
-        key = self.ring.find(token)
+        given = _bearer(headers) if path.startswith(_API) else _cookie(headers)
+        key = self.ring.find(given)
         if key is None:
             raise ProblemError(
                 401,
@@ -81,3 +86,17 @@ class Gate:
                 headers={"retry-after": str(int(wait) + 1)},
             )
         return key
+
+
+def _bearer(headers: Mapping[bytes, bytes]) -> str:
+    said = headers.get(b"authorization", b"")
+    is_bearer = said[: len(_BEARER)].lower() == _BEARER
+    return said[len(_BEARER) :].decode("latin-1") if is_bearer else ""
+
+
+def _cookie(headers: Mapping[bytes, bytes]) -> str:
+    for part in headers.get(b"cookie", b"").decode("latin-1").split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == COOKIE:
+            return value
+    return ""

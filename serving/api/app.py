@@ -13,7 +13,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 
-from serving.api import routes_events, routes_lists, routes_operations
+from serving.api import console, routes_events, routes_lists, routes_operations
 from serving.api.access import Gate, RateLimits, needed
 from serving.api.edge import App, Edge, Facts, where
 from serving.api.problems import MEDIA_TYPE, ProblemError, invalid_request
@@ -42,11 +42,10 @@ logger = logging.getLogger(__name__)
 
 def create_app(settings: ApiSettings) -> Edge:
     """The application of one process; raises what reading the keys raises."""
-    service = Service(settings)
     rates = RateLimits(settings.requests_per_second / settings.workers)
-    return Edge(
-        cast("App", framework(service)), Gate(KeyRing(settings.keys), rates), service.metrics
-    )
+    gate = Gate(KeyRing(settings.keys), rates)
+    service = Service(settings, gate)
+    return Edge(cast("App", framework(service)), gate, service.metrics)
 
 
 def framework(service: Service | None) -> Litestar:
@@ -67,6 +66,7 @@ def framework(service: Service | None) -> Litestar:
             *routes_lists.ROUTES,
             *routes_events.ROUTES,
             *routes_operations.ROUTES,
+            *console.ROUTES,
             openapi_document,
         ],
         lifespan=[running] if service is not None else (),

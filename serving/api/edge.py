@@ -25,6 +25,7 @@ BODY_SECONDS: Final = 10.0
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _ERROR: Final = 500
 _REFUSED: Final = 400
+_UNAUTHORIZED: Final = 401
 
 Message: TypeAlias = MutableMapping[str, Any]
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -82,11 +83,13 @@ class Edge:
         answer = _Answer(send, facts)
         try:
             self._check(scope, headers)
-            key = self._gate.admit(scope["path"], headers.get(b"authorization", b""))
+            key = self._gate.admit(scope["path"], headers)
             facts.key = key.id if key else None
             await self._app(scope, _Body(receive), answer)
         except ProblemError as problem:
             self._metrics.kept_out(problem.name)
+            if problem.status == _UNAUTHORIZED and b"text/html" in headers.get(b"accept", b""):
+                problem = _to_login()
             await refuse(problem, facts, answer)
         except Exception as error:  # noqa: BLE001 (the last resort; nothing of it may reach clients)
             # Neither message nor traceback: they could hold what the client sent.
@@ -163,6 +166,11 @@ class _Body:
         if self._bytes > LARGEST_BODY_BYTES:
             raise _too_large()
         return message
+
+
+def _to_login() -> ProblemError:
+    """What a person's browser gets instead of a refusal."""
+    return ProblemError(303, "sign-in", "Sign in first", headers={"location": "/login"})
 
 
 def _too_large() -> ProblemError:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, time
 from typing import Final
 
+from serving.api.access import Gate
 from serving.api.metrics import Metrics
 from serving.api.settings import ApiSettings
 from serving.api.shelf import ANSWER_SECONDS, Found, Shelves
@@ -25,9 +26,10 @@ logger = logging.getLogger(__name__)
 class Service:
     """One process's share of the API."""
 
-    def __init__(self, settings: ApiSettings) -> None:
+    def __init__(self, settings: ApiSettings, gate: Gate) -> None:
         """Open nothing yet: ``start`` does, in the process that serves."""
         self.settings = settings
+        self.gate = gate
         self.metrics = Metrics()
         self.shelves: Shelves
         self.journal: Journal

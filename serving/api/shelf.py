@@ -17,6 +17,7 @@ from typing import Final, Literal, TypeAlias
 from lakehouse.errors import InfrastructureError, TopshelfError
 from lakehouse.lists import EVERYBODY, SURFACES
 from serving.api.breaker import Breaker
+from serving.format.denials import DenyList
 from serving.format.places import StoredList, item_ids, stored_list
 from serving.format.records import DamagedReleaseError, key
 from serving.format.releases import Manifest, Pointer
@@ -139,6 +140,14 @@ class Shelves:
     def is_ready(self) -> bool:
         """Whether there is a release, or lists in memory, to answer from."""
         return bool(self._memory.everybodys)
+
+    def denials(self) -> DenyList:
+        """The deny list, from the store itself; raises what the store raises."""
+        return self._store.denials()
+
+    def deny(self, change: Callable[[DenyList], DenyList]) -> DenyList:
+        """Change the deny list, for all who read from the store; raises what the store raises."""
+        return self._store.deny(change)
 
     async def look(self) -> None:
         """Take in the pointer, and open what it names; ``trouble`` says what went wrong."""
@@ -284,7 +293,11 @@ class Shelves:
     def _made(self, release: str, link: Link, value: bytes, degraded: Degraded | None) -> Found:
         arm: Arm | None = None
         if self.pointer.candidate is not None:
-            arm = "candidate" if release == self.pointer.candidate else "current"
+            arms: dict[str | None, Arm] = {
+                self.pointer.current: "current",
+                self.pointer.candidate: "candidate",
+            }
+            arm = arms.get(release)
         places = stored_list(link.key, value)
         return Found(release, link, places, self._denied_ids, degraded, arm)
 
