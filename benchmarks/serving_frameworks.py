@@ -126,15 +126,15 @@ def measure(framework: str, server: str, seconds: int) -> Measured:
         _wait_for(port)
         url = f"http://127.0.0.1:{port}/v1/users/4711/all?n=20"
         load(url, 1)
-        before = _cpu_seconds(process.pid)
+        before = cpu_seconds(process.pid)
         found = load(url, seconds)
-        used = _cpu_seconds(process.pid) - before
+        used = cpu_seconds(process.pid) - before
         return Measured(
             rate=found["rate"],
             median=found["p50"],
             p99=found["p99"],
             cpu_microseconds=used / (found["rate"] * seconds) * 1e6,
-            memory_mb=sum(map(_memory_mb, _family(process.pid))),
+            memory_mb=sum(map(memory_mb, family(process.pid))),
         )
     finally:
         process.terminate()
@@ -171,24 +171,31 @@ def _wait_for(port: int) -> None:
             return
 
 
-def _family(process: int) -> list[int]:
+def family(process: int) -> list[int]:
     """The process and its descendants."""
     tasks = Path(f"/proc/{process}/task").glob("*/children")
     children = [child for task in tasks for child in task.read_text().split()]
-    return [process, *(one for child in children for one in _family(int(child)))]
+    return [process, *(one for child in children for one in family(int(child)))]
 
 
-def _cpu_seconds(process: int) -> float:
+def cpu_seconds(process: int) -> float:
+    """CPU seconds of the process and its descendants."""
     ticks = 0
-    for one in _family(process):
+    for one in family(process):
         fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
         ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _memory_mb(process: int) -> float:
+def memory_mb(process: int) -> float:
+    """The most memory that one process has had."""
     found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process}/status").read_text())
     return int(found[1]) / 1024 if found else 0.0
+
+
+def percentile(values: list[float], per_cent: int) -> float:
+    """The smallest value that so many per cent do not exceed."""
+    return sorted(values)[min(len(values) * per_cent // 100, len(values) - 1)]
 
 
 def main(seconds: int = SECONDS) -> None:
