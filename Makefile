@@ -4,8 +4,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 RUN := infra/run
 PORT_MLFLOW ?= 5000
+PORT_API ?= 8600
 
-.PHONY: help setup demo test lint format airflow mlflow bench quality notebook lock distclean
+.PHONY: help setup demo test lint format airflow mlflow bench quality notebook lock serve distclean
 
 help: ## Explain each target
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -38,6 +39,10 @@ airflow: setup ## Start Airflow's scheduler and UI on loopback (AIRFLOW_PORT=808
 
 mlflow: setup ## Start MLflow's UI on loopback (PORT_MLFLOW=5000)
 	@$(RUN) topshelf mlflow --port $(PORT_MLFLOW)
+
+serve: setup ## Serve the demo's release by HTTP on loopback (PORT_API=8600) and print a key
+	@$(RUN) topshelf keys add --name "make serve" --scope read --scope events | sed 's|^|API http://127.0.0.1:$(PORT_API), key: |'
+	@$(RUN) topshelf serve --port $(PORT_API)
 
 bench: setup ## Run the benchmarks and print their tables
 	@for file in benchmarks/*.py; do $(RUN) python $$file || exit 1; done

@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, zip_longest
+from itertools import chain as flat
+from itertools import zip_longest
 from typing import NamedTuple
 
 from lakehouse.errors import ConfigurationError
@@ -40,6 +41,14 @@ class Asker:
     contexts: tuple[str, ...] = ()
     items: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, wanted: Surface, subject: str, context: str | None = None) -> "Asker":
+        """Who asks for ``subject``, the user or the item that the surface is keyed by."""
+        contexts = () if context is None else (context,)
+        if wanted.keyed_by == "item":
+            return cls(contexts=contexts, items=(subject,))
+        return cls(subject, contexts)
+
 
 def lookup(
     store: Store,
@@ -75,9 +84,9 @@ def lookup_all(
     or its pointer or deny list is damaged.
     """
     asker = Asker(user, tuple(contexts), tuple(items))
-    chains = [_chain(list_name, asker) for list_name in list_names]
+    chains = [_named(list_name, asker) for list_name in list_names]
     keys = list(dict.fromkeys(one for links in chains for one in links[0].keys))
-    further = chain.from_iterable(link.keys for links in chains for link in links[1:])
+    further = flat.from_iterable(link.keys for links in chains for link in links[1:])
     fallbacks = list(dict.fromkeys(further))
 
     def ask(release: str | None = None) -> tuple[Answer, ...]:
@@ -110,16 +119,36 @@ def lookup_all(
     )
 
 
-class _Link(NamedTuple):
-    """The keys of lists that are mixed to one answer, and the items that it leaves out."""
+class Link(NamedTuple):
+    """The keys of lists that are mixed to one answer, and the items that it leaves out.
+
+    ``surface`` is the name of these lists, ``tier`` says whose they are.
+    """
 
     keys: tuple[bytes, ...]
+    surface: str
     tier: Tier
     left_out: tuple[str, ...] = ()
 
+    @property
+    def key(self) -> bytes:
+        """The key of a link of one list; raises ``ValueError`` for others."""
+        (only,) = self.keys
+        return only
 
-def _chain(list_name: str, asker: Asker) -> tuple[_Link, ...]:
+
+def chain(wanted: Surface, asker: Asker) -> tuple[Link, ...]:
     """A list and what answers without it, the first that there is."""
+    links = [_links(one, asker) for one in (wanted, *map(surface, wanted.fallbacks))]
+    return tuple(flat.from_iterable(links))
+
+
+def ends_for_everybody(links: Sequence[Link]) -> bool:
+    """Whether the chain's last list is one that each whole release has."""
+    return FALLBACK_KEY in links[-1].keys
+
+
+def _named(list_name: str, asker: Asker) -> tuple[Link, ...]:
     if list_name not in LISTS:
         raise ConfigurationError(
             f"there is no list {list_name!r}; the lists are {', '.join(LISTS)}."
@@ -127,24 +156,25 @@ def _chain(list_name: str, asker: Asker) -> tuple[_Link, ...]:
     wanted = surface(list_name)
     if wanted.keyed_by in ("item", "basket") and not asker.items:
         raise ConfigurationError(f"list {list_name} is about items: say which.")
-    links = [_links(one, asker) for one in (wanted, *map(surface, wanted.fallbacks))]
-    return tuple(chain.from_iterable(links))
+    return chain(wanted, asker)
 
 
-def _links(one: Surface, asker: Asker) -> Iterator[_Link]:
+def _links(one: Surface, asker: Asker) -> Iterator[Link]:
     match one.keyed_by:
         case "user":
-            yield _Link((key(one.name, asker.user),), "user")
+            yield Link((key(one.name, asker.user),), one.name, "user")
             return
         case "item" | "basket":
             name = one.name if one.keyed_by == "item" else one.ranked_by
             if asker.items:
-                yield _Link(tuple(key(name, item) for item in asker.items), "item", asker.items)
+                keys = tuple(key(name, item) for item in asker.items)
+                yield Link(keys, one.name, "item", asker.items)
             return
         case "context":
             for values in _by_name(asker.contexts):
-                yield _Link(tuple(key(one.name, value) for value in values), "context")
-    yield _Link((key(one.name, EVERYBODY),), "global")
+                keys = tuple(key(one.name, value) for value in values)
+                yield Link(keys, one.name, "context")
+    yield Link((key(one.name, EVERYBODY),), one.name, "global")
 
 
 def _by_name(contexts: Sequence[str]) -> list[list[str]]:
@@ -158,7 +188,7 @@ def _by_name(contexts: Sequence[str]) -> list[list[str]]:
 def _answer(
     reading: Reading,
     list_name: str,
-    links: Sequence[_Link],
+    links: Sequence[Link],
     found: Mapping[bytes, bytes | None],
 ) -> Answer:
     """The first of a list's chain that there is."""
@@ -172,7 +202,7 @@ def _answer(
         if lists:
             items = lists[0] if len(lists) == 1 else _mixed(lists)
             return Answer(reading.release, list_name, link is links[0], items, tier=link.tier)
-    if FALLBACK_KEY in links[-1].keys:
+    if ends_for_everybody(links):
         raise DamagedReleaseError(f"release {reading.release} has no fallback list")
     return Answer(reading.release, list_name, False, (), tier=links[-1].tier)
 
@@ -180,7 +210,7 @@ def _answer(
 def _mixed(lists: Collection[tuple[Item, ...]]) -> tuple[Item, ...]:
     """Lists taking turns, each item once, as long as the longest of them."""
     each_once: dict[str, Item] = {}
-    for item in chain.from_iterable(zip_longest(*lists)):
+    for item in flat.from_iterable(zip_longest(*lists)):
         if item is not None:
             each_once.setdefault(item.item_id, item)
     longest = max(map(len, lists))

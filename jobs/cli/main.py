@@ -12,9 +12,19 @@ from jobs.night.supervision import supervised
 
 # isort: split
 # The overview lists commands as they are loaded: those of the night first, this one's last.
-from jobs.cli import configuration, rules
+from jobs.cli import api, configuration, rules
 
-__all__ = ["app", "configuration", "main", "nights", "operate", "research", "rules", "serving"]
+__all__ = [
+    "api",
+    "app",
+    "configuration",
+    "main",
+    "nights",
+    "operate",
+    "research",
+    "rules",
+    "serving",
+]
 
 OWNER_ONLY = 0o077  # What a night writes is about people; Spark's JVM has the same in its settings.
 

@@ -290,6 +290,24 @@ class Serving(Parameters):
         "one ([serving.md](serving.md)); beside the configuration unless its path is absolute.",
     )
 
+    api_keys: Path = Field(
+        default=Path(".topshelf/{shop}/api_keys.json"),
+        description="The hashes of the API's keys (`topshelf keys`); outside of the lake.",
+    )
+    deadline_milliseconds: Real = Field(
+        default=50.0,
+        gt=0,
+        le=1_000,
+        description="How long an answer of the API waits for a store behind a network, before "
+        "what it has in memory answers.",
+    )
+    requests_per_second: Real = Field(
+        default=500.0,
+        gt=0,
+        le=1_000_000,
+        description="Requests a second that each key of the API may make.",
+    )
+
     @field_validator("store")
     @classmethod
     def _openable(cls, address: str) -> str:

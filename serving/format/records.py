@@ -132,14 +132,38 @@ def shown(record_key: bytes, value: bytes, denied: Collection[str] = ()) -> tupl
 
 def mentions(value: bytes, item_id: str) -> bool:
     """Whether an item is in a stored value, spare places included; nothing is decoded."""
-    return b'"item_id":%b,' % _json(item_id).encode("utf-8", "surrogatepass") in value
+    return b'"item_id":%b,' % as_json(item_id) in value
 
 
-def _content(record_key: bytes, value: bytes) -> dict[str, Any]:
+def as_json(text: str | None) -> bytes:
+    """Text as it stands in a stored value."""
+    return _json(text).encode("utf-8", "surrogatepass")
+
+
+def body_of(record_key: bytes, value: bytes) -> bytes:
+    """The JSON of a stored value.
+
+    Raises ``DamagedReleaseError`` where the value is not the one written under ``record_key``.
+    """
     body = value[_CRC_DIGITS:]
     if value[:_CRC_DIGITS] != b"%08x" % _crc(record_key, body):
         raise DamagedReleaseError("a record's checksum does not match")
-    content: dict[str, Any] = json.loads(body)
+    return body
+
+
+def checksum_of(value: bytes) -> str:
+    """The checksum that a stored value begins with."""
+    return value[:_CRC_DIGITS].decode("ascii", "replace")
+
+
+def size_of(record_key: bytes, value: bytes) -> int:
+    """How many items of a stored value are shown; raises what ``decode`` raises."""
+    content = _content(record_key, value)
+    return int(content.get("size", len(content["items"])))
+
+
+def _content(record_key: bytes, value: bytes) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(body_of(record_key, value))
     if content["format"] not in READABLE_FORMATS:
         raise DamagedReleaseError(
             f"records have format {content['format']}, this reader knows formats "

@@ -87,6 +87,11 @@ class LmdbStore:
         """The address, ``lmdb:FOLDER``."""
         return f"lmdb:{self._folder}"
 
+    @property
+    def is_local(self) -> bool:
+        """See ``Store``."""
+        return True
+
     @contextmanager
     def publishing(self) -> Iterator[None]:
         """See ``Store``: a lock that the kernel drops when its holder dies."""
@@ -235,7 +240,11 @@ class LmdbStore:
                 path.unlink(missing_ok=True)
 
     def _look(self) -> "_View":
-        """The pointer as it is now; files opened before are forgotten when it has moved."""
+        """The pointer as it is now.
+
+        When it has moved, files opened before are forgotten but for those of releases that it names
+        as serving or having served: to open one reads all of it.
+        """
         path, view = self._pointer_path, self._view
         content = _content(path)
         if content != view.content:
@@ -248,7 +257,9 @@ class LmdbStore:
                     f"{path} is damaged. Delete it, then run `topshelf rollback --to RELEASE` "
                     "(`topshelf releases` lists them)."
                 ) from error
-            view = self._view = _View(content, pointer)
+            named = (*pointer.history, pointer.candidate)
+            kept = {name: file for name, file in [*view.files.items()] if name in named}
+            view = self._view = _View(content, pointer, kept)
         return view
 
     def _denied_items(self) -> frozenset[str]:

@@ -8,10 +8,11 @@ from lakehouse.errors import ConfigurationError
 from serving.stores.store import Store
 
 
-def open_store(address: str, shop: str) -> Store:
+def open_store(address: str, shop: str, *, answer_seconds: float | None = None) -> Store:
     """The shop's releases at ``lmdb:PATH`` or ``redis://[USER:PASSWORD@]HOST[:PORT][/DB]``.
 
-    ``rediss`` is for TLS. Nothing is created yet. Raises ``ConfigurationError`` for any other
+    ``rediss`` is for TLS. A server that takes longer than ``answer_seconds``, by default 5, counts
+    as failing. Nothing is created yet. Raises ``ConfigurationError`` for any other
     address and for a folder that belongs to another shop.
     """
     name = public_address(address)
@@ -20,9 +21,9 @@ def open_store(address: str, shop: str) -> Store:
         from serving.stores.lmdb_store import LmdbStore  # noqa: PLC0415 (load one client only)
 
         return LmdbStore(Path(place), shop)
-    from serving.stores.redis_store import RedisStore  # noqa: PLC0415
+    from serving.stores.redis_store import ANSWER_SECONDS, RedisStore  # noqa: PLC0415
 
-    return RedisStore(address, name, shop)
+    return RedisStore(address, name, shop, answer_seconds=answer_seconds or ANSWER_SECONDS)
 
 
 def public_address(address: str) -> str:

@@ -150,20 +150,23 @@ end
 class RedisStore:
     """A Redis database; see ``serving.stores.store.Store``."""
 
-    def __init__(self, url: str, name: str, shop: str) -> None:
-        """Use the shop's keys in the database at ``url``.
+    def __init__(
+        self, url: str, name: str, shop: str, *, answer_seconds: float = ANSWER_SECONDS
+    ) -> None:
+        """Use the shop's keys in the database at ``url``, which answers within so many seconds.
 
         It may hold a password, which ``name`` leaves out. Nothing connects yet.
         """
         self._name = name
+        self._answer_seconds = answer_seconds
         self._prefix = f"topshelf:{shop}:"
         self._token: str | None = None
         self._view = _View(b"", Pointer(), frozenset())
         self._client = redis.Redis.from_url(
             url,
             protocol=2,
-            socket_connect_timeout=CONNECT_SECONDS,
-            socket_timeout=ANSWER_SECONDS,
+            socket_connect_timeout=min(CONNECT_SECONDS, answer_seconds),
+            socket_timeout=answer_seconds,
             retry=Retry(NoBackoff(), 0),
         )
         self._scripts = {
@@ -175,6 +178,11 @@ class RedisStore:
     def name(self) -> str:
         """The address without user and password."""
         return self._name
+
+    @property
+    def is_local(self) -> bool:
+        """See ``Store``."""
+        return False
 
     @contextmanager
     def publishing(self) -> Iterator[None]:
@@ -427,7 +435,7 @@ class RedisStore:
             ) from None
         except redis.TimeoutError:
             raise InfrastructureError(
-                f"{self.name} does not answer within {ANSWER_SECONDS:.0f} s: it hangs, or the "
+                f"{self.name} does not answer within {self._answer_seconds:g} s: it hangs, or the "
                 "network does. Bring it back, then run again; nothing was switched."
             ) from None
         except redis.ConnectionError as error:

@@ -39,6 +39,11 @@ class Store(Protocol):
         """The store's address as people may see it, without password."""
         ...
 
+    @property
+    def is_local(self) -> bool:
+        """Whether reads are of this machine's memory: microseconds, and nothing to wait for."""
+        ...
+
     def publishing(self) -> AbstractContextManager[None]:
         """Hold the sole right to ``write`` and ``drop``, and clear what killed publishers left.
 

@@ -1,10 +1,13 @@
-"""The wheel where only releases are read: neither Spark, Airflow, MLflow nor NumPy is there."""
+"""The wheel where releases are read and served: no Spark, Airflow, MLflow or NumPy is there."""
 
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from infra.setup import uv_environment
@@ -18,6 +21,7 @@ CONFIG = """
 name = "corner"
 [serving]
 store = "lmdb:STORE"
+api_keys = "keys.json"
 [[sources]]
 name = "till"
 target = "events"
@@ -67,6 +71,8 @@ def test_the_extra_serve_reads_a_release_without_what_trains(python: Path, tmp_p
         check=True,
     )
     assert "title 1 of 2024-03-01-aaaaaaaa" in looked_up.stdout
+    served = serve(python.parent / "topshelf", config, environment)
+    assert served.json()["items"][0]["title"] == "title 1 of 2024-03-01-aaaaaaaa"
     listed = subprocess.run(
         [
             str(python),
@@ -82,3 +88,37 @@ def test_the_extra_serve_reads_a_release_without_what_trains(python: Path, tmp_p
     installed = set(listed.stdout.lower().split())
     assert {"topshelf", "lmdb", "redis"} <= installed
     assert not installed & {"pyspark", "apache-airflow", "mlflow", "numpy", "pandas", "pyarrow"}
+
+
+def serve(topshelf: Path, config: Path, environment: dict[str, str]) -> httpx.Response:
+    """What the environment's API answers: it makes a key, starts, and serves Ann's list."""
+    folder = config.parent
+    options = ["--config", str(config)]
+    added = subprocess.run(
+        [topshelf, "keys", "add", "--name", "a test", "--scope", "read", *options],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [topshelf, "serve", "--port", str(port), *options], cwd=folder, env=environment
+    )
+    url = f"http://127.0.0.1:{port}/v1/users/ann/all"
+    headers = {"authorization": f"Bearer {added.stdout.strip()}"}
+    deadline = time.monotonic() + 30
+    try:
+        while True:
+            try:
+                return httpx.get(url, headers=headers).raise_for_status()
+            except httpx.TransportError:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+    finally:
+        process.terminate()
+        process.wait()

@@ -78,6 +78,8 @@ def test_two_shops_have_nothing_in_common_but_mlflow_s_database(tmp_path: Path) 
         ("serving", "keep_releases"),
         ("serving", "share"),
         ("serving", "guardrails"),
+        ("serving", "deadline_milliseconds"),
+        ("serving", "requests_per_second"),
         ("mlflow", "tracking_uri"),
     ]
 
@@ -154,8 +156,8 @@ def test_a_byte_order_mark_is_read(tmp_path: Path) -> None:
         (
             "[serving]\nx = 1",
             [
-                "serving.x: no such setting; known are `store`, `keep_releases`, `share` or "
-                "`guardrails`"
+                "serving.x: no such setting; known are `store`, `keep_releases`, `share`, "
+                "`guardrails`, `api_keys`, `deadline_milliseconds` or `requests_per_second`"
             ],
         ),
         ("[trian]\nseed = 7", ["trian: no such setting; did you mean `train`?"]),

@@ -1,0 +1,249 @@
+"""Lists by HTTP: of users, items, contexts and everybody, one at a time or many."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, TypeAlias
+
+from litestar import Request, get, post
+from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import JSONBody, PathParameter, QueryParameter
+
+from lakehouse.lists import EVERYBODY, LISTS, SURFACES, Surface, surface
+from serving.api import schemas
+from serving.api.answers import (
+    LONGEST_CURSOR,
+    Cursor,
+    NoCursorError,
+    OtherListError,
+    Sent,
+    render,
+    send,
+)
+from serving.api.edge import Facts
+from serving.api.problems import gone, invalid_request, nothing_to_serve, unknown_surface
+from serving.api.service import Service
+from serving.api.shelf import Found, NothingToServeError, ReleaseGoneError, Wanted
+from serving.lookup import Asker, chain
+
+Asked: TypeAlias = Request[Any, Any, State]
+Subject = Annotated[
+    str,
+    PathParameter(min_length=1, max_length=512, description="The id in the source, URL-encoded."),
+]
+SurfaceName = Annotated[str, PathParameter(max_length=40, description="A surface of the release.")]
+Count = Annotated[
+    int | None,
+    QueryParameter(
+        name="n", ge=1, le=schemas.MOST_PLACES, description="Most items of a page; all by default."
+    ),
+]
+CursorText = Annotated[
+    str | None,
+    QueryParameter(
+        max_length=LONGEST_CURSOR,
+        description="`next` of the answer before; ask for the same list with it.",
+    ),
+]
+ContextKey = Annotated[
+    str | None,
+    QueryParameter(
+        max_length=512,
+        pattern=schemas.CONTEXT,
+        description="NAME=VALUE, e.g. store_id=367: whose list, or for users without one.",
+    ),
+]
+Excluded = Annotated[
+    list[str] | None,
+    QueryParameter(
+        max_items=schemas.MOST_EXCLUDED,
+        description="Items to leave out (repeatable), e.g. those in the cart; spare ones move up.",
+    ),
+]
+
+RESPONSES: Final = {
+    200: ResponseSpec(schemas.List, generate_examples=False, description="The list."),
+    **schemas.PROBLEMS,
+}
+# An answer holds until the next dismissal or release: ask again, and be told that it still holds.
+_CACHED: Final = b"private, no-cache"
+# What is not one user's may be some seconds old, as a denied item may be with clients that cache.
+_CACHED_FOR_ALL: Final = b"private, max-age=30"
+_NOT_CACHED: Final = b"no-store"
+_OF_ONE: Final = ("user", "item")
+
+
+@get(
+    "/v1/users/{user:str}/{surface:str}",
+    responses=RESPONSES,
+    operation_id="userList",
+    name="users",
+    tags=["lists"],
+)
+async def user_list(
+    request: Asked,
+    *,
+    user: Subject,
+    surface: SurfaceName,
+    n: Count = None,
+    cursor: CursorText = None,
+    context: ContextKey = None,
+    exclude: Excluded = None,
+) -> Sent:
+    """A user's list; who is unknown gets the list of their context, or everybody's."""
+    asked = _declared(surface, "user")
+    page = _Page(n, cursor, context, exclude or ())
+    return await _answer(request, asked, user, page, user=user)
+
+
+@get(
+    "/v1/items/{item:str}/{surface:str}",
+    responses=RESPONSES,
+    operation_id="itemList",
+    name="items",
+    tags=["lists"],
+)
+async def item_list(
+    request: Asked,
+    *,
+    item: Subject,
+    surface: SurfaceName,
+    n: Count = None,
+    cursor: CursorText = None,
+    context: ContextKey = None,
+    exclude: Excluded = None,
+) -> Sent:
+    """An item's list, such as what goes with it."""
+    asked = _declared(surface, "item")
+    page = _Page(n, cursor, context, (item, *(exclude or ())))
+    return await _answer(request, asked, item, page)
+
+
+def _for_everybody(one: Surface) -> HTTPRouteHandler:
+    @get(
+        f"/v1/{one.name}",
+        responses=RESPONSES,
+        operation_id=f"{one.name}List",
+        name=one.name,
+        summary=f"{one.doc.capitalize()}.",
+        tags=["lists"],
+    )
+    async def everybodys_list(
+        request: Asked,
+        *,
+        n: Count = None,
+        cursor: CursorText = None,
+        context: ContextKey = None,
+        exclude: Excluded = None,
+    ) -> Sent:
+        page = _Page(n, cursor, context, exclude or ())
+        return await _answer(request, one, EVERYBODY, page)
+
+    return everybodys_list
+
+
+@post(
+    "/v1/batch",
+    responses={
+        200: ResponseSpec(schemas.Lists, generate_examples=False, description="The lists."),
+        **schemas.PROBLEMS,
+    },
+    status_code=200,
+    operation_id="batch",
+    name="batch",
+    tags=["lists"],
+)
+async def batch(request: Asked, data: JSONBody[schemas.Batch]) -> Sent:
+    """Up to 100 lists, those of one release in one round trip."""
+    service, facts = _of(request)
+    entries = data.requests
+    wanted = [_wanted(entry, place) for place, entry in enumerate(entries)]
+    found = await _read(service, wanted)
+    parts = []
+    for entry, one in zip(entries, found, strict=True):
+        own = [entry.item, *entry.exclude] if entry.item is not None else entry.exclude
+        hidden = service.hidden(one, entry.user, own)
+        parts.append(render(entry.surface, one, hidden=hidden, count=entry.n))
+    degraded = {one.degraded for one in found if one.degraded}
+    facts.surface, facts.tier = "batch", "batch"
+    facts.degraded = min(degraded, default="none")
+    return send(request.scope["headers"], b'{"answers":[' + b",".join(parts) + b"]}", _NOT_CACHED)
+
+
+ROUTES: Final[tuple[HTTPRouteHandler, ...]] = (
+    user_list,
+    item_list,
+    batch,
+    *(_for_everybody(one) for one in SURFACES if one.name in ("popular", "trending", "new")),
+)
+
+
+def _declared(name: str, keyed_by: str) -> Surface:
+    known = [one.name for one in SURFACES if one.keyed_by == keyed_by]
+    if name not in known:
+        raise unknown_surface(known)
+    return surface(name)
+
+
+def _wanted(entry: schemas.Entry, place: int) -> Wanted:
+    if entry.surface not in LISTS:
+        raise unknown_surface(LISTS)
+    asked = surface(entry.surface)
+    given = {"user": entry.user, "item": entry.item}
+    subject = given.get(asked.keyed_by, EVERYBODY)
+    if subject is None:
+        raise invalid_request(detail=f"requests[{place}]: this surface needs {asked.keyed_by}.")
+    return Wanted(chain(asked, Asker.of(asked, subject, entry.context)), entry.user)
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What is asked of a list: how much of it, from where on, for which context, without what."""
+
+    count: int | None
+    cursor: str | None
+    context: str | None
+    excluded: Sequence[str]
+
+
+async def _answer(
+    request: Asked, asked: Surface, subject: str, page: _Page, *, user: str | None = None
+) -> Sent:
+    service, facts = _of(request)
+    facts.surface = asked.name
+    cursor = _cursor(page.cursor)
+    pinned = cursor.release if cursor else None
+    links = chain(asked, Asker.of(asked, subject, page.context))
+    (found,) = await _read(service, [Wanted(links, user, pinned)])
+    facts.tier, facts.degraded = found.link.tier, found.degraded or "none"
+    hidden = service.hidden(found, user, page.excluded)
+    try:
+        body = render(asked.name, found, hidden=hidden, cursor=cursor, count=page.count)
+    except OtherListError:
+        raise gone() from None
+    cached = _CACHED if asked.keyed_by in _OF_ONE else _CACHED_FOR_ALL
+    return send(request.scope["headers"], body, _NOT_CACHED if found.degraded else cached)
+
+
+async def _read(service: Service, wanted: Sequence[Wanted]) -> list[Found]:
+    try:
+        return await service.shelves.read(wanted)
+    except ReleaseGoneError:
+        raise gone() from None
+    except NothingToServeError:
+        raise nothing_to_serve() from None
+
+
+def _cursor(text: str | None) -> Cursor | None:
+    if text is None:
+        return None
+    try:
+        return Cursor.parse(text)
+    except NoCursorError:
+        raise invalid_request(detail="cursor: give `next` of an answer as it is.") from None
+
+
+def _of(request: Asked) -> tuple[Service, Facts]:
+    facts: Facts = request.scope["topshelf"]  # type: ignore[typeddict-item]
+    return request.app.state.service, facts

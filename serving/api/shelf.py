@@ -1,0 +1,330 @@
+"""Lists from the store within a deadline, and from memory where it is slow, down or damaged.
+
+What a list was the last time that somebody asked, and every list for everybody, stay in memory. A
+task of its own looks at the pointer and opens a new release before it serves, as opening one reads
+all of it. The denied items are those of the read itself, or the last ones known.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
+
+from lakehouse.errors import InfrastructureError, TopshelfError
+from lakehouse.lists import EVERYBODY, SURFACES
+from serving.api.breaker import Breaker
+from serving.format.denials import DenyList
+from serving.format.places import NO_PLACES, StoredList, item_ids, stored_list
+from serving.format.records import DamagedReleaseError, key
+from serving.format.releases import Manifest, Pointer
+from serving.lookup import Link, ends_for_everybody
+from serving.stores.store import Reading, Store
+
+READERS: Final = 16
+REMEMBERED_BYTES: Final = 32 << 20
+WATCH_SECONDS: Final = 0.25
+# The store's own limit, behind the deadline, after which a reader's thread is free again.
+ANSWER_SECONDS: Final = 1.0
+
+Degraded: TypeAlias = Literal["store_slow", "store_down", "damaged_release"]
+Arm: TypeAlias = Literal["candidate", "current"]
+
+logger = logging.getLogger(__name__)
+
+EVERYBODYS_KEYS: Final = tuple(
+    key(one.name, EVERYBODY) for one in SURFACES if one.keyed_by in ("context", "nobody")
+)
+
+
+class NothingToServeError(InfrastructureError):
+    """Neither the store nor memory has a list: nothing was published, or nothing could be read."""
+
+
+class ReleaseGoneError(TopshelfError):
+    """The release that a cursor is of is not in the store any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A list that is asked for: its chain, whose release it comes from, and which one if pinned."""
+
+    chain: tuple[Link, ...]
+    user: str | None = None
+    release: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A list: the release and the link of the chain that it comes from, and its places.
+
+    ``denied`` are ids as in a place. ``degraded`` says why it is not the one it should be, ``arm``
+    who gets its release while a rollout is on.
+    """
+
+    release: str
+    link: Link
+    places: StoredList
+    denied: frozenset[bytes]
+    degraded: Degraded | None = None
+    arm: Arm | None = None
+
+
+@dataclass(slots=True)
+class Memory:
+    """Lists by their keys, each with its release: those for everybody, and those asked for last."""
+
+    limit_bytes: int = REMEMBERED_BYTES
+    everybodys: dict[bytes, tuple[str, bytes]] = field(default_factory=dict)
+    last: OrderedDict[bytes, tuple[str, bytes]] = field(default_factory=OrderedDict)
+    _bytes: int = 0
+
+    def add(self, record_key: bytes, release: str, value: bytes) -> None:
+        """Remember a list; the ones asked for longest ago are forgotten for it."""
+        before = self.last.pop(record_key, None)
+        if before is not None:
+            self._bytes -= len(before[1])
+        self.last[record_key] = (release, value)
+        self._bytes += len(value)
+        while self._bytes > self.limit_bytes:
+            _, (_, forgotten) = self.last.popitem(last=False)
+            self._bytes -= len(forgotten)
+
+    def get(self, record_key: bytes) -> tuple[str, bytes] | None:
+        """The list as it was last seen, and its release."""
+        return self.last.get(record_key) or self.everybodys.get(record_key)
+
+
+class Shelves:
+    """The lists that are served; for one event loop."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        deadline_seconds: float,
+        breaker: Breaker | None = None,
+        memory: Memory | None = None,
+    ) -> None:
+        """Read from ``store``; a read that takes longer than the deadline is given up."""
+        self._store = store
+        self._deadline = deadline_seconds
+        self._memory = memory or Memory()
+        self._denied: frozenset[str] = frozenset()
+        self._denied_ids: frozenset[bytes] = frozenset()
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self._task: asyncio.Task[None] | None = None
+        self.breaker = breaker or Breaker()
+        self.pointer = Pointer()
+        self.manifests: Mapping[str, Manifest] = {}
+        self.trouble: str | None = "the store was not looked at yet"
+
+    async def start(self) -> None:
+        """Look at the store, and go on looking; a store that fails is tried again."""
+        await self.look()
+        self._task = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        """Stop looking, and give up the store."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._store.close()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a release, or lists in memory, to answer from."""
+        return bool(self._memory.everybodys)
+
+    def denials(self) -> DenyList:
+        """The deny list, from the store itself; raises what the store raises."""
+        return self._store.denials()
+
+    def deny(self, change: Callable[[DenyList], DenyList]) -> DenyList:
+        """Change the deny list, for all who read from the store; raises what the store raises."""
+        return self._store.deny(change)
+
+    async def look(self) -> None:
+        """Take in the pointer, and open what it names; ``trouble`` says what went wrong."""
+        loop = asyncio.get_running_loop()
+        try:
+            pointer = await loop.run_in_executor(self._readers, self._store.pointer)
+            if pointer != self.pointer or self.trouble is not None:
+                opened = await loop.run_in_executor(self._readers, self._opened, pointer)
+                self._memory.everybodys.update(opened.lists)
+                self.manifests = opened.manifests
+                self.pointer = pointer
+                if opened.denied is not None:
+                    self._take_denied(opened.denied)
+            self.trouble = None if pointer.current is not None else "nothing was published yet"
+        except TopshelfError as error:
+            if str(error) != self.trouble:
+                logger.warning("the store fails: %s", error)
+            self.trouble = str(error)
+
+    def _opened(self, pointer: Pointer) -> "_Opened":
+        """The lists for everybody of the releases that serve; opening them is what takes time."""
+        opened = _Opened(manifests=self._store.manifests())
+        for release in dict.fromkeys((pointer.candidate, *pointer.serving(None)[:1])):
+            if release is None:
+                continue
+            try:
+                reading = self._store.read(EVERYBODYS_KEYS, release)
+            except DamagedReleaseError as error:
+                logger.warning("%s", error)
+                continue
+            opened.denied = reading.denied
+            for record_key, value in zip(EVERYBODYS_KEYS, reading.values, strict=True):
+                if value is not None:
+                    opened.lists[record_key] = (release, value)
+        if pointer.current is not None and not opened.lists:
+            opened.lists |= self._from_older(pointer)
+        return opened
+
+    def _from_older(self, pointer: Pointer) -> dict[bytes, tuple[str, bytes]]:
+        for release in pointer.serving(None)[1:]:
+            with contextlib.suppress(DamagedReleaseError):
+                values = self._store.read(EVERYBODYS_KEYS, release).values
+                pairs = zip(EVERYBODYS_KEYS, values, strict=True)
+                return {one: (release, value) for one, value in pairs if value is not None}
+        return {}
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            await self.look()
+
+    async def read(self, wanted: Sequence[Wanted]) -> list[Found]:
+        """A list for each that is wanted; those of one release in one round trip.
+
+        Raises ``ReleaseGoneError`` where a pinned release is gone, and ``NothingToServeError``
+        where there is nothing to answer with, or nothing of a pinned release.
+        """
+        if len(wanted) == 1:
+            return await self._read_together(self._releases(wanted[0]), wanted)
+        groups: dict[tuple[str, ...], list[int]] = {}
+        for place, one in enumerate(wanted):
+            groups.setdefault(self._releases(one), []).append(place)
+        found: dict[int, Found] = {}
+        for releases, places in groups.items():
+            together = await self._read_together(releases, [wanted[place] for place in places])
+            found |= zip(places, together, strict=True)
+        return [found[place] for place in range(len(wanted))]
+
+    def _releases(self, one: Wanted) -> tuple[str, ...]:
+        return (one.release,) if one.release is not None else self.pointer.serving(one.user)
+
+    async def _read_together(
+        self, releases: Sequence[str], wanted: Sequence[Wanted]
+    ) -> list[Found]:
+        """The lists from the first of the releases that is whole; from memory without one."""
+        if not self.breaker.allows():
+            return self._from_memory(wanted, "store_down")
+        keys = list(dict.fromkeys(one.chain[0].key for one in wanted))
+        further = list(dict.fromkeys(link.key for one in wanted for link in one.chain[1:]))
+        degraded: Degraded | None = None
+        try:
+            for release in releases:
+                try:
+                    reading = await self._from_store(keys, release, further)
+                    self.breaker.succeeded()
+                    return self._found(reading, keys, further, wanted, degraded)
+                except DamagedReleaseError:
+                    self.breaker.succeeded()
+                    if wanted[0].release is not None:
+                        raise ReleaseGoneError(
+                            "the release that this cursor is of is gone"
+                        ) from None
+                    degraded = "damaged_release"
+        except TimeoutError:
+            self.breaker.failed()
+            return self._from_memory(wanted, "store_slow")
+        except InfrastructureError:
+            self.breaker.failed()
+            return self._from_memory(wanted, "store_down")
+        return self._from_memory(wanted, degraded or "store_down")
+
+    async def _from_store(
+        self, keys: Sequence[bytes], release: str, further: Sequence[bytes]
+    ) -> Reading:
+        if self._store.is_local:
+            return self._store.read(keys, release, fallbacks=further)
+        loop = asyncio.get_running_loop()
+        reading = loop.run_in_executor(self._readers, self._ask, keys, release, further)
+        async with asyncio.timeout(self._deadline):
+            return await reading
+
+    def _ask(self, keys: Sequence[bytes], release: str, further: Sequence[bytes]) -> Reading:
+        return self._store.read(keys, release, fallbacks=further)
+
+    def _found(
+        self,
+        reading: Reading,
+        keys: Sequence[bytes],
+        further: Sequence[bytes],
+        wanted: Sequence[Wanted],
+        degraded: Degraded | None,
+    ) -> list[Found]:
+        self._take_denied(reading.denied)
+        values = dict(zip(further, reading.fallbacks, strict=False))
+        values |= zip(keys, reading.values, strict=True)
+        found = []
+        for one in wanted:
+            link, value = _first(one.chain, values.get, reading.release)
+            found.append(self._made(reading.release, link, value, degraded))
+            if value is not None:
+                self._memory.add(link.key, reading.release, value)
+        return found
+
+    def _from_memory(self, wanted: Sequence[Wanted], degraded: Degraded) -> list[Found]:
+        return [self._remembered(one, degraded) for one in wanted]
+
+    def _remembered(self, one: Wanted, degraded: Degraded) -> Found:
+        for link in one.chain:
+            known = self._memory.get(link.key)
+            if known is not None and one.release in (None, known[0]):
+                return self._made(known[0], link, known[1], degraded)
+        raise NothingToServeError("there is no list to answer with")
+
+    def _made(
+        self, release: str, link: Link, value: bytes | None, degraded: Degraded | None
+    ) -> Found:
+        arm: Arm | None = None
+        if self.pointer.candidate is not None:
+            arms: dict[str | None, Arm] = {
+                self.pointer.current: "current",
+                self.pointer.candidate: "candidate",
+            }
+            arm = arms.get(release)
+        places = NO_PLACES if value is None else stored_list(link.key, value)
+        return Found(release, link, places, self._denied_ids, degraded, arm)
+
+    def _take_denied(self, denied: frozenset[str]) -> None:
+        if denied is not self._denied:
+            self._denied = denied
+            self._denied_ids = item_ids(denied)
+
+
+@dataclass(slots=True)
+class _Opened:
+    manifests: Mapping[str, Manifest]
+    lists: dict[bytes, tuple[str, bytes]] = field(default_factory=dict)
+    denied: frozenset[str] | None = None
+
+
+def _first(
+    links: Sequence[Link], value_of: Callable[[bytes], bytes | None], release: str
+) -> tuple[Link, bytes | None]:
+    """The first list that there is; ``None`` where the surface is one that need not have any."""
+    for link in links:
+        value = value_of(link.key)
+        if value is not None:
+            return link, value
+    if ends_for_everybody(links):
+        raise DamagedReleaseError(f"release {release} has no fallback list")
+    return links[-1], None

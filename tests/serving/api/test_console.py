@@ -1,0 +1,146 @@
+"""The console's pages as they are sent; what a person sees of them is the browser's test."""
+
+import re
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from serving.api.access import COOKIE
+from serving.stores.opening import open_store
+from tests.api_server import ApiServer
+from tests.stored_lists import NEW, OLD, SHOP, decide
+
+
+@pytest.fixture(scope="module")
+def browser(server: ApiServer) -> Iterator[httpx.Client]:
+    """Somebody who has signed in with a key of all scopes."""
+    with httpx.Client(base_url=server.url, headers={"accept": "text/html"}) as client:
+        client.post("/login", data={"key": server.key})
+        yield client
+
+
+def text(answer: httpx.Response) -> str:
+    assert answer.status_code == 200, answer.text
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", answer.text))
+
+
+def test_nobody_sees_anything_before_they_sign_in(server: ApiServer) -> None:
+    for path in ("/", "/users?user=ann", "/items?item=i1"):
+        person = httpx.get(server.url + path, headers={"accept": "text/html"})
+        assert (person.status_code, person.headers["location"]) == (303, "/login")
+        # The header is the API's, the cookie the console's: neither opens the other.
+        program = httpx.get(server.url + path, headers={"authorization": f"Bearer {server.key}"})
+        assert program.status_code == 401
+    cookie = {"cookie": f"{COOKIE}={server.key}"}
+    assert httpx.get(f"{server.url}/v1/release", headers=cookie).status_code == 401
+    assert "API key" in httpx.get(f"{server.url}/login").text
+
+
+def test_signing_in_keeps_the_key_where_no_script_and_no_other_site_reaches(
+    server: ApiServer,
+) -> None:
+    answer = httpx.post(f"{server.url}/login", data={"key": f" {server.key} "})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    cookie = answer.headers["set-cookie"]
+    for part in (f"{COOKIE}={server.key}", "HttpOnly", "SameSite=Strict", "Path=/"):
+        assert part in cookie
+    assert "Secure" not in cookie
+    behind_tls = {"x-forwarded-proto": "https"}
+    secure = httpx.post(f"{server.url}/login", data={"key": server.key}, headers=behind_tls)
+    assert "Secure" in secure.headers["set-cookie"]
+    wrong = httpx.post(f"{server.url}/login", data={"key": "<script>"})
+    assert wrong.status_code == 403
+    assert "set-cookie" not in wrong.headers
+    assert "<script>" not in wrong.text
+    out = httpx.post(f"{server.url}/logout")
+    assert "Max-Age=0" in out.headers["set-cookie"]
+
+
+def test_home_says_what_serves(browser: httpx.Client) -> None:
+    page = text(browser.get("/"))
+    assert f"Release {NEW}" in page
+    assert f"{OLD} previous 2024-03-01 topshelf/7 all 3, discover 3, fallback 1" in page
+    assert "Nothing was published" not in page
+
+
+def test_a_user_s_surfaces_stand_with_tiers_and_reasons(browser: httpx.Client) -> None:
+    page = text(browser.get("/users", params={"user": "ann", "context": "store_id=north"}))
+    assert f"discover what is new to the user user {NEW} title 1 of {NEW} i1 bought often" in page
+    assert f"popular what sells, by context context {NEW} title 1 of the north" in page
+    assert "context answered by popular" in page
+
+
+def test_two_releases_stand_side_by_side(browser: httpx.Client) -> None:
+    page = text(browser.get("/users", params={"user": "ann", "release": OLD}))
+    assert page.count(f"title 1 of {OLD}") == page.count(f"title 1 of {NEW}") > 0
+    missing = browser.get("/users", params={"user": "ann", "release": "2020-01-01-00000000"})
+    assert missing.status_code == 400
+
+
+def test_what_is_left_out_is_said(server: ApiServer, browser: httpx.Client) -> None:
+    with server.client() as client:
+        event = {
+            "event_id": "x",
+            "event_type": "dismissal",
+            "user_id": "cy",
+            "item_id": "i1",
+            "event_time": "2024-03-02T10:00:00Z",
+        }
+        client.post("/v1/events", json={"events": [event]})
+    with open_store(server.store, SHOP) as store:
+        decide(store, "denied", "i3")
+        page = text(browser.get("/users", params={"user": "cy"}))
+        decide(store, "allowed", "i3")
+    assert "Left out: i1 (dismissed or just bought), i3 (denied)" in page
+
+
+def test_an_item_is_hidden_and_shown_again(server: ApiServer, browser: httpx.Client) -> None:
+    assert "new, place 2: title 2" in text(browser.get("/items?item=i2"))
+    decision = {"item": "i2", "act": "deny", "who": "Ann", "why": "a recall"}
+    done = browser.post("/deny", data=decision)
+    assert (done.status_code, done.headers["location"]) == (303, "/items?item=i2")
+    assert "Denied by Ann since" in text(browser.get("/items?item=i2"))
+    with server.client() as client:
+        assert "i2" not in client.get("/v1/users/ann/all").text.replace("title 2", "")
+    browser.post("/deny", data=decision | {"act": "allow"})
+    assert "Denied by" not in text(browser.get("/items?item=i2"))
+
+
+def test_a_form_of_another_site_or_of_a_key_without_the_scope_hides_nothing(
+    server: ApiServer, browser: httpx.Client
+) -> None:
+    decision = {"item": "i1", "act": "deny", "who": "Ann", "why": "a recall"}
+    other = browser.post("/deny", data=decision, headers={"sec-fetch-site": "cross-site"})
+    assert other.status_code == 403
+    assert browser.post("/deny", data=decision | {"why": " "}).status_code == 400
+    reader = server.new_key("read")
+    time.sleep(1.1)  # Until the server looks at the keys again.
+    with httpx.Client(base_url=server.url, cookies={COOKIE: reader}) as person:
+        assert person.get("/items?item=i1").status_code == 200
+        assert person.post("/deny", data=decision).status_code == 403
+    with open_store(server.store, SHOP) as store:
+        assert "i1" not in store.denials().items
+
+
+@pytest.mark.parametrize(
+    "word", ["<script>alert(1)</script>", '"><img src=x>', "{{ 7 * 7 }}", "é'"]
+)
+def test_what_is_searched_for_is_shown_as_text(browser: httpx.Client, word: str) -> None:
+    for path, name in (("/users", "user"), ("/items", "item")):
+        answer = browser.get(path, params={name: word, "context": "a=b"})
+        assert answer.status_code == 200
+        assert "<script" not in answer.text
+        assert "<img" not in answer.text
+        assert "script-src" not in answer.headers["content-security-policy"]
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_pages_fetch_nothing_from_elsewhere(browser: httpx.Client) -> None:
+    for path in ("/", "/users?user=ann", "/items?item=i1", "/login"):
+        page = browser.get(path).text
+        links = re.findall(r"""(?:href|src|action)=["']([^"']*)""", page)
+        assert links
+        assert [link for link in links if not link.startswith(("/", "#"))] == []
+    assert "url(" not in browser.get("/style.css").text

@@ -1,0 +1,210 @@
+"""Events in a folder. Each journal runs in a process of its own where several share the folder."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from lakehouse.ingest.landing import find, inspect
+from lakehouse.ingest.sources import SourceMapping
+from serving.feedback.events import Event, EventType, Receipt
+from serving.feedback.journal import DiskFullError, Journal
+from tests.project import ROOT
+
+TIME = datetime(2024, 3, 2, 23, 59, tzinfo=UTC)
+
+
+def event(event_id: str, kind: EventType = "click", user: str = "ann", item: str = "i1") -> Event:
+    return Event(event_id=event_id, event_type=kind, user_id=user, item_id=item, event_time=TIME)
+
+
+class Clock:
+    now = TIME
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def journal(tmp_path: Path, clock: Clock) -> Iterator[Journal]:
+    journal = Journal(tmp_path, clock)
+    yield journal
+    journal.close()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name[: -len("01234567.jsonl")] for path in folder.glob("*.jsonl"))
+
+
+def ids(folder: Path) -> list[str]:
+    """The events that a night of any date takes in."""
+    return [
+        json.loads(line)["event_id"]
+        for path in sorted(folder.glob("[!_]*.jsonl"))
+        for line in path.read_bytes().splitlines()
+    ]
+
+
+def test_an_event_counts_once(journal: Journal, tmp_path: Path) -> None:
+    assert journal.append([event("a"), event("b"), event("a")]) == Receipt(2, 1)
+    assert journal.append([event("b"), event("c")]) == Receipt(1, 1)
+    journal.close()
+    assert ids(tmp_path) == ["a", "b", "c"]
+    again = Journal(tmp_path, Clock())
+    assert again.append([event("c")]) == Receipt(0, 1)
+    again.close()
+    assert ids(tmp_path) == ["a", "b", "c"]
+
+
+def test_a_file_is_closed_when_its_day_ends(journal: Journal, tmp_path: Path, clock: Clock) -> None:
+    journal.append([event("a")])
+    journal.close_day()
+    assert names(tmp_path) == ["_2024-03-02."]
+    clock.now = datetime(2024, 3, 3, tzinfo=UTC)
+    journal.close_day()
+    assert names(tmp_path) == ["2024-03-02."]
+    # Sent again after midnight, it is known.
+    assert journal.append([event("a"), event("b")]) == Receipt(1, 1)
+    journal.close()
+    assert names(tmp_path) == ["2024-03-02.", "2024-03-03."]
+
+
+def test_whatever_the_clock_does_no_closed_file_changes(
+    journal: Journal, tmp_path: Path, clock: Clock
+) -> None:
+    journal.append([event("a")])
+    clock.now = datetime(2031, 1, 1, tzinfo=UTC)
+    journal.append([event("b")])
+    closed = {path: path.read_bytes() for path in tmp_path.glob("[!_]*.jsonl")}
+    clock.now = TIME
+    assert journal.append([event("a"), event("b"), event("c")]) == Receipt(1, 2)
+    journal.close()
+    assert names(tmp_path) == ["2024-03-02.", "2024-03-02.", "2031-01-01."]
+    assert all(path.read_bytes() == content for path, content in closed.items())
+
+
+def test_the_next_night_s_ingest_finds_and_reads_the_file(
+    tmp_path: Path,
+) -> None:
+    landing = tmp_path / "landing"
+    feedback = Journal(landing / "feedback", Clock())
+    feedback.append([event("a"), event("b", "impression")])
+    mapping = _documented_mapping()
+    assert find(mapping, landing, before=date(2024, 3, 3)) == []
+    feedback.close()
+    (path,) = find(mapping, landing, before=date(2024, 3, 3))
+    assert find(mapping, landing, before=date(2024, 3, 2)) == []
+    assert inspect(mapping, landing, path).rows == 2
+
+
+def _documented_mapping() -> SourceMapping:
+    block = (ROOT / "docs/api.md").read_text().split("```toml\n")[1].split("```")[0]
+    (source,) = tomllib.loads(block)["sources"]
+    return SourceMapping.model_validate(source)
+
+
+def test_events_of_a_full_disk_leave_nothing(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.append([event("a")])
+
+    def full(file: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", full)
+        with pytest.raises(DiskFullError, match="nothing of them was kept"):
+            journal.append([event("b"), event("c", "dismissal")])
+    assert journal.hidden("ann", date(2024, 3, 2)) == frozenset()
+    assert journal.append([event("b")]) == Receipt(1, 0)
+    journal.close()
+    assert ids(tmp_path) == ["a", "b"]
+
+
+def test_what_a_user_dismissed_or_just_bought_is_hidden(journal: Journal) -> None:
+    journal.append(
+        [
+            event("1", "dismissal", item="tea"),
+            event("2", "purchase", item="milk"),
+            event("3", "click", item="salt"),
+            event("4", "purchase", user="bob", item="salt"),
+            event("5", "purchase", item="tea"),
+        ]
+    )
+    # The night of the 2nd knows nothing of the 2nd; that of the 3rd knows what was bought.
+    assert journal.hidden("ann", date(2024, 3, 2)) == {"tea", "milk"}
+    assert journal.hidden("ann", date(2024, 3, 3)) == {"tea"}
+    assert journal.hidden("bob", date(2024, 3, 2)) == {"salt"}
+    assert journal.hidden("cy", date(2024, 3, 2)) == frozenset()
+
+
+def test_ids_are_forgotten_after_a_week(journal: Journal, clock: Clock) -> None:
+    journal.append([event("a")])
+    for day, known in ((9, 1), (10, 0)):
+        clock.now = datetime(2024, 3, day, tzinfo=UTC)
+        journal.close_day()
+        assert journal.append([event("a")]) == Receipt(1 - known, known)
+
+
+def append_and_die(folder: Path, *event_ids: str, torn: bytes = b"", indexed: bool = True) -> None:
+    """What a process leaves that is killed after it wrote events, or in the middle of one."""
+    code = f"""
+import os, signal
+from pathlib import Path
+from tests.serving.feedback.test_journal import Clock, event
+journal = module.Journal(Path({str(folder)!r}), Clock())
+write = module._write
+def deadly(file, content):
+    write(file, content + {torn!r})
+    os.kill(os.getpid(), signal.SIGKILL)
+if not {indexed}: module._write = deadly
+journal.append([event(one) for one in {event_ids!r}])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, env=os.environ)
+
+
+def test_what_a_killed_process_left_is_closed_by_the_next(tmp_path: Path) -> None:
+    append_and_die(tmp_path, "a", "b")
+    append_and_die(tmp_path, "c", "d", torn=b'{"event_id":"e', indexed=False)
+    assert ids(tmp_path)[:2] == ["a", "b"]
+    Journal(tmp_path, Clock()).close()
+    assert Counter(ids(tmp_path)) == Counter("abcd")
+    # Nobody was told that c and d were taken, so they come again, and count once.
+    journal = Journal(tmp_path, Clock())
+    assert journal.append([event("c"), event("d"), event("f")]) == Receipt(1, 2)
+    journal.close()
+    assert Counter(ids(tmp_path)) == Counter("abcdf")
+
+
+def test_an_event_that_another_process_took_since_stays_with_that_one(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, Clock())
+    append_and_die(tmp_path, "a", "b", indexed=False)
+    assert journal.append([event("b")]) == Receipt(1, 0)
+    journal.recover()
+    assert journal.append([event("a")]) == Receipt(0, 1)
+    journal.close()
+    assert Counter(ids(tmp_path)) == Counter("ab")
+
+
+def test_a_live_process_s_file_is_left_alone(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, Clock())
+    journal.append([event("a")])
+    append_and_die(tmp_path, "b")
+    assert ids(tmp_path) == []
+    journal.append([event("c")])
+    journal.close()
+    assert ids(tmp_path) == ["a", "c"]
