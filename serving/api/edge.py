@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from serving.api.access import Gate
+from serving.api.access import Gate, RateLimits
 from serving.api.metrics import Metrics
 from serving.api.problems import MEDIA_TYPE, ProblemError
 
@@ -22,6 +22,7 @@ LONGEST_PATH_BYTES: Final = 4_096
 LONGEST_QUERY_BYTES: Final = 16_384
 LARGEST_BODY_BYTES: Final = 1 << 20
 BODY_SECONDS: Final = 10.0
+LINES_PER_SECOND: Final = 20.0
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _ERROR: Final = 500
 _REFUSED: Final = 400
@@ -65,6 +66,7 @@ class Edge:
         self._app = app
         self._gate = gate
         self._metrics = metrics
+        self._lines = RateLimits(LINES_PER_SECOND)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, or pass on what is none."""
@@ -99,7 +101,9 @@ class Edge:
         finally:
             seconds = time.perf_counter() - started
             self._metrics.answered(facts.surface, facts.tier, facts.degraded, facts.status, seconds)
-            if facts.status >= _REFUSED or facts.degraded != "none":
+            is_told = facts.status >= _REFUSED or facts.degraded != "none"
+            # All are counted; a flood or an outage must not fill the disk with lines.
+            if is_told and self._lines.wait("lines") == 0:
                 logger.warning(_as_line(facts, started))
 
     def _check(self, scope: Scope, headers: MutableMapping[bytes, bytes]) -> None:

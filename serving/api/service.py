@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, time
 from typing import Final
 
+from lakehouse.errors import TopshelfError
 from serving.api.access import Gate
 from serving.api.metrics import Metrics
 from serving.api.settings import ApiSettings
@@ -44,7 +45,9 @@ class Service:
         self.shelves = Shelves(store, deadline_seconds=settings.deadline_seconds)
         loop = asyncio.get_running_loop()
         self.journal = await loop.run_in_executor(self._writer, Journal, settings.feedback)
+        await self._tidy()
         await self.shelves.start()
+        self.note()
         self._task = asyncio.create_task(self._keep_house())
 
     async def stop(self) -> None:
@@ -86,12 +89,16 @@ class Service:
 
     async def _keep_house(self) -> None:
         """Close days that have ended, and note how the store stands."""
-        loop = asyncio.get_running_loop()
         while True:
-            self.note()
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
-            try:
-                await loop.run_in_executor(self._writer, self.journal.close_day)
-                await loop.run_in_executor(self._writer, self.journal.recover)
-            except Exception:
-                logger.exception("the journal of events")
+            self.note()
+            await self._tidy()
+
+    async def _tidy(self) -> None:
+        """Close the events' files of dead processes, and of days that have ended."""
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._writer, self.journal.recover)
+            await loop.run_in_executor(self._writer, self.journal.close_day)
+        except TopshelfError as error:
+            logger.warning("%s", error)  # Tried again; lists are served meanwhile.

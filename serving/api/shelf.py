@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, cast
 
 from lakehouse.errors import InfrastructureError, TopshelfError
 from lakehouse.lists import EVERYBODY, SURFACES
@@ -25,6 +25,10 @@ from serving.lookup import Link, ends_for_everybody
 from serving.stores.store import Reading, Store
 
 READERS: Final = 16
+# Round trips under way at once to a store behind a network; what comes meanwhile shares the next.
+TRIPS: Final = 2
+# Requests that share one; each asks for 100 lists at most, and a script of Redis for 8,000 keys.
+MOST_TOGETHER: Final = 64
 REMEMBERED_BYTES: Final = 32 << 20
 WATCH_SECONDS: Final = 0.25
 # The store's own limit, behind the deadline, after which a reader's thread is free again.
@@ -46,6 +50,9 @@ class NothingToServeError(InfrastructureError):
 
 class ReleaseGoneError(TopshelfError):
     """The release that a cursor is of is not in the store any more."""
+
+
+_Waiting: TypeAlias = "tuple[Sequence[Wanted], asyncio.Future[list[Found | None]]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +123,9 @@ class Shelves:
         self._denied: frozenset[str] = frozenset()
         self._denied_ids: frozenset[bytes] = frozenset()
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self._waiting: dict[_Group, list[_Waiting]] = {}
+        self._trips = 0
+        self._travelling: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self.breaker = breaker or Breaker()
         self.pointer = Pointer()
@@ -205,23 +215,67 @@ class Shelves:
         Raises ``ReleaseGoneError`` where a pinned release is gone, and ``NothingToServeError``
         where there is nothing to answer with, or nothing of a pinned release.
         """
-        if len(wanted) == 1:
-            return await self._read_together(self._releases(wanted[0]), wanted)
-        groups: dict[tuple[str, ...], list[int]] = {}
+        groups: dict[_Group, list[int]] = {}
         for place, one in enumerate(wanted):
-            groups.setdefault(self._releases(one), []).append(place)
-        found: dict[int, Found] = {}
-        for releases, places in groups.items():
-            together = await self._read_together(releases, [wanted[place] for place in places])
-            found |= zip(places, together, strict=True)
-        return [found[place] for place in range(len(wanted))]
+            groups.setdefault(self._group(one), []).append(place)
+        ask = self._read if self._store.is_local else self._queued
+        lists: list[Found | None] = [None] * len(wanted)
+        for group, places in groups.items():
+            together = await ask(group, [wanted[place] for place in places])
+            for place, found in zip(places, together, strict=True):
+                lists[place] = found
+        if None in lists:
+            raise NothingToServeError("there is no list to answer with")
+        return cast("list[Found]", lists)
 
-    def _releases(self, one: Wanted) -> tuple[str, ...]:
-        return (one.release,) if one.release is not None else self.pointer.serving(one.user)
+    def _group(self, one: Wanted) -> "_Group":
+        if one.release is not None:
+            return _Group((one.release,), is_pinned=True)
+        return _Group(self.pointer.serving(one.user), is_pinned=False)
 
-    async def _read_together(
-        self, releases: Sequence[str], wanted: Sequence[Wanted]
-    ) -> list[Found]:
+    async def _queued(self, group: "_Group", wanted: Sequence[Wanted]) -> list[Found | None]:
+        """As ``_read``, together with whatever else is asked for while another read is under way.
+
+        A round trip costs a client of Redis more than what it brings.
+        """
+        answer: asyncio.Future[list[Found | None]] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(group, []).append((wanted, answer))
+        if self._trips < TRIPS:
+            self._trips += 1
+            trip = asyncio.create_task(self._travel())
+            self._travelling.add(trip)
+            trip.add_done_callback(self._travelling.discard)
+        try:
+            async with asyncio.timeout(self._deadline):
+                return await answer
+        except TimeoutError:
+            return self._from_memory(wanted, "store_slow")
+
+    async def _travel(self) -> None:
+        """Read for all who wait, until nobody does."""
+        try:
+            while self._waiting:
+                group = next(iter(self._waiting))
+                everybody = self._waiting.pop(group)
+                waiting, later = everybody[:MOST_TOGETHER], everybody[MOST_TOGETHER:]
+                if later:
+                    self._waiting[group] = later
+                together = [one for wanted, _ in waiting for one in wanted]
+                try:
+                    found = await self._read(group, together)
+                except ReleaseGoneError as error:
+                    for _, answer in waiting:
+                        if not answer.done():
+                            answer.set_exception(error)
+                    continue
+                for wanted, answer in waiting:
+                    own, found = found[: len(wanted)], found[len(wanted) :]
+                    if not answer.done():
+                        answer.set_result(own)
+        finally:
+            self._trips -= 1
+
+    async def _read(self, group: "_Group", wanted: Sequence[Wanted]) -> list[Found | None]:
         """The lists from the first of the releases that is whole; from memory without one."""
         if not self.breaker.allows():
             return self._from_memory(wanted, "store_down")
@@ -229,14 +283,14 @@ class Shelves:
         further = list(dict.fromkeys(link.key for one in wanted for link in one.chain[1:]))
         degraded: Degraded | None = None
         try:
-            for release in releases:
+            for release in group.releases:
                 try:
                     reading = await self._from_store(keys, release, further)
                     self.breaker.succeeded()
-                    return self._found(reading, keys, further, wanted, degraded)
+                    return [*self._found(reading, keys, further, wanted, degraded)]
                 except DamagedReleaseError:
                     self.breaker.succeeded()
-                    if wanted[0].release is not None:
+                    if group.is_pinned:
                         raise ReleaseGoneError(
                             "the release that this cursor is of is gone"
                         ) from None
@@ -281,15 +335,15 @@ class Shelves:
                 self._memory.add(link.key, reading.release, value)
         return found
 
-    def _from_memory(self, wanted: Sequence[Wanted], degraded: Degraded) -> list[Found]:
+    def _from_memory(self, wanted: Sequence[Wanted], degraded: Degraded) -> list[Found | None]:
         return [self._remembered(one, degraded) for one in wanted]
 
-    def _remembered(self, one: Wanted, degraded: Degraded) -> Found:
+    def _remembered(self, one: Wanted, degraded: Degraded) -> Found | None:
         for link in one.chain:
             known = self._memory.get(link.key)
             if known is not None and one.release in (None, known[0]):
                 return self._made(known[0], link, known[1], degraded)
-        raise NothingToServeError("there is no list to answer with")
+        return None
 
     def _made(
         self, release: str, link: Link, value: bytes | None, degraded: Degraded | None
@@ -308,6 +362,14 @@ class Shelves:
         if denied is not self._denied:
             self._denied = denied
             self._denied_ids = item_ids(denied)
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """What can be read together: from the first of these releases that is whole."""
+
+    releases: tuple[str, ...]
+    is_pinned: bool
 
 
 @dataclass(slots=True)

@@ -8,9 +8,9 @@
 A process appends to a file of its own, forces it to the disk, and then commits to the index that
 the file has these events. All of it is one write transaction of the index, hence for one process at
 a time. Killed in between, the file has lines that the index knows nothing of, or half a line, and
-nobody was told that they were taken: a client sends them again, to another process. Whoever starts
-next closes the files that the dead left. A line stays where the index says so, or says nothing;
-where it names another file, that one has the event.
+nobody was told that they were taken: a client sends them again, to another process. Whoever lives
+closes the files that the dead left (``recover``). A line stays where the index says so, or says
+nothing; where it names another file, that one has the event.
 
 A file is closed when its day ends by this machine's clock, and is never opened again, whatever the
 clock does then. The next night takes in files of days before its own.
@@ -67,7 +67,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path, now: Callable[[], datetime] | None = None) -> None:
-        """Open the folder, and close the files that dead processes left."""
+        """Open the folder; ``recover`` closes what dead processes left."""
         self._folder = folder
         self._now = now or _now
         with _naming_limits(folder):
@@ -87,7 +87,6 @@ class Journal:
         for day in self._known_days():
             self._seen(day)
         self._segment: _Segment | None = None
-        self.recover()
 
     def append(self, events: Sequence[Event]) -> Receipt:
         """Put the events that are new on the disk; return when they are there.

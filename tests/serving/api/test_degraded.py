@@ -5,6 +5,8 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,7 @@ def healthy(redis: RedisServer, client: httpx.Client) -> Iterator[httpx.Client]:
     put_release(redis, NEW)
     with open_store(redis.address, SHOP) as store:
         current = store.pointer().current
+    until(lambda: client.get("/readyz").status_code == 200)
     until(lambda: served(client, "ann") == (current, None))
     yield client
     redis.go_on()
@@ -150,6 +153,20 @@ def test_denied_items_stay_hidden_while_the_store_is_down(
         assert content["items"][0]["item_id"] == "i2"
 
 
+def test_what_is_asked_for_at_once_is_read_together_and_each_gets_their_own(
+    healthy: httpx.Client,
+) -> None:
+    users = [*("ann", "bob", "cy") * 20, "nobody"]
+    alone = {user: ask(healthy, user) for user in set(users)}
+    page = healthy.get("/v1/users/ann/all?n=1").json()
+    rest = f"/v1/users/ann/all?cursor={page['next']}"
+    with ThreadPoolExecutor(16) as pool:
+        answers = pool.map(partial(ask, healthy), users)
+        pages = [pool.submit(healthy.get, rest) for _ in range(20)]
+        assert all(answer == alone[user] for user, answer in zip(users, answers, strict=True))
+        assert all(one.result().json()["items"] == alone["ann"]["items"][1:] for one in pages)
+
+
 @pytest.fixture
 def lmdb(tmp_path: Path) -> Iterator[tuple[ApiServer, httpx.Client]]:
     with open_store(f"lmdb:{tmp_path}/store", SHOP) as store:
@@ -204,7 +221,7 @@ def test_a_killed_worker_is_replaced_while_others_answer(tmp_path: Path) -> None
     with open_store(f"lmdb:{tmp_path}/store", SHOP) as store:
         put(store, NEW)
     with ApiServer(tmp_path, workers=2) as server:
-        until(lambda: len(server.worker_ids()) == 2)
+        until(lambda: server.log.read_text().count("Started worker-") == 2)
         workers = server.worker_ids()
         os.kill(workers[0], signal.SIGKILL)
         failed = 0
@@ -216,7 +233,7 @@ def test_a_killed_worker_is_replaced_while_others_answer(tmp_path: Path) -> None
                 failed += 1  # What was under way with the killed one.
             time.sleep(0.01)
         assert failed <= 20
-        until(lambda: server.log.read_text().count("Started worker-1") == 2)
+        until(lambda: server.log.read_text().count("Started worker-") == 3)
         assert server.worker_ids() != workers
         with server.client() as client:
             assert "topshelf_requests_total" in client.get("/metrics").text

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 import tomllib
@@ -164,6 +165,7 @@ def append_and_die(folder: Path, *event_ids: str, torn: bytes = b"", indexed: bo
     code = f"""
 import os, signal
 from pathlib import Path
+from serving.feedback import journal as module
 from tests.serving.feedback.test_journal import Clock, event
 journal = module.Journal(Path({str(folder)!r}), Clock())
 write = module._write
@@ -174,17 +176,22 @@ if not {indexed}: module._write = deadly
 journal.append([event(one) for one in {event_ids!r}])
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, env=os.environ)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+def recover_here() -> None:
+    Journal(Path(os.environ["FOLDER"]), Clock()).recover()
 
 
 def test_what_a_killed_process_left_is_closed_by_the_next(tmp_path: Path) -> None:
     append_and_die(tmp_path, "a", "b")
     append_and_die(tmp_path, "c", "d", torn=b'{"event_id":"e', indexed=False)
-    assert ids(tmp_path)[:2] == ["a", "b"]
-    Journal(tmp_path, Clock()).close()
+    assert (names(tmp_path), ids(tmp_path)) == (["_2024-03-02.", "_2024-03-02."], [])
+    journal = Journal(tmp_path, Clock())
+    journal.recover()
     assert Counter(ids(tmp_path)) == Counter("abcd")
     # Nobody was told that c and d were taken, so they come again, and count once.
-    journal = Journal(tmp_path, Clock())
     assert journal.append([event("c"), event("d"), event("f")]) == Receipt(1, 2)
     journal.close()
     assert Counter(ids(tmp_path)) == Counter("abcdf")
@@ -204,7 +211,10 @@ def test_a_live_process_s_file_is_left_alone(tmp_path: Path) -> None:
     journal = Journal(tmp_path, Clock())
     journal.append([event("a")])
     append_and_die(tmp_path, "b")
-    assert ids(tmp_path) == []
+    recovered = "from tests.serving.feedback.test_journal import *; recover_here()"
+    command = [sys.executable, "-c", recovered]
+    subprocess.run(command, cwd=ROOT, check=True, env=os.environ | {"FOLDER": str(tmp_path)})
+    assert ids(tmp_path) == ["b"]
     journal.append([event("c")])
     journal.close()
-    assert ids(tmp_path) == ["a", "c"]
+    assert Counter(ids(tmp_path)) == Counter("abc")
