@@ -1,4 +1,4 @@
-"""Users' baskets as next-basket methods see them: all that a user took on one day."""
+"""Users' baskets as next-basket methods see them: the different items of an order."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -8,15 +8,16 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from models.core.interactions import Interactions
-from models.core.totals import distinct, group_starts
+from models.core.totals import distinct
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Baskets:
     """One entry per basket and item, a user's baskets in order of time.
 
-    ``user``, ``item`` and ``day`` describe entries, ``position`` counts the user's baskets from 0;
-    ``count`` has each user's number of baskets, 0 for users without.
+    ``user``, ``item`` and ``day`` (of one of the basket's events) describe entries, ``position``
+    counts the user's baskets from 0; ``count`` has each user's number of baskets, 0 for users
+    without.
     """
 
     user: NDArray[np.int64]
@@ -27,22 +28,20 @@ class Baskets:
 
     @classmethod
     def of(cls, events: Interactions) -> Self:
-        """The baskets in ``events``; an item twice on a day counts once."""
-        days = int(np.max(events.day, initial=0)) + 1
-        visit = events.user.astype(np.int64) * days + events.day
-        entry = distinct(visit * events.items + events.item)
-        visit, item = np.divmod(entry, events.items)
-        visits = visit[group_starts(visit)]
-        place = np.searchsorted(visits, visit)
-        owner = visits // days
-        count = np.bincount(owner, minlength=events.users)
+        """The baskets in ``events``; an item twice in an order counts once."""
+        orders = int(np.max(events.order, initial=0)) + 1
+        of_user = events.user.astype(np.int64) * orders + events.order
+        baskets, first, basket = np.unique(of_user, return_index=True, return_inverse=True)
+        entry = distinct(basket * events.items + events.item)
+        basket, item = np.divmod(entry, events.items)
+        user = baskets[basket] // orders
+        count = np.bincount(baskets // orders, minlength=events.users)
         before = np.cumsum(count) - count
-        user = visit // days
         return cls(
             user=user,
             item=item,
-            day=visit % days,
-            position=place - before[user],
+            day=events.day[first][basket].astype(np.int64),
+            position=basket - before[user],
             count=count,
         )
 

@@ -21,7 +21,7 @@ class TifuKnn(SparseProduct):
     size, the later ones the larger. An item weighs the mean over the groups' means of
     ``within_decay ** baskets since`` and ``group_decay ** groups since``. The score is
     ``own_share`` of the user's weight and the rest of the mean weight of the ``neighbours`` users
-    nearest by Euclidean distance. A basket is all that was taken on one day.
+    nearest by Euclidean distance.
     """
 
     class Configuration(SparseProduct.Configuration):

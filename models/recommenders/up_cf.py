@@ -19,8 +19,7 @@ class UpCf(SparseProduct):
     An item's popularity with a user is the share of the user's baskets of the last ``window_days``
     that hold it. The score is its sum over the ``neighbours`` users most similar to the user, who
     is one of them, weighted by ``similarity ** locality``; similarity is the asymmetric cosine,
-    ``u v / (|u|^2 ** asymmetry * |v|^2 ** (1 - asymmetry))``. A basket is all that was taken on one
-    day.
+    ``u v / (|u|^2 ** asymmetry * |v|^2 ** (1 - asymmetry))``.
     """
 
     class Configuration(SparseProduct.Configuration):

@@ -32,7 +32,7 @@ def context_of(*rows: tuple[str, str, int]) -> Context:
     )
 
 
-def test_a_basket_is_all_of_a_day() -> None:
+def test_without_orders_a_basket_is_all_of_a_day() -> None:
     context = context_of(
         ("a", "x", 3), ("b", "y", 3), ("a", "y", 0), ("a", "x", 0), ("a", "x", 3), ("b", "x", 1)
     )
