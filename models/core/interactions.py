@@ -158,7 +158,7 @@ def _orders(events: pd.DataFrame) -> Indices:
     day = pd.to_datetime(events["event_date"]).to_numpy().astype("datetime64[us]")
     if "order_id" not in events:
         return np.unique(day, return_inverse=True)[1].astype(np.int32)
-    code, _ = pd.factorize(events["order_id"].astype(object), sort=True)
+    code, _ = pd.factorize(events["order_id"], sort=True)
     time = day
     if "event_time" in events:
         time = pd.to_datetime(events["event_time"]).to_numpy().astype("datetime64[us]")

@@ -50,3 +50,13 @@ class Baskets:
         built = sparse.coo_array((weights, (self.user, self.item)), shape=shape).tocsr()
         built.sum_duplicates()
         return built
+
+    def since(self) -> NDArray[np.int64]:
+        """The user's baskets after that of each entry."""
+        return self.count[self.user] - 1 - self.position
+
+    def sizes(self) -> NDArray[np.int64]:
+        """The number of items in the basket of each entry."""
+        before = np.cumsum(self.count) - self.count
+        basket = before[self.user] + self.position
+        return np.asarray(np.bincount(basket)[basket], dtype=np.int64)

@@ -62,7 +62,7 @@ class TifuKnn(SparseProduct):
         groups = np.minimum(count, chosen.groups)
         size, larger = np.divmod(count, groups)
         # The last `larger` groups have a basket more; all is counted from the last basket.
-        since = count - 1 - baskets.position
+        since = baskets.since()
         in_larger = since < larger * (size + 1)
         beyond = since - larger * (size + 1)
         group = np.where(in_larger, since // (size + 1), larger + beyond // size)
