@@ -49,6 +49,8 @@ def read_shop(settings: Settings, folder: Path) -> ShopData:
     interactions = Interactions.from_frame(
         ids.assign(
             event_date=pd.to_datetime(events["event_time"]).dt.normalize(),
+            event_time=events["event_time"],
+            order_id=events["order_id"],
             quantity=events["quantity"],
             value=events["value"],
             discount=events["discount"],

@@ -35,9 +35,10 @@ class Interactions:
     """One entry per event, over sorted vocabularies of user and item ids.
 
     ``user`` and ``item`` are positions in ``user_ids`` and ``item_ids``; ``day`` counts from
-    1970-01-01; ``value``, what was paid, and ``discount``, what was taken off before, are NaN where
-    the source has none. The vocabularies may hold ids without events: a cut in time keeps them, so
-    that indices mean the same on both sides of it.
+    1970-01-01; ``order`` numbers orders, later ones higher; ``value``, what was paid, and
+    ``discount``, what was taken off before, are NaN where the source has none. The vocabularies may
+    hold ids without events: a cut in time keeps them, so that indices mean the same on both sides
+    of it.
     """
 
     user_ids: Ids
@@ -45,6 +46,7 @@ class Interactions:
     user: Indices
     item: Indices
     day: Indices
+    order: Indices
     quantity: NDArray[np.float32]
     value: NDArray[np.float32]
     discount: NDArray[np.float32]
@@ -59,7 +61,8 @@ class Interactions:
     ) -> Self:
         """Read columns ``user_id``, ``item_id``, ``event_date``, ``quantity`` and ``value``.
 
-        ``discount`` is read where there is one.
+        ``discount`` is read where there is one, and so are ``order_id`` and ``event_time``: an
+        order begins with its first event. Events without an order's id are one order a day.
         ``user_ids`` and ``item_ids`` give vocabularies (any order); without them they are the ids
         that occur. Raises ``DataError`` where an event's id is not in the vocabulary given.
         """
@@ -73,6 +76,7 @@ class Interactions:
             user=user,
             item=item,
             day=days.astype(np.int64).astype(np.int32),
+            order=_orders(events),
             quantity=events["quantity"].to_numpy(dtype=np.float32),
             value=events["value"].to_numpy(dtype=np.float32, na_value=np.nan),
             discount=discount.to_numpy(dtype=np.float32, na_value=np.nan),
@@ -106,6 +110,7 @@ class Interactions:
             user=self.user[chosen],
             item=self.item[chosen],
             day=self.day[chosen],
+            order=self.order[chosen],
             quantity=self.quantity[chosen],
             value=self.value[chosen],
             discount=self.discount[chosen],
@@ -146,6 +151,25 @@ class Interactions:
         """``0.5 ** (age / half_life_days)`` of each event, its age in days at ``as_of``."""
         age = (day_number(as_of) - self.day).astype(np.float64)
         return np.asarray(0.5 ** (age / half_life_days))
+
+
+def _orders(events: pd.DataFrame) -> Indices:
+    """The rank of each event's order by when it began, then by its id."""
+    day = pd.to_datetime(events["event_date"]).to_numpy().astype("datetime64[us]")
+    if "order_id" not in events:
+        return np.unique(day, return_inverse=True)[1].astype(np.int32)
+    code, _ = pd.factorize(events["order_id"], sort=True)
+    time = day
+    if "event_time" in events:
+        time = pd.to_datetime(events["event_time"]).to_numpy().astype("datetime64[us]")
+    began = pd.Series(time).groupby(code).transform("min").to_numpy()
+    began = np.where(code == UNKNOWN, day, began)
+    order = np.lexsort((code, began))
+    starts = np.ones(len(order), dtype=np.bool_)
+    starts[1:] = (began[order][1:] != began[order][:-1]) | (np.diff(code[order]) != 0)
+    rank = np.empty(len(order), dtype=np.int32)
+    rank[order] = np.cumsum(starts) - 1
+    return rank
 
 
 def _encode(

@@ -35,6 +35,9 @@ VERBS: Final[Mapping[str, str]] = {
     "cart": "put in your basket",
 }
 SEVERAL_KINDS: Final = "chose"
+# So many purchases make a rhythm; one that stopped so many gaps ago is none any more.
+RHYTHM_PURCHASES: Final = 3
+GIVEN_UP: Final = 3
 
 
 # What a reason is given by, of the features of a user and an item.
@@ -110,6 +113,27 @@ def reasons(rows: pd.DataFrame, event_types: Sequence[str]) -> "pd.Series[str]":
         dtype=object,
     )
     return result
+
+
+def rhythm(purchases: int, mean_gap: float, days_since_last: int) -> str:
+    """How regularly the user buys an item, and when it is due by that, as a sentence.
+
+    ``mean_gap`` is the mean of the days between the ``purchases``. Fewer than ``RHYTHM_PURCHASES``
+    make no rhythm, and nothing is said to be due that the user has not bought for ``GIVEN_UP``
+    times as long.
+    """
+    if purchases < RHYTHM_PURCHASES:
+        return f"You {VERBS['purchase']} it {_times(purchases)} {_ago(days_since_last)}"
+    gap = max(round(mean_gap), 1)
+    often = "every day" if gap == 1 else f"every {gap} days"
+    sentence = f"You buy it {often}, last {_ago(days_since_last)}"
+    if days_since_last > GIVEN_UP * gap:
+        return sentence
+    left = gap - days_since_last
+    when = {0: "today", 1: "tomorrow", -1: "since yesterday"}.get(
+        left, f"in {left} days" if left > 0 else f"since {-left} days"
+    )
+    return f"{sentence}: due {when}"
 
 
 def _times(times: int) -> str:

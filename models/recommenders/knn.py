@@ -1,28 +1,25 @@
 """Neighbourhoods from sparse products: what similar users took, what goes with one's own items."""
 
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from scipy import sparse
 
-from models.core import storage
-from models.core.base import BaseRecommender
 from models.core.content import scale_columns, unit_rows
 from models.core.context import Context
-from models.core.interactions import UNKNOWN, Indices
+from models.core.interactions import UNKNOWN
 from models.core.parameters import CountsHalfLife, Whole
 from models.core.registration import register
-from models.core.topn import Ranked, top_n_sparse
+from models.core.topn import top_n_sparse
+from models.recommenders.sparse_product import BLOCK_ROWS, SparseProduct
 
-BLOCK_ROWS = 512
 BM25_K1, BM25_B = 1.2, 0.75
 
 Weighting: TypeAlias = Literal["binary", "log", "bm25"]
 
 
-class _Neighbours(BaseRecommender):
+class _Neighbours(SparseProduct):
     """What both kinds share: the weights of pairs, the ``neighbours`` most similar rows, ranking.
 
     ``weighting`` of a pair: ``binary``; ``log`` for ``log(1 + decayed events)``; ``bm25`` of these
@@ -32,7 +29,7 @@ class _Neighbours(BaseRecommender):
 
     is_heuristic: ClassVar[bool] = True
 
-    class Configuration(BaseRecommender.Configuration):
+    class Configuration(SparseProduct.Configuration):
         """Neighbourhoods by who took what."""
 
         neighbours: Whole = Field(
@@ -46,8 +43,6 @@ class _Neighbours(BaseRecommender):
         half_life_days: CountsHalfLife = 120.0
 
     configuration: Configuration
-    _left: sparse.csr_array
-    _right: sparse.csr_array
 
     def _weights(self, context: Context) -> sparse.csr_array:
         """Users x items."""
@@ -59,36 +54,6 @@ class _Neighbours(BaseRecommender):
         matrix = events.matrix(events.decay(context.as_of, chosen.half_life_days))
         matrix.data = np.log1p(matrix.data)
         return bm25(matrix) if chosen.weighting == "bm25" else matrix
-
-    def _rank(
-        self,
-        users: Indices,
-        n: int,
-        allowed: NDArray[np.bool_],
-        exclude: sparse.csr_array | None,
-    ) -> Ranked:
-        item = np.full((len(users), n), UNKNOWN, dtype=np.int32)
-        score = np.zeros((len(users), n), dtype=np.float32)
-        # Scores of items that may not be listed would be most of the work where few may.
-        right = scale_columns(self._right, allowed.astype(np.float64))
-        right.eliminate_zeros()
-        for start in range(0, len(users), BLOCK_ROWS):
-            rows = slice(start, start + BLOCK_ROWS)
-            scores = sparse.csr_array(self._left[users[rows]] @ right)
-            item[rows], score[rows] = top_n_sparse(
-                scores, n, allowed=allowed, exclude=None if exclude is None else exclude[rows]
-            )
-        return Ranked(item, score)
-
-    def _arrays(self) -> dict[str, NDArray[Any]]:
-        return {
-            **storage.pack_matrix("left", self._left),
-            **storage.pack_matrix("right", self._right),
-        }
-
-    def _restore(self, arrays: storage.Arrays) -> None:
-        self._left = storage.unpack_matrix("left", arrays)
-        self._right = storage.unpack_matrix("right", arrays)
 
 
 @register("user_knn")

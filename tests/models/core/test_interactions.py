@@ -38,6 +38,23 @@ def test_a_discount_is_read_where_there_is_one() -> None:
     np.testing.assert_array_equal(late.discount, np.array([np.nan, 0], np.float32))
 
 
+def test_orders_count_up_by_when_they_began() -> None:
+    events = EVENTS.assign(
+        order_id=pd.Series(["9", "7", "7", None], dtype=object),
+        event_time=pd.to_datetime(
+            ["2024-01-01 12:00", "2024-01-02 10:00", "2024-01-02 09:00", "2024-01-04 08:00"]
+        ),
+    )
+    built = Interactions.from_frame(events)
+    assert built.order.tolist() == [0, 1, 1, 2]
+    assert built.between(date(2024, 1, 2), date(2024, 1, 4)).order.tolist() == [1, 1]
+
+
+def test_without_ids_an_order_is_a_day() -> None:
+    twice = pd.concat([EVENTS, EVENTS.head(1)])
+    assert Interactions.from_frame(twice).order.tolist() == [0, 1, 2, 3, 0]
+
+
 def test_a_given_vocabulary_keeps_ids_without_events() -> None:
     built = Interactions.from_frame(EVENTS, user_ids=["c", "b", "a", "a"], item_ids="zyxw")
     assert built.user_ids.tolist() == ["a", "b", "c"]

@@ -292,6 +292,20 @@ class TestCategoryPopularity(PersonalConformance):
     parameters: ClassVar = {"column": "department"}
 
 
+class TestTifuKnn(PersonalConformance):
+    kind = "tifuknn"
+    parameters: ClassVar = {"neighbours": 10}
+
+
+class TestUpCf(PersonalConformance):
+    kind = "up_cf"
+
+
+class TestBuyAgain(Conformance):
+    kind = "buy_again"
+    parameters: ClassVar = {"nights": 3, "rounds": 20}
+
+
 class TestTwoStage(PersonalConformance):
     kind = "two_stage"
     parameters: ClassVar = {"label_days": 20, "nights": 2, "rounds": 20}
