@@ -54,7 +54,7 @@ class Size(NamedTuple):
 
 SIZES: Final = {
     "small": Size(20_000, 27_000, 64, 5),
-    "large": Size(138_493, 26_744, 128, 3),
+    "large": Size(138_493, 26_744, 128, 1),
 }
 PLACES: Final = (10, 100)
 

@@ -184,14 +184,17 @@ class _Best:
         self._new_rows, self._new_keys = [], []
         # 16 bits are sorted by radix.
         order = np.argsort(row, kind="stable")
-        row = row[order].astype(np.int64)
         count = np.bincount(row, minlength=len(self._keys))
-        place = np.arange(len(row)) - (np.cumsum(count) - count)[row]
         n = self._n
-        pool = np.full((len(count), n + int(np.max(count))), NO_KEY, dtype=np.int64)
+        width = n + int(np.max(count))
+        pool = np.full((len(count), width), NO_KEY, dtype=np.int64)
         pool[:, :n] = self._keys
-        pool[row, n + place] = key[order]
-        cut = pool.shape[1] - n
+        # Each row's new keys stand in order: the next one has the next place.
+        first = np.arange(len(count)) * width + n - (np.cumsum(count) - count)
+        place = np.repeat(first, count)
+        place += np.arange(len(order))
+        pool.reshape(-1)[place] = key[order]
+        cut = width - n
         pool.partition(cut, axis=1)
         self._keys = pool[:, cut:].copy()
         full = self._keys[:, 0] != NO_KEY
