@@ -58,8 +58,19 @@ class Plan:
         return 0.0 if self.moves is None else max(float(np.max(self.moves, initial=0)), 0.0)
 
     def reach(self, size: int) -> int:
-        """How much longer than lists of ``size`` a ranking should be, to be most likely enough."""
-        return int(min(self.highest, 2 * size)) + (size if self.spread else size // 2)
+        """How much longer than lists of ``size`` a ranking should be, to be most likely enough.
+
+        Whose ranking is not is ranked again, so that a longer one for everybody costs more than
+        this saves. Quotas and pins need none: what a quota lacks is ranked by itself.
+        """
+        # Of what there may be too many, much gives way; of what only moves down, little.
+        if self.spread:
+            spare = size
+        elif self.caps:
+            spare = size // 2
+        else:
+            spare = size // 4 if self.moves is not None or self.affinities else 0
+        return int(min(self.highest, 2 * size)) + spare
 
 
 @dataclass(frozen=True, slots=True, eq=False)
