@@ -19,6 +19,8 @@ class Factors(BaseRecommender):
 
     _user_vectors: Floats
     _item_vectors: Floats
+    # Vectors, and which of them are not zero.
+    _with_vector: tuple[Floats, NDArray[np.bool_]] | None = None
 
     def _rank(
         self,
@@ -32,11 +34,17 @@ class Factors(BaseRecommender):
             vectors,
             self._item_vectors,
             n,
-            allowed=allowed & self._item_vectors.any(axis=1),
+            allowed=allowed & self._have_vectors(),
             exclude=exclude,
         )
         ranked.item[~vectors.any(axis=1)] = UNKNOWN
         return ranked
+
+    def _have_vectors(self) -> NDArray[np.bool_]:
+        """Which items have a vector, looked up once; it takes as long as a small ranking."""
+        if self._with_vector is None or self._with_vector[0] is not self._item_vectors:
+            self._with_vector = self._item_vectors, self._item_vectors.any(axis=1)
+        return self._with_vector[1]
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         return {"user_vectors": self._user_vectors, "item_vectors": self._item_vectors}

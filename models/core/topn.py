@@ -11,6 +11,7 @@ score that the user has had so far.
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from threading import Lock
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -31,6 +32,8 @@ GROUPS_PER_PLACE: Final = 2
 # BLAS adds up products of smaller matrices in another order, so that they would be rounded
 # differently from those of a whole block.
 LEAST_ROWS: Final = 16
+# Fewer are done before threads have started.
+LEAST_TILES_FOR_THREADS: Final = 16
 LOWEST: Final = np.finfo(np.float32).min
 # Lower than the key of any finite score.
 NO_KEY: Final = np.iinfo(np.int64).min
@@ -97,7 +100,7 @@ def top_n_dense(
                 best.look_at(scores, tile.start)
             best.write(result.item[rows_here], result.score[rows_here])
 
-    _in_threads(rank, range(0, rows, BLOCK_ROWS))
+    _in_threads(rank, range(0, rows, BLOCK_ROWS), len(tiles))
     if not are_all:
         listed = result.item != UNKNOWN
         result.item[listed] = candidates[result.item[listed]]
@@ -181,14 +184,17 @@ class _Best:
         self._new_rows, self._new_keys = [], []
         # 16 bits are sorted by radix.
         order = np.argsort(row, kind="stable")
-        row = row[order].astype(np.int64)
         count = np.bincount(row, minlength=len(self._keys))
-        place = np.arange(len(row)) - (np.cumsum(count) - count)[row]
         n = self._n
-        pool = np.full((len(count), n + int(np.max(count))), NO_KEY, dtype=np.int64)
+        width = n + int(np.max(count))
+        pool = np.full((len(count), width), NO_KEY, dtype=np.int64)
         pool[:, :n] = self._keys
-        pool[row, n + place] = key[order]
-        cut = pool.shape[1] - n
+        # Each row's new keys stand in order: the next one has the next place.
+        first = np.arange(len(count)) * width + n - (np.cumsum(count) - count)
+        place = np.repeat(first, count)
+        place += np.arange(len(order))
+        pool.reshape(-1)[place] = key[order]
+        cut = width - n
         pool.partition(cut, axis=1)
         self._keys = pool[:, cut:].copy()
         full = self._keys[:, 0] != NO_KEY
@@ -280,25 +286,37 @@ def _ordered(bits: NDArray[np.int32]) -> NDArray[np.int32]:
 _in_use = Lock()
 
 
-def _in_threads(work: Callable[[Iterable[int]], None], starts: range) -> None:
-    """``work`` on all ``starts``, in as many threads as BLAS may use.
+@cache
+def _blas() -> ThreadpoolController:
+    """Looks through all loaded libraries, which takes longer than a small product."""
+    return ThreadpoolController().select(user_api="blas")
+
+
+def _in_threads(work: Callable[[Iterable[int]], None], starts: range, tiles: int) -> None:
+    """``work`` on all ``starts``, so many ``tiles`` each, in as many threads as BLAS may use.
 
     BLAS's threads are one global of the process. Whoever has set them to 1, or works in here
     already, has threads of its own: then this takes the caller's alone.
     """
     # Each thread takes the next one that is left.
     left = iter(starts)
-    if len(starts) > 1 and _in_use.acquire(blocking=False):
-        try:
-            blas = ThreadpoolController().select(user_api="blas")
-            threads = max((library.num_threads for library in blas.lib_controllers), default=1)
-            if threads > 1:
-                with blas.limit(limits=1), ThreadPoolExecutor(threads) as pool:
-                    list(pool.map(work, [left] * min(threads, len(starts))))
+    if not _in_use.acquire(blocking=False):
+        work(left)
+        return
+    try:
+        threads = max((library.num_threads for library in _blas().lib_controllers), default=1)
+        if threads == 1:
+            work(left)
+            return
+        # A tile is too small for BLAS to share out: its threads would wait for each other.
+        with _blas().limit(limits=1):
+            if len(starts) * tiles < LEAST_TILES_FOR_THREADS:
+                work(left)
                 return
-        finally:
-            _in_use.release()
-    work(left)
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(work, [left] * min(threads, len(starts))))
+    finally:
+        _in_use.release()
 
 
 def _surely_finite(

@@ -36,7 +36,7 @@ from models.lists.rules.select import (
 )
 from models.lists.spare import with_spare
 
-BLOCK_USERS: Final = 4096
+BLOCK_USERS: Final = 10_000
 # A ranking that rules choose from grows so many times where it was too short.
 POOL_GROWTH: Final = 3
 # Users times places of such a ranking that are in memory at once, where it takes a long one.
@@ -276,11 +276,12 @@ class _Maker:
         if not plan.pins:
             return lists
         lists = replace(lists, source_names=(*lists.source_names, RULE_SOURCE))
-        for rule, pinned in plan.pins:
-            may = np.full(len(users), allowed[pinned.item])
-            if exclude is not None:
-                may &= exclude[:, [pinned.item]].toarray()[:, 0] == 0
-            lists = pin(lists, rule, pinned, may, len(lists.source_names) - 1)
+        items = np.array([pinned.item for _, pinned in plan.pins])
+        may = np.tile(allowed[items], (len(users), 1))
+        if exclude is not None:
+            may &= exclude[:, items].toarray() == 0
+        for (rule, pinned), rows in zip(plan.pins, may.T, strict=True):
+            lists = pin(lists, rule, pinned, rows, len(lists.source_names) - 1)
         return lists
 
 

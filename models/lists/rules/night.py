@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Final, Self
 
 import numpy as np
@@ -58,52 +58,62 @@ class Plan:
         return 0.0 if self.moves is None else max(float(np.max(self.moves, initial=0)), 0.0)
 
     def reach(self, size: int) -> int:
-        """How much longer than lists of ``size`` a ranking should be, to be most likely enough."""
-        crowded = bool(self.caps or self.quotas or self.spread)
-        lowered = self.moves is not None and bool((self.moves < 0).any())
-        return (
-            int(min(self.highest, 2 * size))
-            + (size if crowded else 0)
-            + (size // 2 if lowered or self.affinities else 0)
-        )
+        """How much longer than lists of ``size`` a ranking should be, to be most likely enough.
+
+        Whose ranking is not is ranked again, so that a longer one for everybody costs more than
+        this saves. Quotas and pins need none: what a quota lacks is ranked by itself.
+        """
+        # Of what there may be too many, much gives way; of what only moves down, little.
+        if self.spread:
+            spare = size
+        elif self.caps:
+            spare = size // 2
+        else:
+            spare = size // 4 if self.moves is not None or self.affinities else 0
+        return int(min(self.highest, 2 * size)) + spare
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NightRules:
     """The rules of a surface on a night; ``people`` (rules x users) is whom each is about.
 
-    The last column is that of people whom the night does not know.
+    The last column is that of people whom the night does not know. ``group`` holds a number for
+    each column, the same for people whom the same rules are about.
     """
 
     rules: tuple[Rule, ...]
     shelf: Shelf
     people: NDArray[np.bool_]
-    _plans: dict[bytes, Plan] = field(default_factory=dict)
+    group: NDArray[np.int64]
+    _plans: dict[int, Plan] = field(default_factory=dict)
 
     @classmethod
     def of(cls, book: RuleBook, surface: str, shelf: Shelf) -> Self:
         """Look up what each rule is about."""
         rules = book.on(surface)
         people = np.ones((len(rules), len(shelf.users) + 1), dtype=np.bool_)
+        group = np.zeros(people.shape[1], dtype=np.int64)
+        divided: dict[int, Mask] = {}
         for place, rule in enumerate(rules):
             members = rule.people(shelf)
-            if members is not None:
-                people[place] = np.append(members, False)
-        return cls(rules, shelf, people)
+            if members is None:
+                continue
+            people[place] = np.append(members, False)
+            # Rules with the same condition share one mask, and divide people once.
+            if id(members) not in divided:
+                divided[id(members)] = members
+                group = np.unique(2 * group + people[place], return_inverse=True)[1]
+        return cls(rules, shelf, people, group)
 
     def groups(self, users: Indices) -> Iterator[tuple[NDArray[np.int64], Plan]]:
         """``users`` by the rules that are about them: rows, and what these rules ask."""
-        about = self.people[:, users]  # UNKNOWN is -1, the last column.
-        packed = np.packbits(about, axis=0).T
-        if not len(self.rules):
-            packed = np.zeros((len(users), 1), dtype=np.uint8)
-        signatures, which = np.unique(packed, axis=0, return_inverse=True)
-        for number, signature in enumerate(signatures):
-            rows = np.flatnonzero(which.ravel() == number)
-            key = signature.tobytes()
-            if key not in self._plans:
-                self._plans[key] = self._plan(np.flatnonzero(about[:, rows[0]]).tolist())
-            yield rows, self._plans[key]
+        group = self.group[users]  # UNKNOWN is -1, the last column.
+        for number in np.unique(group).tolist():
+            rows = np.flatnonzero(group == number)
+            if number not in self._plans:
+                about = self.people[:, users[rows[0]]]
+                self._plans[number] = self._plan(np.flatnonzero(about).tolist())
+            yield rows, self._plans[number]
 
     def touched(
         self, users: Indices, item: Indices, placed_by: NDArray[np.int16]
@@ -135,8 +145,8 @@ class NightRules:
         spread = sum(rule.spreads() for rule in rules)
         return Plan(
             hidden=hidden,
-            moves=np.sum(moves, axis=0) if moves else None,
-            repeats=np.max(repeats, axis=0) if repeats else None,
+            moves=reduce(np.add, moves) if moves else None,
+            repeats=reduce(np.maximum, repeats) if repeats else None,
             days_since=shelf.days_since if repeats else None,
             affinities=tuple(
                 wanted for rule in rules if (wanted := rule.affinity(shelf)) is not None

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
+import pandas as pd
 from pydantic import Field, model_validator
 
+from models.core.interactions import UNKNOWN
 from models.core.parameters import Whole
 from models.lists.rules.rule import Cap, Kinds, Pin, Quota, Rule
-from models.lists.rules.shelf import ITEM_ID, Shelf
+from models.lists.rules.shelf import Shelf
 
 Per: TypeAlias = Literal[
     "department", "category", "product_type", "brand", "manufacturer", "price_band"
@@ -34,8 +36,8 @@ class Pinned(Rule):
 
     def pins(self, shelf: Shelf) -> Sequence[Pin]:
         """None where the night does not know the item."""
-        found = np.flatnonzero(shelf.items[ITEM_ID].to_numpy(dtype=object) == self.item)
-        return [Pin(int(item), self.place) for item in found]
+        item = int(shelf.item_ids.get_indexer(pd.Index([self.item]))[0])
+        return [] if item == UNKNOWN else [Pin(item, self.place)]
 
 
 class Share(Rule):

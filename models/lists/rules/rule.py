@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from lakehouse.lists import LISTS, surface
 from models.core.parameters import Parameters
-from models.lists.rules.conditions import Condition, Mask, matching, mistakes
+from models.lists.rules.conditions import Condition, Mask, mistakes
 from models.lists.rules.shelf import Shelf
 
 Weekday: TypeAlias = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -131,7 +131,7 @@ class Rule(Parameters):
     def people(self, shelf: Shelf) -> Mask | None:
         """The users, or contexts, that the rule is about; ``None`` where it is about all."""
         wanted = {**self.users, **self.contexts}
-        return matching(shelf.users, wanted) if wanted else None
+        return shelf.people(wanted) if wanted else None
 
     def hides(self, shelf: Shelf) -> Mask | None:
         """Items that are not shown."""

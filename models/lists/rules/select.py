@@ -41,25 +41,30 @@ def arranged(
 
 def best_of(ranked: Lists, quota: Quota) -> tuple[Lists, NDArray[np.int64]]:
     """Each ranking's first items that the quota wants, and the rows that have too few of them."""
-    item = ranked.item
-    is_wanted = (item != UNKNOWN) & quota.items[np.where(item == UNKNOWN, 0, item)]
-    count = np.cumsum(is_wanted, axis=1)
-    row, place = np.nonzero(is_wanted & (count <= quota.at_least))
-    places = np.full((len(item), quota.at_least), -1, dtype=np.int64)
-    places[row, count[row, place] - 1] = place
-    return taken(ranked, places), np.flatnonzero(count[:, -1] < quota.at_least)
+    is_wanted = _are(quota.items, ranked.item)
+    row, place = np.nonzero(is_wanted)
+    count = np.bincount(row, minlength=len(ranked.item))
+    number = np.arange(len(row)) - (np.cumsum(count) - count)[row]
+    is_first = number < quota.at_least
+    places = np.full((len(ranked.item), quota.at_least), -1, dtype=np.int64)
+    places[row[is_first], number[is_first]] = place[is_first]
+    return taken(ranked, places), np.flatnonzero(count < quota.at_least)
 
 
 def taken(lists: Lists, places: NDArray[np.int64]) -> Lists:
     """The ``places`` of each list, -1 for an empty one; empty ones go to the end."""
-    order = np.argsort(places < 0, axis=1, kind="stable")
-    places = np.take_along_axis(places, order, axis=1)
     empty = places < 0
-    at = np.where(empty, 0, places)
+    if empty.any():
+        order = np.argsort(empty, axis=1, kind="stable")
+        places = np.take_along_axis(places, order, axis=1)
+        empty = places < 0
+    height, width = lists.item.shape
+    at = np.where(empty, 0, places) + np.arange(height)[:, np.newaxis] * width
 
     def of(values: NDArray[Any], nothing: int) -> NDArray[Any]:
-        picked = np.take_along_axis(values, at, axis=1)
-        return np.where(empty, np.array(nothing, dtype=values.dtype), picked)
+        picked = values.reshape(-1)[at] if width else np.zeros(at.shape, values.dtype)
+        picked[empty] = nothing
+        return picked
 
     return Lists(
         item=of(lists.item, UNKNOWN),
@@ -169,7 +174,7 @@ def fill_quota(lists: Lists, rule: int, quota: Quota, best: Lists) -> Lists:
     lacks in front take the place of the last others there.
     """
     held = lists.item[:, : quota.of]
-    is_wanted = (held != UNKNOWN) & quota.items[np.where(held == UNKNOWN, 0, held)]
+    is_wanted = _are(quota.items, held)
     missing = quota.at_least - is_wanted.sum(axis=1)
     if not (missing > 0).any():
         return lists
@@ -193,7 +198,14 @@ def fill_quota(lists: Lists, rule: int, quota: Quota, best: Lists) -> Lists:
     item[row, place], score[row, place] = new, best.score[row, at]
     source[row, place], of_rule[row, place] = names[best.source[row, at]], rule
     filled = Lists(item, score, source, lists.source_names, of_rule)
-    return taken(filled, np.where(item == UNKNOWN, -1, np.arange(item.shape[1])))
+    gaps = item == UNKNOWN
+    return taken(filled, np.where(gaps, -1, np.arange(item.shape[1]))) if gaps.any() else filled
+
+
+def _are(wanted: NDArray[np.bool_], item: Indices) -> NDArray[np.bool_]:
+    """Whether each item is one of ``wanted``; ``UNKNOWN`` is not."""
+    # UNKNOWN is -1, the last one.
+    return np.append(wanted, False)[item]
 
 
 def pin(lists: Lists, rule: int, wanted: Pin, rows: NDArray[np.bool_], source: int) -> Lists:
@@ -203,25 +215,26 @@ def pin(lists: Lists, rule: int, wanted: Pin, rows: NDArray[np.bool_], source: i
     """
     width = lists.item.shape[1]
     is_own = lists.item == wanted.item
-    lengths = ((lists.item != UNKNOWN) & ~is_own).sum(axis=1)
-    target = np.minimum(np.minimum(wanted.place, width) - 1, lengths)
-    # Where each place goes: one up behind the item's own, one down from the target on.
-    behind_own = np.cumsum(is_own, axis=1)
-    key = np.arange(width) - behind_own + 0.5
-    key[is_own | (lists.item == UNKNOWN)] = width + 1
-    extended = np.concatenate([key, target[:, np.newaxis]], axis=1)
-    order = np.argsort(extended, axis=1, kind="stable")[:, :width]
+    has = is_own.any(axis=1)
+    lengths = (lists.item != UNKNOWN).sum(axis=1) - has
+    target = np.minimum(min(wanted.place, width) - 1, lengths)
+    # Where the item of each place stood before: behind the target one place up, and one down from
+    # the item's own old place on.
+    own = np.where(has, is_own.argmax(axis=1), width)
+    place = np.arange(width)
+    old = place - (place > target[:, np.newaxis])
+    old += old >= own[:, np.newaxis]
+    moved = taken(lists, np.where(old == width, -1, old))
+    new = rows[:, np.newaxis] & (place == target[:, np.newaxis])
 
-    def put(values: NDArray[Any], new: float, nothing: int) -> NDArray[Any]:
-        column = np.full((len(values), 1), new, dtype=values.dtype)
-        without = np.where(is_own, np.array(nothing, dtype=values.dtype), values)
-        moved = np.take_along_axis(np.concatenate([without, column], axis=1), order, axis=1)
-        return np.where(rows[:, np.newaxis], moved, values)
+    def put(before: NDArray[Any], after: NDArray[Any], value: float) -> NDArray[Any]:
+        after[new] = value
+        return np.where(rows[:, np.newaxis], after, before)
 
     return Lists(
-        item=put(lists.item, wanted.item, UNKNOWN),
-        score=put(lists.score, 0.0, 0),
-        source=put(lists.source, source, UNKNOWN),
+        item=put(lists.item, moved.item, wanted.item),
+        score=put(lists.score, moved.score, 0.0),
+        source=put(lists.source, moved.source, source),
         source_names=lists.source_names,
-        rule=put(lists.rule, rule, NO_RULE),
+        rule=put(lists.rule, moved.rule, rule),
     )

@@ -29,7 +29,10 @@ class Shelf:
     items: pd.DataFrame
     users: pd.DataFrame
     days_since: sparse.csr_array
-    _matching: dict[str, Mask] = field(default_factory=dict)
+    item_ids: pd.Index
+    _items: dict[str, Mask] = field(default_factory=dict)
+    _people: dict[str, Mask] = field(default_factory=dict)
+    _codes: dict[str, NDArray[np.int32]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, context: Context) -> Self:
@@ -55,14 +58,16 @@ class Shelf:
         days_since: sparse.csr_array,
     ) -> Self:
         """From frames in vocabulary order; ``age_days`` is NaN for items without an event."""
-        return cls(items.assign(**{ITEM_ID: item_ids, AGE: age_days}), users, days_since)
+        known = items.assign(**{ITEM_ID: item_ids, AGE: age_days})
+        return cls(known, users, days_since, pd.Index(item_ids, dtype=object))
 
     def matching(self, condition: Condition) -> Mask:
         """The items that meet ``condition``, looked up once."""
-        said = repr(condition)
-        if said not in self._matching:
-            self._matching[said] = matching(self.items, condition)
-        return self._matching[said]
+        return _once(self._items, self.items, condition)
+
+    def people(self, condition: Condition) -> Mask:
+        """The users that meet ``condition``, looked up once."""
+        return _once(self._people, self.users, condition)
 
     def codes(self, attribute: str) -> NDArray[np.int32]:
         """A number for each item's value of ``attribute``, the same for equal ones; -1 if unknown.
@@ -71,7 +76,16 @@ class Shelf:
         """
         if attribute not in self.items:
             return np.full(len(self.items), -1, dtype=np.int32)
-        values = self.items[attribute]
-        if not len(values) or isinstance(values.dropna().head(1).tolist()[:1], list):
-            values = values.map(lambda value: tuple(value) if isinstance(value, list) else value)
-        return pd.factorize(values)[0].astype(np.int32)
+        if attribute not in self._codes:
+            values = self.items[attribute]
+            if any(isinstance(value, list) for value in values.dropna().head(1)):
+                values = values.map(tuple, na_action="ignore")
+            self._codes[attribute] = pd.factorize(values)[0].astype(np.int32)
+        return self._codes[attribute]
+
+
+def _once(found: dict[str, Mask], frame: pd.DataFrame, condition: Condition) -> Mask:
+    said = repr(condition)
+    if said not in found:
+        found[said] = matching(frame, condition)
+    return found[said]
