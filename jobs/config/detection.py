@@ -53,6 +53,7 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         *("rechnungsnummer", "bestellung", "rechnung"),
     ),
     "store_id": ("storeid", "shopid", "store", "shop", "branch", "filiale", "country", "market"),
+    "device": ("device", "devicetype", "platform", "geraet"),
     "title": (
         *("title", "productname", "itemname", "name", "description", "movietitle"),
         *("artikelname", "bezeichnung", "titel"),

@@ -23,7 +23,7 @@ from jobs.night.release import lists_digest, release_id
 from lakehouse.io import arrow
 from lakehouse.lists import FALLBACK, PERSONAL, PERSONAL_LISTS
 from lakehouse.tables import ITEM_FEATURES, RECOMMENDATIONS, USER_FEATURES, USER_ITEM_FEATURES
-from models.core.interactions import index_of
+from models.core.interactions import UNKNOWN, index_of
 from models.lists.path import Policy
 from models.lists.published import PUBLISHED_FOLDER, Published
 from models.lists.reasons import HISTORY_COLUMNS, explained
@@ -133,6 +133,8 @@ def rules(
             for surface in PERSONAL
         ]
     )
+    of_nobody = night_rules(policy.book, FALLBACK.name, shelf)
+    [anybody] = published.possible(FALLBACK, np.array([UNKNOWN], dtype=np.int32), of_nobody)
     sizes = np.repeat([policy.on(surface).shown for surface in PERSONAL], len(users))
     return [
         checks.row_count(minimum=1, advice="The night has no users or no sellable items."),
@@ -153,8 +155,9 @@ def rules(
         checks.measure(
             "rows of the list for unknown users",
             int(((frame["list"] == FALLBACK.name) & (frame["user_id"] == "")).sum()),
-            minimum=min(policy.on(FALLBACK).shown, len(sellable)),
-            advice=AGAIN,
+            minimum=max(min(policy.on(FALLBACK).shown, anybody), 1),
+            advice="Nothing that sells may be shown: look at `topshelf rules check`, or run "
+            "`topshelf train` and `topshelf gate` for this night again; nothing was published.",
         ),
         checks.share(
             "users' lists with fewer items than places",

@@ -141,11 +141,11 @@ class Published:
     def possible(
         self, surface: Surface, users: Indices, rules: NightRules | None = None
     ) -> NDArray[np.int64]:
-        """How many sellable items with sales each user's list could hold at least.
+        """How many sellable items with sales the list of each of ``users`` could hold at least.
 
         Where several caps meet, nothing is promised.
         """
-        seen = self.by_list[surface.name].known.seen
+        seen = self.by_list.get(surface.name, self._any).known.seen
         listable = self.assortment.sellable & (self.assortment.popularity > 0)
         counts = np.zeros(len(users), dtype=np.int64)
         whole = [(np.arange(len(users)), Plan(hidden=np.zeros_like(listable)))]

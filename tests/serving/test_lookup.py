@@ -8,11 +8,11 @@ from rich.console import Console, RenderableType
 
 from jobs.operate.lookup import show_answer, show_releases
 from lakehouse.errors import ConfigurationError
-from serving.format.records import Item, summarise
+from serving.format.records import Item, encode, key, summarise
 from serving.lookup import Answer, lookup
 from serving.publishing import ListedRelease, list_releases, publish, rollback
 from serving.stores.opening import open_store
-from tests.stored_lists import SHOP, item, make_release, one_list
+from tests.stored_lists import SHOP, decide, item, make_release, one_list
 
 ONE, TWO = "2024-03-01-aaaaaaaa", "2024-03-02-bbbbbbbb"
 
@@ -62,6 +62,51 @@ def test_an_unknown_user_gets_the_list_of_their_context_if_there_is_one(tmp_path
         rising = lookup(store, "", "trending", contexts=["store_id=north"])
         assert (rising.personal, rising.items) == (False, north.items)
         assert lookup(store, "", "popular", contexts=["store_id=north"]).personal
+
+
+def test_a_user_may_be_called_as_a_context_is(tmp_path: Path) -> None:
+    manifest, records = make_release(ONE, ("store_id=north",))
+    records = sorted([*records, one_list("the north", "popular", "store_id=north")])
+    summary = summarise(records)
+    manifest = replace(manifest, records=summary.records, checksum=summary.checksum)
+    with open_store(f"lmdb:{tmp_path}/store", SHOP) as store:
+        publish(store, manifest, records, keep=5)
+        theirs = lookup(store, "store_id=north")
+        assert (theirs.tier, theirs.personal) == ("user", True)
+        assert theirs.items[0].title == f"title 1 of {ONE}"
+        north = lookup(store, "nobody", contexts=["store_id=north"])
+        assert (north.tier, north.items[0].title) == ("context", "title 1 of the north")
+
+
+def test_contexts_of_one_name_are_mixed_and_others_asked_in_their_order(tmp_path: Path) -> None:
+    manifest, records = make_release(ONE)
+    further = {
+        "category=BEER": "abc",
+        "category=MILK": "cdef",
+        "store_id=north": "gh",
+    }
+    for context, items in further.items():
+        record_key = key("popular", context)
+        places = [Item(n, one, None, 1.0, "s", "r") for n, one in enumerate(items, start=1)]
+        records.append((record_key, encode(record_key, places, len(items))))
+    records.sort()
+    summary = summarise(records)
+    manifest = replace(manifest, records=summary.records, checksum=summary.checksum)
+    with open_store(f"lmdb:{tmp_path}/store", SHOP) as store:
+        publish(store, manifest, records, keep=5)
+
+        def listed(*contexts: str) -> list[str]:
+            answer = lookup(store, "nobody", contexts=contexts)
+            assert [item.rank for item in answer.items] == [*range(1, len(answer.items) + 1)]
+            return [item.item_id for item in answer.items]
+
+        assert listed("category=MILK", "category=BEER", "store_id=north") == ["c", "a", "d", "b"]
+        assert listed("store_id=north", "category=MILK", "category=BEER") == ["g", "h"]
+        assert listed("category=MOON", "category=BEER") == ["a", "b", "c"]
+        assert listed("category=MOON", "store_id=north") == ["g", "h"]
+        # What is denied is in no list before they are mixed.
+        decide(store, "denied", "c")
+        assert listed("category=MILK", "category=BEER") == ["d", "a", "e"]
 
 
 @pytest.mark.parametrize("name", ["worst", "", "ALL"])

@@ -17,6 +17,7 @@ from models.lists.rules.conditions import Mask
 from models.lists.rules.rule import Affinity, Cap, Pin, Quota, Rule
 from models.lists.rules.shelf import Shelf
 
+SELLABLE: Final = "sellable"
 LIKENESS: Final = ("department", "category", "product_type", "brand")
 
 
@@ -188,6 +189,8 @@ def rule_warnings(book: RuleBook, night: date, shelf: Shelf | None) -> tuple[str
         hidden = rule.hides(shelf)
         if hidden is not None and not rule.users:
             hidden_by |= dict.fromkeys(np.flatnonzero(hidden).tolist(), rule.id)
+    open_items = _sellable(shelf)
+    open_items[list(hidden_by)] = False
     for rule in active:
         people = rule.people(shelf)
         pins = rule.pins(shelf)
@@ -196,11 +199,23 @@ def rule_warnings(book: RuleBook, night: date, shelf: Shelf | None) -> tuple[str
         if not rule.chosen(shelf).any() or (rule.kind == "pin" and not pins):
             said.append(f"rule {rule.id} is about no item tonight")
         said += [
+            f"rule {rule.id} asks for {quota.at_least} items, tonight there are {left} to show"
+            for quota in rule.quotas(shelf)
+            if (left := int((quota.items & open_items).sum())) < quota.at_least
+        ]
+        said += [
             f"rule {rule.id} pins an item that rule {hidden_by[pin.item]} hides"
             for pin in pins
             if pin.item in hidden_by
         ]
     return tuple(said)
+
+
+def _sellable(shelf: Shelf) -> Mask:
+    """The items that may be sold, where the night says so, else all."""
+    if SELLABLE not in shelf.items:
+        return np.ones(len(shelf.items), dtype=np.bool_)
+    return shelf.items[SELLABLE].eq(True).to_numpy(dtype=bool, na_value=False).copy()
 
 
 @lru_cache(maxsize=8)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
+from lakehouse.lists import surface
 from models.core.interactions import UNKNOWN
 from models.core.parameters import Whole
 from models.lists.rules.rule import Cap, Kinds, Pin, Quota, Rule
@@ -30,9 +31,11 @@ class Pinned(Rule):
     place: Whole = Field(ge=1, le=1000, description="From 1.")
 
     def mistakes(self, kinds: Kinds, size: int) -> Sequence[str]:
-        """A place that lists don't have, too."""
-        beyond = [f"place {self.place} is beyond a list of {size}"] if self.place > size else []
-        return [*super().mistakes(kinds, size), *beyond]
+        """A place that no list has, too."""
+        longest = max(surface(name).size or size for name in self.surfaces if self.fits(name))
+        beyond = self.place > longest
+        told = [f"place {self.place} is beyond a list of {longest}"] if beyond else []
+        return [*super().mistakes(kinds, size), *told]
 
     def pins(self, shelf: Shelf) -> Sequence[Pin]:
         """None where the night does not know the item."""

@@ -17,7 +17,7 @@ from lakehouse.errors import DataError, DataQualityError
 from lakehouse.io import arrow
 from lakehouse.tables import RECOMMENDATIONS
 from models.lists import keyed
-from models.lists.reasons import reason_codes, reasons
+from models.lists.reasons import explained, reason_codes, reasons
 from tests.nights import COUNTS, NIGHT, POPULARITY, Event, plant, settings_in, write_lake
 
 EVENTS = [
@@ -242,6 +242,57 @@ def test_contexts_of_events_and_of_their_time_have_lists(
         ["weekday=tue", "eggs", "context"],
         ["weekday=wed", "eggs", "context"],
     ]
+
+
+def ruled(settings: Settings, rule: str) -> Settings:
+    path = settings.paths.lake.parent / "rules.toml"
+    path.write_text(f'[[rules]]\nid = "r"\nowner = "us"\nreason = "so"\n{rule}\n')
+    return changed(settings, rules=path)
+
+
+def test_lists_are_as_short_as_rules_make_them_and_none_at_all_is_refused(
+    settings: Settings,
+) -> None:
+    few = ruled(settings, 'kind = "at_most"\nper = "category"\nlimit = 1')
+    plant(few, {"all": COUNTS, "discover": POPULARITY})
+    gate.run(few, run_date=NIGHT)
+    report = recommend.run(few, run_date=NIGHT)
+    rows = written(settings)
+    # Milk and eggs are of a category: one of them is shown, spare places included.
+    assert rows[rows["list"] == "fallback"]["item_id"].tolist() == ["milk", "bread"]
+    assert rows.groupby(["list", "user_id"]).size().max() == 2
+    assert report.facts["size"] == 3
+
+    none = ruled(settings, 'kind = "require"\nitems = { category = "SOAP" }')
+    with pytest.raises(DataQualityError, match="rows of the list for unknown users"):
+        recommend.run(none, run_date=NIGHT)
+    pd.testing.assert_frame_equal(written(settings), rows)
+
+
+def test_only_users_have_a_history_whatever_others_are_called() -> None:
+    lists = pd.DataFrame(
+        {
+            "list": ["all", "popular", "all"],
+            "user_id": ["store_id=1", "store_id=1", "ann"],
+            "tier": ["user", "context", "user"],
+            "item_id": ["milk", "milk", "milk"],
+            "source": "counts",
+        }
+    )
+    pairs = pd.DataFrame(
+        {
+            "user_id": ["store_id=1"],
+            "item_id": ["milk"],
+            "events_total": [2],
+            "days_since_last": [5],
+        }
+    )
+    items = pd.DataFrame(
+        {"item_id": ["milk"], "title": ["Milk"], "category": ["DAIRY"], "department": [None]}
+    )
+    told = explained(lists, pairs, items, ["purchase"])
+    assert told["reason_code"].tolist() == ["again", "similar_taste", "similar_taste"]
+    assert told["user_id"].tolist() == lists["user_id"].tolist()
 
 
 def test_a_night_that_has_not_passed_the_gate_gets_no_lists(tmp_path: Path) -> None:

@@ -99,6 +99,15 @@ def test_what_guardrails_look_at_leaves_the_fallback_lists_out() -> None:
     assert [(one.changed, one.either) for one in found.lists] == [(1, 4), (1, 1), (1, 1)]
 
 
+def test_lists_of_contexts_are_no_user_s_whatever_they_are_called() -> None:
+    contexts = [record("popular", "ann", "xy"), record("trending", "", "z")]
+    found = compare(sorted([*BEFORE, *contexts]), AFTER, segment_of={"ann": "often"}.get)
+    plain = compare(BEFORE, AFTER, segment_of={"ann": "often"}.get)
+    assert found.segments == plain.segments == (SegmentChurn("often", 2, 0.0),)
+    assert (found.empty_share, found.movers) == (plain.empty_share, plain.movers)
+    assert {one.list_name for one in found.lists} >= {"popular", "trending"}
+
+
 def test_denied_items_are_shown_in_neither_and_spare_ones_are() -> None:
     found = compare(BEFORE, AFTER, denied={"b", "d", "e"})
     everybody, discover, _ = found.lists

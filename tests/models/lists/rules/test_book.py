@@ -138,12 +138,18 @@ def test_what_a_rule_cannot_do_tonight_is_said() -> None:
         'kind = "block"\nid = "beer"\nitems = { category = "BEER" }',
         'kind = "pin"\nid = "gone"\nitem = "z"\nplace = 1',
         'kind = "pin"\nid = "hidden"\nitem = "a"\nplace = 2',
+        'kind = "boost"\nid = "lacking"\nplaces = 1.0\nitems = { colour = "red" }',
+        # Of what is of the brand P, a is hidden and c not sold.
+        'kind = "quota"\nid = "two"\nitems = { brand = "P" }\nat_least = 2',
+        'kind = "quota"\nid = "one"\nitems = { brand = "P" }\nat_least = 1',
     )
     assert rule_warnings(rules, NIGHT, shelf()) == (
         "rule nothing is about no item tonight",
         "rule nobody is about nobody tonight",
         "rule gone is about no item tonight",
         "rule hidden pins an item that rule beer hides",
+        "rule lacking is about no item tonight",
+        "rule two asks for 2 items, tonight there are 1 to show",
     )
 
 
@@ -233,6 +239,17 @@ def test_attributes_that_there_are_not_and_wrong_kinds_of_values_are_told() -> N
         "d: sellable is of the type boolean: give true or false",
         "d: users have no attribute 'age'; there are club",
         "e: place 21 is beyond a list of 20",
+    ]
+
+
+def test_more_pins_than_places_are_told_one_by_one() -> None:
+    pins = (f'kind = "pin"\nid = "pin-{n}"\nitem = "i{n}"\nplace = {n}' for n in range(1, 31))
+    with pytest.raises(ConfigurationError) as caught:
+        book(*pins).check(Kinds({}, {}, {}), 20)
+    head, *told = str(caught.value).splitlines()
+    assert head == "10 mistake(s):"
+    assert [line.strip() for line in told] == [
+        f"pin-{n}: place {n} is beyond a list of 20" for n in range(21, 31)
     ]
 
 

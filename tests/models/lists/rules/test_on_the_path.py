@@ -110,6 +110,29 @@ def test_a_pin_is_not_for_who_took_it_where_lists_are_of_new_items() -> None:
     assert not (lists.item[1:][took] == 7).any()
 
 
+def test_a_quota_that_cannot_be_filled_has_what_there_is_and_lists_stay_full() -> None:
+    quota = 'kind = "quota"\nid = "x"\nitems = { item_id = ["i02", "i00"] }\nat_least = 2\nof = 3'
+    lists = made(quota)
+    assert (lists.item != UNKNOWN).all()
+    assert ((lists.item[:, :3] == 2).sum(axis=1) == 1).all()
+    assert not (lists.item == shop.UNSELLABLE_ITEM).any()
+
+
+def test_more_places_than_items_and_a_surface_of_nobody_are_no_trouble() -> None:
+    lists = made('kind = "pin"\nid = "y"\nitem = "i07"\nplace = 2', size=60)
+    assert lists.item.shape == (shop.USERS + 1, 60)
+    assert (lists.item[:, 1] == 7).all()
+    nobody = make_lists(
+        Popularity().fit(CONTEXT),
+        ALL,
+        np.empty(0, np.int32),
+        ASSORTMENT,
+        Policy(size=10),
+        rules=of_context(book('kind = "pin"\nid = "y"\nitem = "i07"\nplace = 2'), "all", CONTEXT),
+    )
+    assert nobody.item.shape == (0, 10)
+
+
 def asked() -> Task:
     events = shop.interactions()
     window = events.between(shop.AS_OF, shop.AS_OF + timedelta(days=20))
