@@ -115,13 +115,14 @@ def serve(topshelf: Path, config: Path, environment: dict[str, str]) -> httpx.Re
         while True:
             try:
                 answer = httpx.get(url, headers=headers).raise_for_status()
-                # The console's templates are in the wheel too.
-                assert "API key" in httpx.get(f"http://127.0.0.1:{port}/login").text
-                return answer
             except httpx.TransportError:
                 assert process.poll() is None
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
+            else:
+                # The console's templates are in the wheel too.
+                assert "API key" in httpx.get(f"http://127.0.0.1:{port}/login").text
+                return answer
     finally:
         process.terminate()
         process.wait()
