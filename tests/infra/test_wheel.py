@@ -114,11 +114,15 @@ def serve(topshelf: Path, config: Path, environment: dict[str, str]) -> httpx.Re
     try:
         while True:
             try:
-                return httpx.get(url, headers=headers).raise_for_status()
+                answer = httpx.get(url, headers=headers).raise_for_status()
             except httpx.TransportError:
                 assert process.poll() is None
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
+            else:
+                # The console's templates are in the wheel too.
+                assert "API key" in httpx.get(f"http://127.0.0.1:{port}/login").text
+                return answer
     finally:
         process.terminate()
         process.wait()
