@@ -35,9 +35,13 @@ def ndcg(hits: Hits, relevant: Counts) -> Floats:
     ``sum(hit_r / log2(r + 1)) / sum(1 / log2(r + 1) for r <= min(relevant, k))`` with rank r from 1
     (Järvelin & Kekäläinen 2002, ideal list cut at k).
     """
-    discount = 1 / np.log2(np.arange(hits.shape[1]) + 2)
-    ideal = np.cumsum(discount)[np.minimum(relevant, hits.shape[1]) - 1]
-    return np.asarray(hits @ discount / ideal)
+    places = hits.shape[1]
+    return np.asarray(hits @ _discount(places) / ideal_gain(relevant, places))
+
+
+def ideal_gain(relevant: Counts, places: int) -> Floats:
+    """The discounted gain of a perfect list of ``places`` for so many ``relevant`` items each."""
+    return np.asarray(np.cumsum(_discount(places))[np.minimum(relevant, places) - 1])
 
 
 def average_precision(hits: Hits, relevant: Counts) -> Floats:
@@ -136,6 +140,10 @@ def gini(item: Indices, candidates: int) -> float:
 def relevant_counts(relevant: sparse.csr_array) -> Counts:
     """Stored entries of each row."""
     return np.bincount(row_of_each(relevant), minlength=relevant.shape[0])
+
+
+def _discount(places: int) -> Floats:
+    return np.asarray(1 / np.log2(np.arange(places) + 2))
 
 
 def _mean_of_items(item: Indices, values: Floats) -> Floats:

@@ -29,17 +29,20 @@ def binned(
     *,
     names: Sequence[str],
     label: NDArray[np.float32],
-    group: NDArray[np.int64],
     parameters: Mapping[str, Any],
+    group: NDArray[np.int64] | None = None,
+    weight: NDArray[np.float64] | None = None,
 ) -> Dataset:
-    """Examples ready to learn from: rows x ``names``, with ``group`` rows to each query in order.
+    """Examples ready to learn from: rows x ``names``, each counting by its ``weight`` if given.
 
+    A ranker needs the ``group``: the number of rows of each query in order.
     ``parameters`` are LightGBM's, and must be those that ``learn`` is given, objective aside.
     """
     return lgb.Dataset(
         features,
         label=label,
         group=group,
+        weight=weight,
         feature_name=list(names),
         params={**parameters, **FIXED},
     ).construct()

@@ -1,10 +1,14 @@
 """Buy it again, timed: the items of a user's next order, and which of their own are due this week.
 
-The ranker learns from past nights: the candidates as they would have been then, what was known of
-them, and whether the user's next order held them. A second booster learns whether the user buys an
-item of theirs within a week; how often that came true on the last of these nights turns its scores
-into probabilities (isotonic regression; Zadrozny & Elkan 2002). All orders that anything is learnt
-from lie before the night of the fit.
+The rankers learn from past nights: the candidates as they would have been then, what was known of
+them, and whether the user's next order held them. One booster learns what an item adds to the NDCG
+of a list if it is in it, which is what lists for that order have to be sorted by: 1 / the ideal
+gain of the order if that holds the item, else 0, with a logistic loss. One learns LambdaRank
+(Burges 2010). Their scores, each divided by its standard deviation, are added up.
+
+Another booster learns whether the user buys an item of theirs within a week; how often that came
+true on the last of these nights turns its scores into probabilities (isotonic regression; Zadrozny
+& Elkan 2002). All orders that anything is learnt from lie before the night of the fit.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +27,7 @@ from scipy import optimize, sparse
 from models.core import storage
 from models.core.base import BaseRecommender
 from models.core.context import Context
-from models.core.interactions import Indices, Interactions, day_number
+from models.core.interactions import Indices, day_number
 from models.core.parameters import (
     POPULARITY_HALF_LIFE_DAYS,
     CountsHalfLife,
@@ -35,7 +39,9 @@ from models.core.parameters import (
 from models.core.registration import register
 from models.core.topn import Ranked, stored_in, top_n_sparse
 from models.core.totals import distinct, group_starts
+from models.evaluation.metrics import ideal_gain
 from models.evaluation.next_basket import in_first_order
+from models.evaluation.primary import PLACES
 from models.ranking.boosters import Booster, binned, learn
 from models.ranking.candidates import RELATIVE, Candidates, Source, candidates
 from models.ranking.features import NightFeatures
@@ -97,14 +103,16 @@ class _Night:
 class _Examples(NamedTuple):
     """Candidates drawn from those of a past night, sorted by user, with what became of them.
 
-    ``taken`` says whether the user's next order held the item, ``bought`` whether the user bought
-    it within ``DUE_DAYS``, ``own`` whether they had before. Each row stands for ``weight``
-    candidates.
+    ``came`` says whether the user has ordered since; ``gain`` is what the item adds to the NDCG of
+    a list for the user's next order, 0 if that did not hold it; ``bought`` says whether the user
+    bought the item within ``DUE_DAYS``, ``own`` whether they had before. Each row stands for
+    ``weight`` candidates.
     """
 
     features: pd.DataFrame
     user: Indices
-    taken: NDArray[np.bool_]
+    came: NDArray[np.bool_]
+    gain: NDArray[np.float64]
     bought: NDArray[np.bool_]
     own: NDArray[np.bool_]
     weight: NDArray[np.float64]
@@ -164,7 +172,7 @@ class BuyAgain(BaseRecommender):
             le=365,
             description="Days from each of them to the next, and to the night itself.",
         )
-        rounds: Whole = Field(default=150, ge=1, le=100_000, description="Trees of the ranker.")
+        rounds: Whole = Field(default=150, ge=1, le=100_000, description="Trees of each booster.")
         learning_rate: Real = Field(default=0.06, gt=0, le=1, description="Their step.")
         leaves: Whole = Field(default=31, ge=2, le=131_072, description="Leaves of a tree.")
         negatives: Whole = Field(
@@ -208,10 +216,12 @@ class BuyAgain(BaseRecommender):
         with ThreadPoolExecutor(self.configuration.threads) as pool:
             now = pool.submit(self._night, context)
             examples = list(pool.map(lambda night: self._examples(context, night), past))
-            ranker = pool.submit(self._learn_order, examples)
+            learnt = [
+                pool.submit(method, examples) for method in (self._learn_gain, self._learn_rank)
+            ]
             due = pool.submit(self._learn_due, examples)
-            night, boosters = now.result(), (ranker.result(), due.result())
-        self._keep(night, *boosters)
+            rankers = [ranker for one in learnt if (ranker := one.result()) is not None]
+            self._keep(now.result(), rankers, due.result())
 
     def _training_nights(self, context: Context) -> list[date]:
         """The last one first."""
@@ -248,8 +258,11 @@ class BuyAgain(BaseRecommender):
         night = self._night(context.earlier(as_of))
         user, item = night.candidates.user, night.candidates.item
         later = context.interactions.between(as_of, context.as_of)
-        taken = _holds(later.select(in_first_order(later)), user, item)
-        bought = _holds(later.between(as_of, as_of + timedelta(days=DUE_DAYS)), user, item)
+        orders = later.select(in_first_order(later)).matrix()
+        size = np.diff(orders.indptr)
+        taken = stored_in(orders, user.astype(np.int64), item)
+        week = later.between(as_of, as_of + timedelta(days=DUE_DAYS)).matrix()
+        bought = stored_in(week, user.astype(np.int64), item)
         random = np.random.default_rng([self.configuration.seed, day_number(as_of)])
         not_taken = max(int(np.count_nonzero(~taken)), 1)
         share = min(self.configuration.negatives / not_taken, 1.0)
@@ -258,40 +271,55 @@ class BuyAgain(BaseRecommender):
         return _Examples(
             features=pd.concat(features, ignore_index=True),
             user=user[chosen],
-            taken=taken[chosen],
+            came=(size > 0)[user[chosen]],
+            gain=np.where(taken, 1 / ideal_gain(np.maximum(size, 1), PLACES)[user], 0)[chosen],
             bought=bought[chosen],
             own=night.own[chosen],
             weight=np.where(taken, 1.0, 1 / share)[chosen],
         )
 
-    def _learn_order(self, examples: Sequence[_Examples]) -> Booster | None:
-        """The ranker of the next order; none where no candidate was ever taken."""
-        parts = [(part, _of_takers(part)) for part in examples]
-        if not any(chosen.any() for _, chosen in parts):
+    def _learn_gain(self, examples: Sequence[_Examples]) -> Booster | None:
+        """What items add to lists for the next order; none where nothing was ever taken."""
+        if not any(part.gain.any() for part in examples):
             return None
         return self._booster(
+            "cross_entropy",
+            examples,
+            [part.came for part in examples],
+            np.concatenate([part.gain[part.came] for part in examples]),
+            weight=np.concatenate([part.weight[part.came] for part in examples]),
+        )
+
+    def _learn_rank(self, examples: Sequence[_Examples]) -> Booster | None:
+        """Which items of a user come first in the next order; none where nothing was ever taken."""
+        # Of users who took none of their candidates there is no order to learn.
+        chosen = [np.isin(part.user, part.user[part.gain > 0]) for part in examples]
+        if not any(rows.any() for rows in chosen):
+            return None
+        both = list(zip(examples, chosen, strict=True))
+        return self._booster(
             "lambdarank",
-            np.concatenate([part.features[chosen].to_numpy() for part, chosen in parts]),
-            np.concatenate([part.taken[chosen] for part, chosen in parts]),
-            names=[str(name) for name in examples[0].features],
+            examples,
+            chosen,
+            np.concatenate([part.gain[rows] > 0 for part, rows in both]),
             group=np.concatenate(
-                [np.unique(part.user[chosen], return_counts=True)[1] for part, chosen in parts]
+                [np.unique(part.user[rows], return_counts=True)[1] for part, rows in both]
             ),
         )
 
     def _learn_due(self, examples: Sequence[_Examples]) -> _Due | None:
         """Whether own items are bought within ``DUE_DAYS``, calibrated on the last past night.
 
-        None with fewer than two past nights, or where nothing was bought again on one of them.
+        None with fewer than two past nights, or where nothing was bought again after the earlier.
         """
         earlier = examples[1:]
         if not any((part.bought & part.own).any() for part in earlier):
             return None
         booster = self._booster(
             "binary",
-            np.concatenate([part.features[part.own].to_numpy() for part in earlier]),
+            earlier,
+            [part.own for part in earlier],
             np.concatenate([part.bought[part.own] for part in earlier]),
-            names=[str(name) for name in examples[0].features],
         )
         last = examples[0]
         score = booster.scores(last.features[last.own])
@@ -300,46 +328,54 @@ class BuyAgain(BaseRecommender):
     def _booster(
         self,
         objective: str,
-        features: NDArray[np.float32],
-        label: NDArray[np.bool_],
+        examples: Sequence[_Examples],
+        chosen: Sequence[NDArray[np.bool_]],
+        label: NDArray[Any],
         *,
-        names: Sequence[str],
         group: NDArray[np.int64] | None = None,
+        weight: NDArray[np.float64] | None = None,
     ) -> Booster:
-        chosen = self.configuration
+        """Learn the ``label`` of the ``chosen`` rows."""
+        own = self.configuration
         parameters = {
             "objective": objective,
-            "learning_rate": chosen.learning_rate,
-            "num_leaves": chosen.leaves,
+            "learning_rate": own.learning_rate,
+            "num_leaves": own.leaves,
             "min_data_in_leaf": 100,
             "feature_fraction": 0.25,
             "lambda_l2": 10.0,
             "max_bin": 63,
             "lambdarank_truncation_level": 20,
-            "seed": chosen.seed,
+            "seed": own.seed,
         }
-        examples = binned(
-            features,
-            names=names,
+        rows = [
+            part.features[of].to_numpy(dtype=np.float32)
+            for part, of in zip(examples, chosen, strict=True)
+        ]
+        ready = binned(
+            np.concatenate(rows),
+            names=[str(name) for name in examples[0].features],
             label=label.astype(np.float32),
-            group=np.array([len(label)]) if group is None else group,
             parameters=parameters,
+            group=group,
+            weight=weight,
         )
-        return Booster(learn(examples, parameters, chosen.rounds))
+        return Booster(learn(ready, parameters, own.rounds))
 
-    def _keep(self, night: _Night, order: Booster | None, due: _Due | None) -> None:
+    def _keep(self, night: _Night, rankers: Sequence[Booster], due: _Due | None) -> None:
         """Score all candidates of the night, and keep each user's first and when they are due."""
         found, allowed = night.candidates, self.known.sellable
-        score = np.empty(len(found.user))
+        raw = np.empty((max(len(rankers), 1), len(found.user)))
         chance = np.zeros(len(found.user))
         for rows, block in night.described():
-            score[rows] = (
-                block.filter(like=RELATIVE).fillna(0).mean(axis=1)
-                if order is None
-                else order.scores(block)
-            )
+            raw[0, rows] = block.filter(like=RELATIVE).fillna(0).mean(axis=1)
+            for row, ranker in enumerate(rankers):
+                raw[row, rows] = ranker.scores(block)
             if due is not None:
                 chance[rows] = due.chance(block)
+        score = np.zeros(len(found.user))
+        for of_ranker in raw:
+            score += of_ranker / (of_ranker.std() or 1.0)
         ranked = np.lexsort((found.item, -score, found.user))
         ranked = ranked[allowed[found.item[ranked]]]
         user = found.user[ranked]
@@ -375,14 +411,3 @@ class BuyAgain(BaseRecommender):
     def _restore(self, arrays: storage.Arrays) -> None:
         self._ranked = storage.unpack_matrix("ranked", arrays)
         self._due = storage.unpack_matrix("due", arrays)
-
-
-def _holds(events: Interactions, user: Indices, item: Indices) -> NDArray[np.bool_]:
-    """Whether ``events`` hold each pair; the pairs are unique."""
-    held = distinct(events.user.astype(np.int64) * events.items + events.item)
-    return np.isin(user.astype(np.int64) * events.items + item, held, assume_unique=True)
-
-
-def _of_takers(examples: _Examples) -> NDArray[np.bool_]:
-    """The rows of users who took a candidate: of others there is no order to learn."""
-    return np.isin(examples.user, examples.user[examples.taken])

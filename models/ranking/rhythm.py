@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from models.core.context import Context
 from models.core.interactions import Indices, day_number
 from models.core.totals import Totals, group_starts, ratio, sums
+from models.evaluation.metrics import ideal_gain
+from models.evaluation.primary import PLACES
 from models.recommenders.baskets import Baskets
 
 Numbers = NDArray[np.float64]
@@ -199,7 +201,7 @@ class Rhythm:
             **_rates(bought, items, as_of_day),
             **_hazards(bought, items),
         }
-        value = 1 / _ideal_gain(bought.size)
+        value = 1 / ideal_gain(bought.size, PLACES)
         return cls(
             items=events.items,
             pairs=Totals(
@@ -264,14 +266,8 @@ def _shrunk(
     return shrunk
 
 
-def _ideal_gain(size: NDArray[np.int64]) -> Numbers:
-    """The discounted gain of a perfect list of ten for an order of ``size`` items."""
-    gain: Numbers = np.cumsum(1 / np.log2(np.arange(10) + 2))[np.minimum(size, 10) - 1]
-    return gain
-
-
 def _shares(bought: _Purchases, count: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
-    user, gain = bought.user[bought.start], 1 / _ideal_gain(bought.size)
+    user, gain = bought.user[bought.start], 1 / ideal_gain(bought.size, PLACES)
     found = {}
     for decay in DECAYS:
         weight = decay ** bought.since.astype(np.float64)
