@@ -62,12 +62,12 @@ class Plan:
         """How much longer than lists of ``size`` a ranking should be, to be most likely enough.
 
         Whose ranking is not is ranked again, so that a longer one for everybody costs more than
-        this saves. Quotas and pins need none: what a quota lacks is ranked by itself.
+        this saves. Pins need none.
         """
         # Of what there may be too many, much gives way; of what only moves down, little.
         if self.spread:
             spare = size
-        elif self.caps:
+        elif self.caps or self.quotas:
             spare = size // 2
         else:
             spare = size // 4 if self.moves is not None or self.affinities else 0
