@@ -26,7 +26,7 @@ from models.evaluation.bootstrap import paired_bootstrap
 from models.evaluation.primary import PRIMARY_METRIC
 from models.evaluation.protocol import task
 from models.lists.path import DEFAULT_POLICY, evaluate
-from models.selection.origin import Nights
+from models.selection.split import Nights
 from models.selection.trial import NO_STATES, States, refit, tune
 
 METHOD: Final = "hybrid_lightfm"

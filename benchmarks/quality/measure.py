@@ -30,7 +30,7 @@ from models.evaluation import segments
 from models.evaluation.primary import PRIMARY_METRIC
 from models.evaluation.protocol import PROTOCOLS, by_segment
 from models.selection.backtest import PUBLISHED, backtest, published
-from models.selection.origin import Cut, Origin
+from models.selection.split import Cut, Split
 from models.selection.trial import Outcome, choices
 
 logger = logging.getLogger(__name__)
@@ -102,25 +102,25 @@ def run(
 def _judge_cut(
     settings: Settings, shop: ShopData, cut: Cut, names: Sequence[str], lists: Path
 ) -> CutResult:
-    origin = Origin.at(cut, shop.interactions, shop.context, cold=cold(settings))
+    split = Split.at(cut, shop.interactions, shop.context, cold=cold(settings))
     outcomes: dict[str, Outcome] = {}
     costs: dict[str, Cost] = {}
     for name in names:
         with measured() as costs[name]:
             outcomes[name] = backtest(
-                recipe(name, settings), origin, competes=name in settings.train.methods
+                recipe(name, settings), split, competes=name in settings.train.methods
             )
-        _write_lists(lists, cut, name, outcomes[name], origin)
+        _write_lists(lists, cut, name, outcomes[name], split)
         _say(cut, name, outcomes[name], costs[name])
     choice = choices(outcomes, settings.train.methods, terms(settings))
     outcomes[PUBLISHED] = published(outcomes, choice)
-    _write_lists(lists, cut, PUBLISHED, outcomes[PUBLISHED], origin)
+    _write_lists(lists, cut, PUBLISHED, outcomes[PUBLISHED], split)
     return CutResult(
         cut=cut,
         choice=choice,
         outcomes=outcomes,
         costs=costs,
-        segments=_segments(outcomes[PUBLISHED], origin),
+        segments=_segments(outcomes[PUBLISHED], split),
     )
 
 
@@ -132,8 +132,8 @@ def _say(cut: Cut, name: str, outcome: Outcome, cost: Cost) -> None:
     logger.info("%s %s: NDCG@10 %s (%.0f s)", cut.start, name, ndcg, cost.seconds)
 
 
-def _segments(outcome: Outcome, origin: Origin) -> Mapping[str, Mapping[str, pd.DataFrame]]:
-    context = origin.nights.test
+def _segments(outcome: Outcome, split: Split) -> Mapping[str, Mapping[str, pd.DataFrame]]:
+    context = split.nights.test
     history = context.interactions
     labels = {"active days before": segments.activity(history)}
     if "department" in context.item_features:
@@ -148,10 +148,10 @@ def _segments(outcome: Outcome, origin: Origin) -> Mapping[str, Mapping[str, pd.
     }
 
 
-def _write_lists(folder: Path, cut: Cut, method: str, outcome: Outcome, origin: Origin) -> None:
-    events = origin.nights.interactions
+def _write_lists(folder: Path, cut: Cut, method: str, outcome: Outcome, split: Split) -> None:
+    events = split.nights.interactions
     for protocol in PROTOCOLS:
-        users = events.user_ids[origin.test[protocol].users]
+        users = events.user_ids[split.test[protocol].users]
         table = list_rows(users, outcome.lists[protocol], events.item_ids)
         with replacing(folder / f"{cut.start}_{protocol}_{method}.parquet") as new:
             pq.write_table(table, new)

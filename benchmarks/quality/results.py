@@ -12,8 +12,8 @@ from models.evaluation.bootstrap import Difference, paired_bootstrap
 from models.evaluation.primary import PRIMARY_METRIC
 from models.evaluation.protocol import PROTOCOLS, SURFACE_OF, Cold
 from models.selection.backtest import PUBLISHED, gain, ranking
-from models.selection.origin import Cut
 from models.selection.recipe import Recipe
+from models.selection.split import Cut
 from models.selection.trial import Outcome
 
 

@@ -30,7 +30,7 @@ from models.core.context import Context, align
 from models.core.interactions import UNKNOWN, Interactions, index_of
 from models.lists.published import Published
 from models.lists.rules.shelf import Shelf
-from models.selection.origin import Nights
+from models.selection.split import Nights
 from models.tracking.versions import Provenance
 
 EVENT_COLUMNS: Final = ("user_id", "item_id", "event_date", "quantity", "value", "discount")

@@ -18,8 +18,8 @@ from lakehouse.lists import PERSONAL_LISTS
 from models.lists.rules.night import rule_warnings
 from models.lists.rules.shelf import Shelf
 from models.selection.evidence import EVIDENCE_FOLDER, Evidence
-from models.selection.origin import Origin
 from models.selection.rule_costs import RuleCost, rule_costs
+from models.selection.split import Split
 from models.selection.trial import try_out
 
 
@@ -63,13 +63,13 @@ def preview(settings: Settings, run_date: date) -> RenderableType:
     version = registry.champion() or registry.challenger(run_date)
     evidence = Evidence.load(registry.folder(version) / EVIDENCE_FOLDER)
     nights = read_nights(settings, newest_versions(settings.paths.lake), run_date=run_date)
-    origin = Origin.of(nights, PERSONAL_LISTS, lists=(), policy=lists_by)
+    split = Split.of(nights, PERSONAL_LISTS, lists=(), policy=lists_by)
     judged = {
-        method: try_out(evidence.recipes[method], origin).judged
+        method: try_out(evidence.recipes[method], split).judged
         for method in sorted(set(evidence.choice.values()))
     }
     parts: list[RenderableType] = []
-    for name, asked in origin.test.items():
+    for name, asked in split.test.items():
         fitted = judged[evidence.choice[name]]
         costs = rule_costs(fitted, asked, lists_by, seed=settings.train.seed)
         parts.append(costs_table(name, costs, len(asked.users)))

@@ -22,7 +22,7 @@ from jobs.research.tracked_runs import tracked_run
 from lakehouse.errors import ConfigurationError
 from lakehouse.lists import PERSONAL_LISTS
 from models.selection.backtest import backtest
-from models.selection.origin import Cut, Origin
+from models.selection.split import Cut, Split
 from models.selection.trial import Outcome, choices
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def run(
         figures: dict[date, pd.DataFrame] = {}
         chosen: dict[date, Mapping[str, str]] = {}
         for cut in cuts:
-            origin = Origin.at(
+            split = Split.at(
                 cut,
                 night.interactions,
                 today.earlier,
@@ -75,7 +75,7 @@ def run(
             costs: dict[str, Cost] = {}
             for name in methods:
                 with measured() as costs[name]:
-                    outcomes[name] = backtest(recipe(name, settings), origin, competes=True)
+                    outcomes[name] = backtest(recipe(name, settings), split, competes=True)
                 logger.info("%s %s done (%.0f s)", cut.start, name, costs[name].seconds)
             chosen[cut.start] = choices(outcomes, methods, terms(settings))
             figures[cut.start] = comparison(outcomes, costs, settings.train.seed)

@@ -18,8 +18,8 @@ from models.evaluation.bootstrap import Difference
 from models.evaluation.primary import PRIMARY_METRIC
 from models.evaluation.protocol import Evaluation
 from models.selection.backtest import backtest, best_simple, gain, ranking
-from models.selection.origin import Origin
 from models.selection.recipe import Recipe
+from models.selection.split import Split
 from models.selection.trial import Outcome
 from models.tracking.names import metric_name
 from models.tracking.registry import TrackedRun
@@ -41,14 +41,14 @@ def run(settings: Settings, *, run_date: date, methods: Sequence[str]) -> Table:
     with tracked_run(settings, RUNS, run_date, command=COMMAND) as parent:
         source = parent.source
         nights = read_nights(settings, source.table_versions, run_date=run_date)
-        origin = Origin.of(nights, PERSONAL_LISTS, policy=policy(settings, run_date))
+        split = Split.of(nights, PERSONAL_LISTS, policy=policy(settings, run_date))
         outcomes: dict[str, Outcome] = {}
         costs: dict[str, Cost] = {}
         for name in methods:
             tried = recipe(name, settings)
             with parent.registry.run(name, source, command=COMMAND, nested=True) as log:
                 with measured() as costs[name]:
-                    outcomes[name] = backtest(tried, origin, competes=True)
+                    outcomes[name] = backtest(tried, split, competes=True)
                 _log(log, tried, outcomes[name], costs[name])
             logger.info("%s done (%.0f s)", name, costs[name].seconds)
         figures = comparison(outcomes, costs, settings.train.seed)

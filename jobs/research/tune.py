@@ -21,8 +21,8 @@ from models.core.parameters import Range, ranges
 from models.evaluation.bootstrap import Difference, paired_bootstrap
 from models.evaluation.primary import PRIMARY_METRIC
 from models.evaluation.protocol import Evaluation
-from models.selection.origin import Origin
 from models.selection.recipe import Recipe
+from models.selection.split import Split
 from models.selection.tuning import (
     AS_NOW,
     Evaluations,
@@ -124,19 +124,19 @@ def run(settings: Settings, *, run_date: date, method: str, trials: int) -> JobR
         versions = source.table_versions
         log.tags({"method": method})
         nights = read_nights(settings, versions, run_date=run_date)
-        origins = windows(nights, WINDOWS, policy(settings, run_date))
+        splits = windows(nights, WINDOWS, policy(settings, run_date))
         present = recipe(method, settings)
-        now = [judge(present, origin) for origin in origins]
-        tried = _Trials(settings, registry, source, method, origins, now)
+        now = [judge(present, split) for split in splits]
+        tried = _Trials(settings, registry, source, method, splits, now)
         found = _search(settings, source, tried, trials=trials)
         proposal = Proposal(
             method=method,
             run_date=run_date,
-            first_day=origins[0].nights.validation.as_of,
-            last_day=origins[0].nights.test.as_of - timedelta(days=1),
+            first_day=splits[0].nights.validation.as_of,
+            last_day=splits[0].nights.test.as_of - timedelta(days=1),
             found=found,
             now=now[0],
-            then=judge(_with(settings, method, found.best), origins[0]),
+            then=judge(_with(settings, method, found.best), splits[0]),
             seed=source.seed,
         )
         text = proposal.toml()
@@ -177,7 +177,7 @@ class _Trials:
     registry: Registry
     source: Provenance
     method: str
-    origins: Sequence[Origin]
+    splits: Sequence[Split]
     now: Sequence[Evaluations]
 
     def __call__(self, number: int, parameters: Parameters, give_up: Report) -> float | None:
@@ -185,8 +185,8 @@ class _Trials:
         total = 0.0
         with self.registry.run(f"trial {number}", self.source, command=COMMAND, nested=True) as log:
             log.parameters(parameters)
-            for step, (origin, now) in enumerate(zip(self.origins, self.now, strict=True)):
-                found = judge(tried, origin)
+            for step, (split, now) in enumerate(zip(self.splits, self.now, strict=True)):
+                found = judge(tried, split)
                 total += relative(found, now)
                 value = total / (step + 1)
                 ndcg = {name: found[name].metrics[PRIMARY_METRIC] for name in PERSONAL_LISTS}
@@ -195,7 +195,7 @@ class _Trials:
                     | {"relative": value},
                     step=step,
                 )
-                if give_up(step, value) and step + 1 < len(self.origins):
+                if give_up(step, value) and step + 1 < len(self.splits):
                     log.tags({"pruned": "true"})
                     logger.info("trial %d: given up at %.4f", number, value)
                     return None

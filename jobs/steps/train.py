@@ -30,7 +30,7 @@ from models.evaluation.reliability import by_score
 from models.evaluation.segments import activity
 from models.lists.published import PUBLISHED_FOLDER
 from models.selection.evidence import EVIDENCE_FOLDER
-from models.selection.origin import Nights
+from models.selection.split import Nights
 from models.selection.training import Evaluations, Trained, train
 from models.selection.trial import NO_STATES
 from models.tracking import plots

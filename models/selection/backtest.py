@@ -1,6 +1,6 @@
 """Rolling-origin backtest: on several dates, learn from what was before and be judged by what came.
 
-At each origin (Tashman 2000) a night is run as it would have been then: methods compete on the
+On each split (Tashman 2000) a night is run as it would have been then: methods compete on the
 validation window before the cut, and the choice is judged on the window after it.
 """
 
@@ -13,16 +13,16 @@ from models.evaluation.bootstrap import Difference, paired_bootstrap
 from models.evaluation.primary import PRIMARY_METRIC
 from models.evaluation.protocol import SURFACE_OF, compare_methods
 from models.lists.catalogue import methods
-from models.selection.origin import Origin
 from models.selection.recipe import Recipe
+from models.selection.split import Split
 from models.selection.trial import Outcome, try_out
 
 PUBLISHED: Final = "published"
 
 
-def backtest(recipe: Recipe, origin: Origin, *, competes: bool) -> Outcome:
+def backtest(recipe: Recipe, split: Split, *, competes: bool) -> Outcome:
     """Run a recipe as a night does; without ``competes`` only what the test window needs."""
-    return try_out(recipe, origin if competes else replace(origin, validation={})).outcome
+    return try_out(recipe, split if competes else replace(split, validation={})).outcome
 
 
 def published(outcomes: Mapping[str, Outcome], choice: Mapping[str, str]) -> Outcome:

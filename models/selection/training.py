@@ -24,9 +24,9 @@ from models.lists.path import Policy
 from models.lists.published import Published
 from models.selection.choice import Terms
 from models.selection.evidence import Evidence
-from models.selection.origin import Nights, Origin
 from models.selection.recipe import Recipe
 from models.selection.rule_costs import RuleCost, rule_costs
+from models.selection.split import Nights, Split
 from models.selection.trial import (
     NO_STATES,
     States,
@@ -101,10 +101,10 @@ def train(
     people of whom a few items are known, ``policy`` shapes all lists. Raises ``DataError`` where a
     window or the history before it has nothing to learn from or be judged by.
     """
-    origin = Origin.of(nights, PERSONAL_LISTS, policy=policy)
+    split = Split.of(nights, PERSONAL_LISTS, policy=policy)
 
     def tried(recipe: Recipe) -> Tried:
-        return try_out(recipe, origin, on_epoch=on_epoch, earlier=earlier)
+        return try_out(recipe, split, on_epoch=on_epoch, earlier=earlier)
 
     # BLAS's threads are one global of the process: set before threads start, not in one of them.
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(METHODS_AT_ONCE) as pool:
@@ -130,12 +130,12 @@ def train(
         curve=next((model.curve for model in tuned if isinstance(model, LearnsInPasses)), ()),
         active_days=active_days(nights.test.interactions),
         places={
-            name: places_of(methods[choice[name]].lists[name], origin.test[name].relevant)
+            name: places_of(methods[choice[name]].lists[name], split.test[name].relevant)
             for name in PERSONAL_LISTS
         },
         rule_costs={
             name: rule_costs(
-                methods[choice[name]].judged, origin.test[name], policy, seed=terms.seed
+                methods[choice[name]].judged, split.test[name], policy, seed=terms.seed
             )
             for name in PERSONAL_LISTS
         },
@@ -149,8 +149,8 @@ def train(
 
 def judge(recipe: Recipe, nights: Nights, list_name: str, policy: Policy) -> Evaluation:
     """The measures of one recipe on the test window, as ``train`` would report them."""
-    origin = Origin.of(nights, [list_name], lists=(), policy=policy)
-    return try_out(recipe, origin).outcome.test[list_name]
+    split = Split.of(nights, [list_name], lists=(), policy=policy)
+    return try_out(recipe, split).outcome.test[list_name]
 
 
 def _states(*fitted: BaseRecommender | None) -> list[State]:

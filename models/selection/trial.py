@@ -19,9 +19,9 @@ from models.lists.catalogue import heuristics
 from models.lists.path import Policy, lists_for
 from models.selection.choice import Terms, choose, is_sane, look_at
 from models.selection.gate import Served
-from models.selection.origin import Nights, Origin
 from models.selection.passes import fit_with_validation
 from models.selection.recipe import Recipe
+from models.selection.split import Nights, Split
 
 # By method, what its fits of one night have learnt.
 States = Mapping[str, Sequence[State]]
@@ -30,7 +30,7 @@ NO_STATES: Final[States] = {}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What came of one recipe at one origin.
+    """What came of one recipe on one split.
 
     ``lists`` holds its first ``PLACES`` items for the users of each test task, ``test`` their
     measures. If it competed, ``validation`` holds the measures by list on the window before, and
@@ -60,7 +60,7 @@ class Tried:
 
 def try_out(
     recipe: Recipe,
-    origin: Origin,
+    split: Split,
     *,
     on_epoch: OnEpoch | None = None,
     earlier: States = NO_STATES,
@@ -70,14 +70,14 @@ def try_out(
     Without validation tasks only what the test window needs is done. ``on_epoch`` is told of each
     pass over the data during early stopping.
     """
-    nights = origin.nights
+    nights = split.nights
     tuned = recipe.build()
-    if origin.validation or isinstance(tuned, LearnsInPasses):
-        tuned = tune(recipe, nights, origin.policy, on_epoch, earlier)
-    shown = _lists(tuned, origin.validation, origin.policy)
+    if split.validation or isinstance(tuned, LearnsInPasses):
+        tuned = tune(recipe, nights, split.policy, on_epoch, earlier)
+    shown = _lists(tuned, split.validation, split.policy)
     finite = bool(shown) and tuned.is_finite()
     judged = refit(tuned, nights.test, earlier)
-    lists = _lists(judged, origin.test, origin.policy)
+    lists = _lists(judged, split.test, split.policy)
     return Tried(
         recipe=recipe,
         tuned=tuned,
@@ -85,11 +85,11 @@ def try_out(
         lists=lists,
         outcome=Outcome(
             lists={protocol: listed.head(PLACES).item for protocol, listed in lists.items()},
-            test=_measured(lists, origin.test),
-            validation=_measured(shown, origin.validation),
+            test=_measured(lists, split.test),
+            validation=_measured(shown, split.validation),
             looks={
                 name: look_at(shown[name], asked, finite=finite)
-                for name, asked in origin.validation.items()
+                for name, asked in split.validation.items()
             },
         ),
     )

@@ -22,8 +22,8 @@ from models.core.parameters import Number, Range
 from models.evaluation.primary import PRIMARY_METRIC
 from models.evaluation.protocol import Evaluation
 from models.lists.path import Policy, evaluate
-from models.selection.origin import Nights, Origin
 from models.selection.recipe import Recipe
+from models.selection.split import Nights, Split
 from models.selection.trial import tune
 
 Parameters: TypeAlias = Mapping[str, Number]
@@ -47,7 +47,7 @@ class Found:
     pruned: int
 
 
-def windows(nights: Nights, count: int, policy: Policy) -> tuple[Origin, ...]:
+def windows(nights: Nights, count: int, policy: Policy) -> tuple[Split, ...]:
     """The validation window and up to ``count - 1`` before it, as long, the newest first.
 
     No event of the test window is in them. The older ones know what ``Context.earlier`` lets them
@@ -55,7 +55,7 @@ def windows(nights: Nights, count: int, policy: Policy) -> tuple[Origin, ...]:
     the newest.
     """
     sealed = replace(nights, interactions=nights.interactions.before(nights.test.as_of))
-    found = [Origin.of(sealed, (), policy=policy)]
+    found = [Split.of(sealed, (), policy=policy)]
     length = nights.test.as_of - nights.validation.as_of
     while len(found) < count:
         later = found[-1].nights
@@ -66,18 +66,16 @@ def windows(nights: Nights, count: int, policy: Policy) -> tuple[Origin, ...]:
             today=later.test,
         )
         try:
-            found.append(Origin.of(sealed, (), policy=policy))
+            found.append(Split.of(sealed, (), policy=policy))
         except DataError:
             break
     return tuple(found)
 
 
-def judge(recipe: Recipe, origin: Origin) -> dict[str, Evaluation]:
+def judge(recipe: Recipe, split: Split) -> dict[str, Evaluation]:
     """The recipe's measures on the validation window, by list."""
-    model = tune(recipe, origin.nights, origin.policy)
-    return {
-        name: evaluate(model, asked, origin.policy) for name, asked in origin.validation.items()
-    }
+    model = tune(recipe, split.nights, split.policy)
+    return {name: evaluate(model, asked, split.policy) for name, asked in split.validation.items()}
 
 
 def relative(found: Evaluations, now: Evaluations) -> float:

@@ -24,8 +24,8 @@ from jobs.night.resources import Cost
 from lakehouse.errors import ConfigurationError
 from models.evaluation.protocol import PROTOCOLS, Cold, Evaluation
 from models.selection.backtest import best_simple, ranking
-from models.selection.origin import Cut
 from models.selection.recipe import Recipe
+from models.selection.split import Cut
 from models.selection.trial import Outcome
 from tests import shop
 from tests.project import ROOT

@@ -48,8 +48,8 @@ from models.ranking.sources import LATELY_DAYS, TASKS, Given, sources
 from models.recommenders import als, content_based, lightfm_model
 from models.selection.evidence import Evidence
 from models.selection.gate import Limits, ListFigures, Rival, Segment, Served, decide
-from models.selection.origin import Origin
 from models.selection.passes import fit_with_validation
+from models.selection.split import Split
 from models.selection.training import train
 from models.tracking.versions import Provenance
 from tests import shop
@@ -364,7 +364,7 @@ def test_cold_users_and_items_are_those_of_the_settings(settings: Settings) -> N
     versions = newest_versions(written(settings).paths.lake)
     nights = read_nights(settings, versions, run_date=NIGHT)
     users = [
-        len(Origin.of(nights, ["cold_users"], lists=(), cold=asked).test["cold_users"].users)
+        len(Split.of(nights, ["cold_users"], lists=(), cold=asked).test["cold_users"].users)
         for asked in (Cold(8, 28), cold(other))
     ]
     assert users[0] < users[1]

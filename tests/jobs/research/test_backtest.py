@@ -13,8 +13,8 @@ from jobs.research.tracked_runs import open_runs
 from lakehouse.errors import ConfigurationError
 from lakehouse.lists import PERSONAL_LISTS
 from models.selection.backtest import backtest
-from models.selection.origin import Cut, Origin
 from models.selection.recipe import Recipe
+from models.selection.split import Cut, Split
 from tests.nights import NIGHT, settings_in, shop, write_lake
 
 
@@ -59,7 +59,7 @@ def test_the_newest_cut_has_the_figures_of_the_night_and_mlflow_keeps_all(
     assert done.exit_code == 0, done.output
 
     nights = read_nights(settings, newest_versions(settings.paths.lake), run_date=NIGHT)
-    night = backtest(Recipe("decayed_counts", {}), Origin.of(nights, PERSONAL_LISTS), competes=True)
+    night = backtest(Recipe("decayed_counts", {}), Split.of(nights, PERSONAL_LISTS), competes=True)
     lines = [line.split() for line in done.stdout.splitlines()]
     row = next(line for line in lines if "decayed_counts" in line)
     assert row[row.index("decayed_counts") + 4] == f"{night.test['all'].metrics['ndcg@10']:.4f}"

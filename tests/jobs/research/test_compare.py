@@ -19,8 +19,8 @@ from lakehouse.lists import PERSONAL_LISTS
 from models.evaluation.protocol import Evaluation
 from models.lists.path import DEFAULT_POLICY
 from models.selection.backtest import backtest
-from models.selection.origin import Origin
 from models.selection.recipe import Recipe
+from models.selection.split import Split
 from models.selection.training import train
 from models.selection.trial import Outcome
 from tests.nights import NEWCOMERS, NIGHT, TERMS, settings_in, shop, write_lake
@@ -117,7 +117,7 @@ def test_the_figures_are_those_of_the_night_s_training(settings: Settings) -> No
     nights = read_nights(settings, newest_versions(settings.paths.lake), run_date=NIGHT)
     tried = Recipe("decayed_counts", {})
     trained = train([tried], nights, TERMS, newcomers=NEWCOMERS, policy=DEFAULT_POLICY)
-    outcome = backtest(tried, Origin.of(nights, PERSONAL_LISTS), competes=True)
+    outcome = backtest(tried, Split.of(nights, PERSONAL_LISTS), competes=True)
     for name in PERSONAL_LISTS:
         assert outcome.test[name].metrics == trained.test[name]["decayed_counts"].metrics
         assert (

@@ -23,7 +23,7 @@ from models.core.interactions import day_number
 from models.core.parameters import Range
 from models.evaluation.protocol import Evaluation
 from models.lists.path import DEFAULT_POLICY
-from models.selection.origin import Nights
+from models.selection.split import Nights
 from models.selection.tuning import Found, Parameters, Report, relative, search, windows
 from tests import shop as made_up
 from tests.nights import NIGHT, settings_in, shop, write_lake
@@ -144,15 +144,15 @@ def nights() -> Nights:
 def test_windows_lie_before_the_test_window_and_know_nothing_later() -> None:
     found = windows(nights(), 3, DEFAULT_POLICY)
     start = made_up.AS_OF
-    for place, origin in enumerate(found):
+    for place, split in enumerate(found):
         first = start - timedelta(days=20 * (place + 1))
-        assert origin.nights.validation.as_of == first
-        assert origin.nights.test.as_of == first + timedelta(days=20)
-        assert np.max(origin.nights.validation.interactions.day) < day_number(first)
-        assert np.max(origin.nights.interactions.day) < day_number(first + timedelta(days=20))
-        assert set(origin.validation) == {"all", "discover"}
-        assert origin.test == {}
-    newest, older, _ = (origin.nights.validation for origin in found)
+        assert split.nights.validation.as_of == first
+        assert split.nights.test.as_of == first + timedelta(days=20)
+        assert np.max(split.nights.validation.interactions.day) < day_number(first)
+        assert np.max(split.nights.interactions.day) < day_number(first + timedelta(days=20))
+        assert set(split.validation) == {"all", "discover"}
+        assert split.test == {}
+    newest, older, _ = (split.nights.validation for split in found)
     assert "price_band" in newest.item_features
     assert list(newest.user_features) == ["events_total"]
     # The features are of a later night.

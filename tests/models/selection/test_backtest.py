@@ -1,4 +1,4 @@
-"""Origins of a backtest, what methods do there, what is published, and users' segments."""
+"""Splits of a backtest, what methods do there, what is published, and users' segments."""
 
 from datetime import date
 
@@ -14,8 +14,8 @@ from models.lists.path import DEFAULT_POLICY
 from models.selection.backtest import backtest, published
 from models.selection.choice import is_sane
 from models.selection.gate import Served
-from models.selection.origin import Cut, Origin
 from models.selection.recipe import Recipe
+from models.selection.split import Cut, Split
 from models.selection.training import judge
 from models.selection.trial import Outcome, choices, try_out
 from tests.nights import TERMS
@@ -46,8 +46,8 @@ def shop() -> Interactions:
     )
 
 
-def origin(events: Interactions) -> Origin:
-    return Origin.at(CUT, events, lambda day: Context.build(events, as_of=day))
+def split(events: Interactions) -> Split:
+    return Split.at(CUT, events, lambda day: Context.build(events, as_of=day))
 
 
 @pytest.mark.parametrize("days", [(2, 1, 3), (1, 1, 2), (1, 3, 3)])
@@ -56,9 +56,9 @@ def test_windows_follow_each_other(days: tuple[int, int, int]) -> None:
         Cut(*(date(2024, 1, day) for day in days))
 
 
-def test_an_origin_knows_the_days_before_and_asks_for_those_after() -> None:
+def test_a_split_knows_the_days_before_and_asks_for_those_after() -> None:
     events = shop()
-    built = origin(events)
+    built = split(events)
     assert built.nights.validation.as_of == CUT.validation_start
     assert built.nights.test.as_of == CUT.start
 
@@ -84,7 +84,7 @@ def test_an_origin_knows_the_days_before_and_asks_for_those_after() -> None:
 
 def test_a_method_that_competes_is_judged_on_both_windows() -> None:
     events = shop()
-    outcome = backtest(Recipe("popularity", {}), origin(events), competes=True)
+    outcome = backtest(Recipe("popularity", {}), split(events), competes=True)
     # January: x and z once each, told apart by nothing; before March x leads, then y, then z.
     assert outcome.validation["all"].metrics["mrr@10"] == 1
     sane = {name: is_sane(look, TERMS) for name, look in outcome.looks.items()}
@@ -97,16 +97,16 @@ def test_a_method_that_competes_is_judged_on_both_windows() -> None:
 
 
 def test_other_methods_are_judged_on_the_test_window_only() -> None:
-    outcome = backtest(Recipe("decayed_counts", {}), origin(shop()), competes=False)
+    outcome = backtest(Recipe("decayed_counts", {}), split(shop()), competes=False)
     assert (outcome.validation, outcome.looks) == ({}, {})
     assert set(outcome.test) == set(PROTOCOLS)
 
 
 def test_what_nobody_asks_before_the_validation_window_is_not_learnt() -> None:
-    nights = origin(shop()).nights
+    nights = split(shop()).nights
     recipe = Recipe("decayed_counts", {})
-    assert try_out(recipe, Origin.of(nights)).tuned.known.seen.nnz
-    alone = try_out(recipe, Origin.of(nights, ["all"], lists=()))
+    assert try_out(recipe, Split.of(nights)).tuned.known.seen.nnz
+    alone = try_out(recipe, Split.of(nights, ["all"], lists=()))
     with pytest.raises(RuntimeError, match="has not been fitted"):
         _ = alone.tuned.known
     assert list(alone.outcome.test) == ["all"]
@@ -127,7 +127,7 @@ def test_what_comes_after_the_cut_changes_no_list() -> None:
     known = Context.build(changed, as_of=CUT.start)
     model = Recipe("item_knn", {"minimum_buyers": 1}).build().fit(known)
     expected = Recipe("item_knn", {"minimum_buyers": 1}).build()
-    expected.fit(origin(events).nights.test)
+    expected.fit(split(events).nights.test)
     users = np.arange(3, dtype=np.int32)
     assert (
         model.rank(users, 4, filter_seen=False).item.tolist()

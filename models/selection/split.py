@@ -36,7 +36,7 @@ class Nights:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Origin:
+class Split:
     """What was known at a cut, and what methods are asked for there.
 
     ``validation`` holds a task for each list that methods compete for, ``test`` one for each
@@ -57,7 +57,7 @@ class Origin:
         lists: Sequence[str] = PERSONAL_LISTS,
         cold: Cold = COLD,
         policy: Policy = DEFAULT_POLICY,
-    ) -> "Origin":
+    ) -> "Split":
         """Tasks for ``lists`` on the validation window and for ``protocols`` on the test window.
 
         Raises ``DataError`` where a window or the history before it has nothing to learn from or be
@@ -91,8 +91,8 @@ class Origin:
         *,
         cold: Cold = COLD,
         policy: Policy = DEFAULT_POLICY,
-    ) -> "Origin":
-        """The origin of a cut; ``context`` gives what was known on a day."""
+    ) -> "Split":
+        """The split at a cut; ``context`` gives what was known on a day."""
         return cls.of(
             Nights(
                 interactions=interactions,
