@@ -68,14 +68,18 @@ BASES: Mapping[str, Mapping[str, Any]] = {
 }
 OTHER: Mapping[str, Any] = {
     "alpha": 1.0,
+    "asymmetry": 0.25,
     "bias_shrinkage": 50.0,
     "catalogue": 10,
     "column": "department",
     "components": 3,
+    "days_apart": 10,
     "dimensions": 2,
     "factors": 3,
     "feature_share": 0.5,
     "further_sources": ["content"],
+    "group_decay": 0.9,
+    "groups": 2,
     "half_life_days": 5.0,
     "item_columns": ["department"],
     "items_each": 2,
@@ -84,6 +88,7 @@ OTHER: Mapping[str, Any] = {
     "label_days": 10,
     "learning_rate": 0.02,
     "leaves": 3,
+    "locality": 1.0,
     "loss": "logistic",
     "max_epochs": 1,
     "max_sampled": 1,
@@ -93,6 +98,7 @@ OTHER: Mapping[str, Any] = {
     "neighbours": 2,
     "new_item_days": 75,
     "nights": 1,
+    "own_share": 0.9,
     "patience": 1,
     "popularity_half_life_days": 3.0,
     "popularity_penalty": 2.0,
@@ -109,6 +115,8 @@ OTHER: Mapping[str, Any] = {
     "validation_protocol": "all",
     "weight_half_life_days": 0.0,
     "weighting": "bm25",
+    "window_days": 5,
+    "within_decay": 0.5,
     "without": ["pair recency and frequency"],
 }
 # Spark's own test needs a JVM. How many threads work, and where a decomposition that converges
