@@ -67,7 +67,7 @@ def airflow(
     folder = tmp_path_factory.mktemp("server")
     shutil.copytree(airflow_home, folder / "airflow")
     with running_airflow(folder, shops) as airflow:
-        until(lambda: len(airflow.done("GET", "/api/v2/dags")["dags"]) == 6)
+        until(lambda: len(airflow.done("GET", "/api/v2/dags")["dags"]) == 9)
         yield airflow
     assert airflow.processes() == []
 

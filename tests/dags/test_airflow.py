@@ -17,6 +17,7 @@ from tests.scheduled_night import Night
 FIRST_STEPS = (ROOT / "docs" / "first_steps.md").read_text(encoding="utf-8")
 STEP_NAMES = [step.name for step in STEPS]
 NIGHTLY, WEEKLY = "nightly_recommendations", "weekly_tuning"
+TAGS = {NIGHTLY: "nightly", WEEKLY: "weekly", "lakehouse_maintenance": "weekly"}
 
 
 def nights(airflow: Airflow, shop: str) -> list[tuple[str, str]]:
@@ -37,7 +38,7 @@ def test_each_shop_has_its_dags_and_a_broken_one_takes_no_other_down(airflow: Ai
     shops = ("corner", "tools", "toys")
     assert {dag["dag_id"]: sorted(tag["name"] for tag in dag["tags"]) for dag in dags} == {
         f"{dag}_{shop}": sorted(["recommendations", shop, tag])
-        for dag, tag in ((NIGHTLY, "nightly"), (WEEKLY, "weekly"))
+        for dag, tag in TAGS.items()
         for shop in shops
     }
     (error,) = airflow.done("GET", "/api/v2/importErrors")["import_errors"]
