@@ -379,7 +379,7 @@ def test_a_wrong_call_of_quality_is_one_line() -> None:
     for arguments, said in (
         (["--cut", "2017-9-1"], "--cut '2017-9-1' is no date; give YYYY-MM-DD."),
         (["--cut", "2017-09-02"], "no cut at 2017-09-02; there are 2017-09-01, 2017-10-01,"),
-        (["--methods", "nearest"], "no method 'nearest'; there are buy_again, category_popularity,"),
+        (["--methods", "nearest"], "no method 'nearest'; there are buy_again, category_pop"),
     ):
         done = CliRunner().invoke(app, ["--config", str(CONFIG), *arguments])
         assert done.exit_code == 2

@@ -276,7 +276,7 @@ def test_a_mistyped_name_is_not_told_as_missing_too(
         (
             "TOPSHELF__TRAIN__METHODS",
             "s3cret,ease",
-            "TOPSHELF__TRAIN__METHODS: is not known; known are `buy_again`, `category_popularity`, ",
+            "TOPSHELF__TRAIN__METHODS: is not known; known are `buy_again`, `category_pop",
         ),
         (
             "TOPSHELF__MODELS__EASE__CATALOGUE",

@@ -58,7 +58,7 @@ def test_the_settings_reach_the_recipes(settings: Settings) -> None:
 def test_methods_are_picked_by_name() -> None:
     assert set(all_methods()) - set(chosen_methods(None)) == {"spark_als"}
     assert chosen_methods("popularity, ease") == ("ease", "popularity")
-    with pytest.raises(ConfigurationError, match=r"no method 'nearest'; there are buy_again, category_pop"):
+    with pytest.raises(ConfigurationError, match=r"no method 'nearest'; there are buy_again, cat"):
         chosen_methods("nearest,ease")
 
 
