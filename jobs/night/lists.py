@@ -1,7 +1,7 @@
 """The lists of a night, from its published methods to rows."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Self, TypeAlias
 
 import numpy as np
@@ -126,7 +126,8 @@ def _shelf_of_keys(shelf: Shelf | None, surface: Surface, keys: Ids) -> Shelf | 
     is_context = surface.keyed_by == "context"
     said = [dict([key.split("=", 1)]) if is_context and key != EVERYBODY else {} for key in keys]
     nothing = sparse.csr_array((len(keys), len(shelf.items)), dtype=np.int32)
-    return replace(shelf, users=pd.DataFrame(said, index=range(len(keys))), days_since=nothing)
+    users = pd.DataFrame(said, index=range(len(keys)))
+    return shelf.with_people(users, nothing)
 
 
 def _rows(

@@ -49,7 +49,12 @@ def query(root: Path, statement: str) -> pa.Table:
                     "give one statement that begins with SELECT, FROM, WITH, DESCRIBE or SHOW: the "
                     "lake is changed by the steps of a night alone."
                 )
-            return database.sql(statement).to_arrow_table()
+            rows = database.sql(statement)
+            if twice := sorted({name for name in rows.columns if rows.columns.count(name) > 1}):
+                raise ConfigurationError(
+                    f"several columns are called {', '.join(twice)}: name them by AS."
+                )
+            return rows.to_arrow_table()
         except duckdb.OutOfMemoryException as error:
             raise InfrastructureError(
                 "the query needs more memory than the machine has. Ask for fewer rows or columns."

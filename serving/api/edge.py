@@ -112,6 +112,9 @@ class Edge:
             or len(scope["query_string"]) > LONGEST_QUERY_BYTES
         ):
             raise ProblemError(414, "uri-too-long", "The address is too long")
+        # The router takes both for the address without them, whose scope they would evade.
+        if "//" in scope["path"] or (scope["path"].endswith("/") and scope["path"] != "/"):
+            raise ProblemError(404, "not-found", "There is no such address")
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length[:12]) > LARGEST_BODY_BYTES:
             raise _too_large()

@@ -102,7 +102,7 @@ class Memory:
 
     def get(self, record_key: bytes) -> tuple[str, bytes] | None:
         """The list as it was last seen, and its release."""
-        return self.last.get(record_key) or self.everybodys.get(record_key)
+        return self.everybodys.get(record_key) or self.last.get(record_key)
 
 
 class Shelves:

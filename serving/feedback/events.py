@@ -15,6 +15,8 @@ from msgspec import Meta
 from serving.format.recommendations import Recommended
 
 MOST_EVENTS: Final = 1_000
+FIRST_YEAR: Final = 1970
+LAST_YEAR: Final = 2199
 
 EventType: TypeAlias = Literal["impression", "click", "cart", "purchase", "rating", "dismissal"]
 # Space is allowed, as ids come from other people's systems; control characters are not. Python's
@@ -42,6 +44,11 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     position: Annotated[int, Meta(ge=1, le=1_000)] | None = None
     value: Amount | None = None
     quantity: Amount | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse times that other calendars and zones cannot tell."""
+        if not FIRST_YEAR <= self.event_time.year <= LAST_YEAR:
+            raise ValueError(f"event_time is not between {FIRST_YEAR} and {LAST_YEAR}")
 
 
 class EventBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -38,11 +38,14 @@ from serving.feedback.events import Event, Receipt, line
 # So many days an event that is sent again is known; the lake knows it for ever.
 REMEMBERED_DAYS: Final = 7
 MOST_HIDDEN: Final = 1_000
+# By then a night knows of a purchase, or nothing was published for a month.
+PURCHASE_DAYS: Final = 30
 INDEX_BYTES: Final = 4 << 30
 _INDEX: Final = "_index"
 _SEEN: Final = b"seen "
 _HIDDEN: Final = b"hidden"
-_DATABASES: Final = 64
+# A handle of a day that another process dropped stays: five years of days.
+_DATABASES: Final = 2_048
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -84,8 +87,6 @@ class Journal:
             self._index.reader_check()
             self._hidden = self._index.open_db(_HIDDEN)
         self._days: dict[date, Any] = {}
-        for day in self._known_days():
-            self._seen(day)
         self._segment: _Segment | None = None
 
     def append(self, events: Sequence[Event]) -> Receipt:
@@ -97,7 +98,7 @@ class Journal:
         day = now.date()
         with _naming_limits(self._folder):
             today = self._seen(day)
-            days = [*self._days.values()]
+            days = self._remembered(day)
             segment = self._current(day)
             end = segment.file.tell()
             try:
@@ -185,7 +186,7 @@ class Journal:
         name = path.name.removeprefix("_")
         kept: dict[bytes, bytes] = {}
         its_day = self._seen(date.fromisoformat(name[: len("YYYY-MM-DD")]))
-        days = [*self._days.values()]
+        days = [its_day, *self._remembered(self._now().date())]
         with self._index.begin(write=True) as transaction:
             for event_id, text in _whole_lines(content):
                 places = {transaction.get(event_id, db=one) for one in days} - {None}
@@ -203,6 +204,15 @@ class Journal:
             self._days[day] = self._index.open_db(_SEEN + day.isoformat().encode())
         return self._days[day]
 
+    def _remembered(self, today: date) -> list[Any]:
+        """The databases of the days whose events are known, whichever process received them.
+
+        Days after today's are there where the clock was set back.
+        """
+        days = {today - timedelta(days=back) for back in range(REMEMBERED_DAYS + 1)}
+        days.update(day for day in self._days if day > today)
+        return [self._seen(day) for day in sorted(days)]
+
     def _known_days(self) -> list[date]:
         """The days whose events are remembered, those of other processes too."""
         with self._index.begin() as transaction, transaction.cursor() as cursor:
@@ -214,9 +224,12 @@ class Journal:
         ]
 
     def _forget(self, today: date) -> None:
-        """Drop the databases of days too long ago."""
+        """Drop the databases of days too long ago.
+
+        A day later than they are last read: by the clock of another process it may be yesterday.
+        """
         for day in self._known_days():
-            if day < today - timedelta(days=REMEMBERED_DAYS):
+            if day < today - timedelta(days=REMEMBERED_DAYS + 1):
                 database = self._seen(day)
                 del self._days[day]
                 with self._index.begin(write=True) as transaction:
@@ -232,8 +245,20 @@ class Journal:
             if known.get(event.item_id, ("",))[0] != "dismissal":
                 known.pop(event.item_id, None)
                 known[event.item_id] = (event.event_type, day.isoformat())
-            newest = dict([*known.items()][-MOST_HIDDEN:])
-            transaction.put(user, json.dumps(newest).encode(), db=self._hidden)
+            kept = _kept(known, day - timedelta(days=PURCHASE_DAYS))
+            transaction.put(user, json.dumps(kept).encode(), db=self._hidden)
+
+
+def _kept(known: dict[str, tuple[str, str]], since: date) -> dict[str, tuple[str, str]]:
+    """The newest to be hidden of a user; old purchases go, and others before any dismissal."""
+    told = {
+        item: said
+        for item, said in known.items()
+        if said[0] == "dismissal" or date.fromisoformat(said[1]) >= since
+    }
+    by_kind = sorted(told, key=lambda item: told[item][0] == "dismissal")
+    kept = set(by_kind[-MOST_HIDDEN:])
+    return {item: said for item, said in told.items() if item in kept}
 
 
 def _whole_lines(content: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -1,6 +1,6 @@
 """What rules look at: items and people as they were known on a night."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -60,6 +60,10 @@ class Shelf:
         """From frames in vocabulary order; ``age_days`` is NaN for items without an event."""
         known = items.assign(**{ITEM_ID: item_ids, AGE: age_days})
         return cls(known, users, days_since, pd.Index(item_ids, dtype=object))
+
+    def with_people(self, users: pd.DataFrame, days_since: sparse.csr_array) -> Self:
+        """The same items with others for people; what was looked up of items is kept."""
+        return replace(self, users=users, days_since=days_since, _people={})
 
     def matching(self, condition: Condition) -> Mask:
         """The items that meet ``condition``, looked up once."""

@@ -98,6 +98,11 @@ def test_a_mistake_is_explained_as_duckdb_does(root: Path) -> None:
         query(root, "SELECT FROM WHERE")
 
 
+def test_columns_of_one_name_are_refused(root: Path) -> None:
+    with pytest.raises(ConfigurationError, match="several columns are called a: name them by AS"):
+        query(root, "SELECT 1 AS a, 2 AS b, 3 AS a")
+
+
 def test_a_lake_without_tables_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no table was ever written"):
         query(tmp_path, "SELECT 1")

@@ -212,9 +212,14 @@ def test_a_key_without_the_scope_is_kept_out(server: ApiServer) -> None:
         ("events", "/v1/users/ann/all", 403),
         ("events", "/v1/events", 400),
         ("read", "/v1/nothing", 404),
+        ("read", "/v1/events/", 404),
+        ("read", "/v1//events", 404),
+        ("read", "/deny", 401),
+        ("read", "/deny/", 404),
+        ("read", "/v1/users/ann/all/", 404),
     ):
         with server.client(keys[scope]) as client:
-            method = "POST" if path == "/v1/events" else "GET"
+            method = "POST" if "events" in path or "deny" in path else "GET"
             assert client.request(method, path).status_code == code
 
 

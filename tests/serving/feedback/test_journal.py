@@ -9,7 +9,7 @@ import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ import pytest
 from lakehouse.ingest.landing import find, inspect
 from lakehouse.ingest.sources import SourceMapping
 from serving.feedback.events import Event, EventType, Receipt
-from serving.feedback.journal import DiskFullError, Journal
+from serving.feedback.journal import MOST_HIDDEN, DiskFullError, Journal
 from tests.project import ROOT
 
 TIME = datetime(2024, 3, 2, 23, 59, tzinfo=UTC)
@@ -158,6 +158,48 @@ def test_ids_are_forgotten_after_a_week(journal: Journal, clock: Clock) -> None:
         clock.now = datetime(2024, 3, day, tzinfo=UTC)
         journal.close_day()
         assert journal.append([event("a")]) == Receipt(1 - known, known)
+
+
+def test_an_event_counts_once_whichever_process_took_it_and_on_which_day(tmp_path: Path) -> None:
+    quiet = Journal(tmp_path, clock := Clock())
+    code = f"""
+from pathlib import Path
+from serving.feedback.journal import Journal
+from tests.serving.feedback.test_journal import Clock, event
+Journal(Path({str(tmp_path)!r}), Clock()).append([event("a")])
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env=os.environ)
+    clock.now = TIME + timedelta(days=1)
+    assert quiet.append([event("a"), event("b")]) == Receipt(1, 1)
+    quiet.close()
+
+
+def test_days_that_another_process_forgot_trouble_nobody(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, clock := Clock())
+    journal.append([event("a")])
+    late = TIME + timedelta(days=9)
+    code = f"""
+from datetime import datetime
+from pathlib import Path
+from serving.feedback.journal import Journal
+journal = Journal(Path({str(tmp_path)!r}), lambda: datetime.fromisoformat({late.isoformat()!r}))
+journal.close_day()
+journal.close()
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env=os.environ)
+    clock.now = late
+    assert journal.append([event("a")]) == Receipt(1, 0)
+    journal.close_day()
+    assert journal.append([event("a")]) == Receipt(0, 1)
+    journal.close()
+
+
+def test_purchases_push_out_no_dismissal_and_old_ones_go(journal: Journal, clock: Clock) -> None:
+    journal.append([event("d", "dismissal", item="bad"), event("p", "purchase", item="old")])
+    clock.now = TIME + timedelta(days=31)
+    journal.append([event(f"p{one}", "purchase", item=f"i{one}") for one in range(MOST_HIDDEN)])
+    hidden = journal.hidden("ann", TIME.date())
+    assert hidden == {"bad", *(f"i{one}" for one in range(1, MOST_HIDDEN))}
 
 
 def append_and_die(folder: Path, *event_ids: str, torn: bytes = b"", indexed: bool = True) -> None:

@@ -101,6 +101,21 @@ def test_moves_are_in_places(rule: str, expected: list[float]) -> None:
     np.testing.assert_allclose(plan.moves, expected)
 
 
+def test_other_people_of_a_shelf_are_looked_up_anew() -> None:
+    rules = book("kind = 'block'\nid = 'a'\nitems = { brand = 'P' }\nusers = { club = 'gold' }")
+    people = shelf()
+    (condition,) = [rule.users for rule in rules.rules]
+    assert people.people(condition).tolist() == [True, False]
+    others = people.with_people(
+        pd.DataFrame({"club": ["gold", "gold", None]}), sparse.csr_array((3, 4), dtype=np.int32)
+    )
+    assert others.people(condition).tolist() == [True, True, False]
+    assert people.people(condition).tolist() == [True, False]
+    # What is not said of the others is not met by them.
+    nameless = people.with_people(pd.DataFrame(index=range(3)), others.days_since)
+    assert nameless.people(condition).tolist() == [False, False, False]
+
+
 def test_rules_about_some_people_make_groups() -> None:
     rules = book(
         'kind = "block"\nid = "a"\nitems = { item_id = "a" }\nusers = { club = "gold" }',
