@@ -194,9 +194,9 @@ def test_a_key_has_a_rate(tmp_path_factory: pytest.TempPathFactory) -> None:
         ApiServer(tmp_path_factory.mktemp("slow"), requests_per_second=2.0) as server,
         server.client() as client,
     ):
-        answers = [client.get("/v1/release") for _ in range(8)]
-        assert [answer.status_code for answer in answers][-1] == 429
-        assert answers[-1].headers["retry-after"] == "1"
+        answers = (client.get("/v1/release") for _ in range(500))
+        refused = next(answer for answer in answers if answer.status_code == 429)
+        assert refused.headers["retry-after"] == "1"
         assert client.get("/livez").status_code == 200
         with server.client(server.new_key("read")) as other:
             time.sleep(1.1)  # Until the server looks at the keys again.

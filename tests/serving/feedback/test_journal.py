@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lakehouse.ingest.landing import find, inspect
@@ -200,6 +201,15 @@ def test_purchases_push_out_no_dismissal_and_old_ones_go(journal: Journal, clock
     journal.append([event(f"p{one}", "purchase", item=f"i{one}") for one in range(MOST_HIDDEN)])
     hidden = journal.hidden("ann", TIME.date())
     assert hidden == {"bad", *(f"i{one}" for one in range(1, MOST_HIDDEN))}
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+10:00", "9999-12-31T23:59:59-10:00"])
+def test_times_that_no_zone_can_tell_are_refused(time: str) -> None:
+    said = json.dumps(
+        {"event_id": "a", "event_type": "click", "user_id": "u", "item_id": "i", "event_time": time}
+    )
+    with pytest.raises(msgspec.ValidationError, match="event_time is not between 1970 and 2199"):
+        msgspec.json.decode(said, type=Event)
 
 
 def append_and_die(folder: Path, *event_ids: str, torn: bytes = b"", indexed: bool = True) -> None:
