@@ -65,7 +65,7 @@ class Metrics:
         self._breaker = Gauge(
             "topshelf_breaker_open",
             "1 while the store is left alone after failures.",
-            multiprocess_mode="max",
+            multiprocess_mode="mostrecent",
             registry=self._registry,
         )
         self._children: dict[tuple[str, str, str, int], Counter] = {}
