@@ -6,14 +6,14 @@ process read the same file, so a job behaves alike in a terminal, a test and Air
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from lakehouse.errors import DataError, InfrastructureError
+from lakehouse.errors import DataError, InfrastructureError, TopshelfError
 
 # What Spark says of a file, the end of the sentence left out.
 _UNREADABLE: Final = re.compile(
@@ -31,11 +31,13 @@ def spark_session(app_name: str) -> Iterator[SparkSession]:
     """
     try:
         spark = SparkSession.builder.appName(app_name).getOrCreate()
-    except (PySparkException, RuntimeError, OSError) as error:
+        extensions = spark.conf.get("spark.sql.extensions", "") or ""
+    except (Py4JError, PySparkException, RuntimeError, OSError) as error:
         raise InfrastructureError(
-            f"Spark does not start: {error}. Check Java (17 or 21) and run `make setup`."
+            f"Spark does not start: {error}. Check Java (17 or 21) and run `make setup`; where its "
+            "JVM was stopped meanwhile, run again."
         ) from error
-    if "DeltaSparkSessionExtension" not in (spark.conf.get("spark.sql.extensions", "") or ""):
+    if "DeltaSparkSessionExtension" not in extensions:
         spark.stop()
         raise InfrastructureError(
             "Spark runs without Delta: SPARK_CONF_DIR does not name the folder that "
@@ -44,7 +46,10 @@ def spark_session(app_name: str) -> Iterator[SparkSession]:
     try:
         with naming_unreadable_files():
             yield spark
-    except (Py4JError, PySparkException, OSError) as error:
+    except TopshelfError:
+        raise
+    except Exception as error:
+        # Without a JVM, its classes are missing in ways that have no type in common.
         if not _answers(spark):
             raise InfrastructureError(
                 "Spark's JVM is gone: somebody stopped it, or the system did because memory ran "
@@ -58,8 +63,10 @@ def spark_session(app_name: str) -> Iterator[SparkSession]:
             ) from error
         raise
     finally:
-        if _answers(spark):
-            spark.stop()
+        # It may end before it is told to: then there is nothing left to stop.
+        with suppress(Py4JError, PySparkException, OSError):
+            if _answers(spark):
+                spark.stop()
 
 
 @contextmanager
@@ -81,5 +88,5 @@ def _answers(spark: SparkSession) -> bool:
     """Whether the JVM behind the session still runs."""
     try:
         return spark.sparkContext.defaultParallelism > 0
-    except (Py4JError, OSError):
+    except (Py4JError, OSError, AttributeError, TypeError):
         return False

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.project import ROOT
 
 DYING = """
@@ -34,3 +36,38 @@ def test_a_jvm_that_is_killed_is_an_infrastructure_failure() -> None:
         "it; a step that is run again replaces what it had begun.\n"
     ), done.stderr
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize("moment", ["starts", "is told to stop"])
+def test_a_jvm_that_dies_as_it_starts_or_stops_is_no_defect_of_ours(moment: str) -> None:
+    code = f"""
+from pyspark import SparkContext
+from lakehouse.errors import InfrastructureError
+from lakehouse.io.session import spark_session
+
+def kill():
+    process = SparkContext._gateway.proc
+    process.kill()
+    process.wait()
+
+def dying(method):
+    def call(self, *given, **named):
+        kill()
+        return method(self, *given, **named)
+    return call
+
+if {moment!r} == "starts":
+    SparkContext._do_init = dying(SparkContext._do_init)
+else:
+    SparkContext.stop = dying(SparkContext.stop)
+try:
+    with spark_session("dying"):
+        print("used")
+except InfrastructureError as error:
+    print(str(error).split(":")[0])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    expected = {"starts": "Spark does not start", "is told to stop": "used"}[moment]
+    assert (done.stdout.strip(), done.returncode) == (expected, 0), done.stderr[-2000:]
