@@ -27,9 +27,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def put(new: Path, path: Path) -> None:
     """Rename ``new`` to ``path`` in its folder, in one step and both on the disk for certain."""
-    _sync(new)
+    sync(new)
     new.replace(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -42,7 +42,7 @@ def write_new_text(path: Path, text: str) -> None:
     """Write ``text`` whole to ``path``; raise ``FileExistsError`` where there is a file."""
     with _beside(path) as new:
         new.write_text(text, encoding="utf-8")
-        _sync(new)
+        sync(new)
         path.hardlink_to(new)
 
 
@@ -82,7 +82,8 @@ def _beside(path: Path) -> Iterator[Path]:
         new.unlink(missing_ok=True)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Force a file, or the names in a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

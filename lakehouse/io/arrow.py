@@ -67,7 +67,7 @@ def read(
     after a row was written is null. Raises ``DataError`` where the table or version does not exist,
     where its columns cannot be read as declared, and where a file of it is missing or damaged.
     """
-    delta = _open(root, table, version)
+    delta = open_table(root, table, version)
     dataset = delta.to_pyarrow_dataset(schema=arrow_schema(table))
     wanted = None if filters is None else pq.filters_to_expression(list(filters))
     # Files of other partitions are not so much as opened: a table may have thousands.
@@ -89,17 +89,17 @@ def dataset(root: Path, table: Table) -> ds.Dataset:
 
     Raises ``DataError`` where the table does not exist or its log cannot be used.
     """
-    return _open(root, table, None).to_pyarrow_dataset(schema=arrow_schema(table))
+    return open_table(root, table).to_pyarrow_dataset(schema=arrow_schema(table))
 
 
 def version(root: Path, table: Table) -> int:
     """The table's newest Delta version; raises ``DataError`` where it does not exist."""
-    return _open(root, table, None).version()
+    return open_table(root, table).version()
 
 
 def check(root: Path, table: Table, *, version: int | None = None) -> None:
     """Raise ``DataError`` where the table, as of ``version`` if given, cannot be used."""
-    _open(root, table, version)
+    open_table(root, table, version)
 
 
 def exists(root: Path, table: Table) -> bool:
@@ -117,7 +117,7 @@ def partition_rows(
     if not exists(root, table):
         return {}
     rows: dict[tuple[str, ...], int] = defaultdict(int)
-    for action in pa.table(_open(root, table, version).get_add_actions()).to_pylist():
+    for action in pa.table(open_table(root, table, version).get_add_actions()).to_pylist():
         values = action["partition"]
         rows[tuple(str(values[name]) for name in table.partition_by)] += action["num_records"]
     return dict(rows)
@@ -172,7 +172,7 @@ def replace(root: Path, table: Table, rows: pa.Table, partition: Mapping[str, da
                 f"{table.full_name}: a row for the partition {value} has another {name}"
             )
     create(root, table)
-    delta = _open(root, table, None)
+    delta = open_table(root, table)
     # Written by Arrow, as delta-rs has no checksums of pages; Delta's log then names the files.
     delta.create_write_transaction(
         _write_files(root / table.path, table, rows.cast(expected)),
@@ -253,7 +253,11 @@ def _is_readable(table: Table, fragment: ds.Fragment) -> bool:
     return True
 
 
-def _open(root: Path, table: Table, version: int | None) -> DeltaTable:
+def open_table(root: Path, table: Table, version: int | None = None) -> DeltaTable:
+    """The table as delta-rs has it, its newest version or the one given.
+
+    Raises ``DataError`` where it does not exist or its log cannot be used.
+    """
     path = root / table.path
     try:
         delta = DeltaTable(path, version=version)

@@ -51,9 +51,8 @@ class Deleted:
 
 def state(root: Path, table: Table) -> TableState:
     """What the table takes; raises ``DataError`` where it does not exist or cannot be used."""
-    version = arrow.version(root, table)
     path = root / table.path
-    delta = DeltaTable(path, version=version)
+    delta = arrow.open_table(root, table)
     actions = pa.table(delta.get_add_actions()).to_pylist()
     used = sum(action["size_bytes"] for action in actions)
     on_disk = _data_files(path)
@@ -67,7 +66,7 @@ def state(root: Path, table: Table) -> TableState:
         bytes=used,
         former_files=len(on_disk) - len(actions),
         former_bytes=sum(on_disk.values()) - used,
-        version=version,
+        version=delta.version(),
         commits=sum(int(file.stem) > since for file in log.glob("*.json")),
     )
 
@@ -85,7 +84,7 @@ def drop_nights(
     dropped = tuple(sorted(night for night in nights if night < before and night not in keep))
     if dropped:
         listed = ", ".join(f"'{night}'" for night in dropped)
-        _delta(root, table).delete(f"run_date IN ({listed})")
+        arrow.open_table(root, table).delete(f"run_date IN ({listed})")
     return dropped
 
 
@@ -98,7 +97,7 @@ def vacuum(root: Path, table: Table, *, retention: timedelta, keep: Sequence[int
     deleted, where the table cannot tell which files it needs.
     """
     path = root / table.path
-    delta = _delta(root, table)
+    delta = arrow.open_table(root, table)
     try:
         unused = delta.vacuum(
             retention_hours=int(retention / timedelta(hours=1)),
@@ -124,12 +123,7 @@ def vacuum(root: Path, table: Table, *, retention: timedelta, keep: Sequence[int
 
 def checkpoint(root: Path, table: Table) -> None:
     """Write Delta's checkpoint of the newest version: who opens the table reads one file then."""
-    _delta(root, table).create_checkpoint()
-
-
-def _delta(root: Path, table: Table) -> DeltaTable:
-    arrow.check(root, table)
-    return DeltaTable(root / table.path)
+    arrow.open_table(root, table).create_checkpoint()
 
 
 def _is_readable(path: Path, version: int) -> bool:

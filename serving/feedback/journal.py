@@ -32,7 +32,7 @@ from typing import IO, Any, Final
 import lmdb
 
 from lakehouse.errors import InfrastructureError
-from lakehouse.files import replacing
+from lakehouse.files import replacing, sync
 from serving.feedback.events import Event, Receipt, line
 
 # So many days an event that is sent again is known; the lake knows it for ever.
@@ -166,7 +166,7 @@ class Journal:
             path.chmod(0o600)
             # Another process that starts may take it for a dead one's before it is locked.
             if _lock(file) and path.exists():
-                _sync_folder(self._folder)
+                sync(self._folder)
                 self._segment = _Segment(day, name, path, file)
         return self._segment
 
@@ -179,7 +179,7 @@ class Journal:
                 segment.path.rename(self._folder / segment.name)
             else:
                 segment.path.unlink()
-            _sync_folder(self._folder)
+            sync(self._folder)
 
     def _close_file(self, path: Path, content: bytes) -> None:
         """Give a dead process's file its final name, without what stands elsewhere."""
@@ -292,14 +292,6 @@ def _lock(file: IO[bytes]) -> bool:
 def _user_key(user_id: str) -> bytes:
     """No user's id stands in the index."""
     return hashlib.sha256(user_id.encode()).digest()
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _now() -> datetime:
