@@ -62,16 +62,14 @@ def served_lists(
                 ids = everybody[start : start + BLOCK_USERS]
                 users = index_of(published.user_ids, ids)
                 lists = published.lists(surface, users, policy, rules)
-                rows = _rows(published, lists, surface, ids=ids, users=users, rules=rules)
-                yield rows.assign(spare=rows["rank"] > shown)
+                yield _rows(published, lists, surface, shown, ids=ids, users=users, rules=rules)
             continue
         ranks = RANKINGS[surface.ranked_by](night, surface)
         keys = ranks.user_ids
         users = np.arange(len(keys), dtype=np.int32)
         rules = night_rules(policy.book, surface.name, _shelf_of_keys(shelf, surface, keys))
         lists = published.lists_by(ranks, surface, users, policy, rules)
-        rows = _rows(published, lists, surface, ids=keys, users=users, rules=rules)
-        yield rows.assign(spare=rows["rank"] > shown)
+        yield _rows(published, lists, surface, shown, ids=keys, users=users, rules=rules)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +78,7 @@ class KeyedNight:
 
     events: KeyedEvents
     item_ids: Ids
-    half_life_days: float
+    sold: KeyedScores
 
     @classmethod
     def read(
@@ -91,18 +89,15 @@ class KeyedNight:
         events = read_contexts(settings, source.table_versions, as_of, columns)
         category = items.set_index("item_id")["category"]
         events = events.assign(**{CATEGORY: events["item_id"].map(category)})
-        return cls(
-            events=keyed_events(events, (*columns, CATEGORY), ids, as_of=as_of),
-            item_ids=ids,
-            half_life_days=settings.train.popularity_half_life_days,
-        )
+        keyed = keyed_events(events, (*columns, CATEGORY), ids, as_of=as_of)
+        half_life = settings.train.popularity_half_life_days
+        sold = sales(keyed, len(ids), half_life_days=half_life, name=FILL_UP_SOURCE)
+        return cls(events=keyed, item_ids=ids, sold=sold)
 
     def sales(self, surface: Surface) -> KeyedScores:
         """What sells."""
-        ranked = sales(
-            self.events, len(self.item_ids), half_life_days=self.half_life_days, name=FILL_UP_SOURCE
-        )
-        return chosen_keys(ranked, (ranked.user_ids == EVERYBODY) == (surface.keyed_by == "nobody"))
+        is_everybodys = self.sold.user_ids == EVERYBODY
+        return chosen_keys(self.sold, is_everybodys == (surface.keyed_by == "nobody"))
 
     def trends(self, surface: Surface) -> KeyedScores:
         """What rises."""
@@ -134,6 +129,7 @@ def _rows(
     published: Published,
     lists: Lists,
     surface: Surface,
+    shown: int,
     *,
     ids: Ids,
     users: Indices,
@@ -155,5 +151,6 @@ def _rows(
         list=surface.name,
         user_id=key,
         tier=tier,
+        spare=rows["rank"] > shown,
         rules=pd.Series(touched, index=rows.index, dtype=object),
     )

@@ -76,7 +76,7 @@ class Interactions:
             user=user,
             item=item,
             day=days.astype(np.int64).astype(np.int32),
-            order=_orders(events),
+            order=_orders(events, days),
             quantity=events["quantity"].to_numpy(dtype=np.float32),
             value=events["value"].to_numpy(dtype=np.float32, na_value=np.nan),
             discount=discount.to_numpy(dtype=np.float32, na_value=np.nan),
@@ -153,11 +153,12 @@ class Interactions:
         return np.asarray(0.5 ** (age / half_life_days))
 
 
-def _orders(events: pd.DataFrame) -> Indices:
-    """The rank of each event's order by when it began, then by its id."""
-    day = pd.to_datetime(events["event_date"]).to_numpy().astype("datetime64[us]")
+def _orders(events: pd.DataFrame, days: NDArray[np.datetime64]) -> Indices:
+    """The rank of each event's order by when it began, then by its id; ``days`` are the events'."""
     if "order_id" not in events:
-        return np.unique(day, return_inverse=True)[1].astype(np.int32)
+        _, rank = np.unique(days, return_inverse=True)
+        return np.asarray(rank, dtype=np.int32)
+    day = days.astype("datetime64[us]")
     code, _ = pd.factorize(events["order_id"], sort=True)
     time = day
     if "event_time" in events:
