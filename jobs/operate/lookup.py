@@ -31,15 +31,20 @@ def lookup(
     not ``NAME=VALUE``.
     """
     for context in contexts:
-        if not all(context.partition("=")):
-            raise ConfigurationError(
-                f"--context {context!r} is not NAME=VALUE, such as store_id=367."
-            )
+        name_of_context(context)
     with open_store(settings.serving.store, settings.shop.name) as store:
         started = time.perf_counter()
         answer = serve(store, user, list_name, contexts=contexts, items=items)
         milliseconds = (time.perf_counter() - started) * 1000
     return show_answer(answer, user, milliseconds)
+
+
+def name_of_context(context: str) -> str:
+    """NAME of ``NAME=VALUE``; raises ``ConfigurationError`` for anything else."""
+    name, is_given, value = context.partition("=")
+    if not (name and is_given and value):
+        raise ConfigurationError(f"--context {context!r} is not NAME=VALUE, such as store_id=367.")
+    return name
 
 
 def releases(settings: Settings) -> RenderableType:

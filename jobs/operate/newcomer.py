@@ -17,7 +17,7 @@ from jobs.night.inputs import read_gold, read_shelf
 from jobs.night.lists import KeyedNight
 from jobs.night.recipes import policy
 from jobs.night.registry import open_registry
-from jobs.operate.lookup import plain
+from jobs.operate.lookup import name_of_context, plain
 from lakehouse.errors import ConfigurationError, DataError
 from lakehouse.lists import ALL, POPULAR
 from lakehouse.nearest import instead_of
@@ -114,9 +114,7 @@ def recommend(
 
 
 def _check_context(settings: Settings, context: str) -> None:
-    name, is_given, value = context.partition("=")
-    if not (is_given and value):
-        raise ConfigurationError(f"--context {context!r} is not NAME=VALUE, such as store_id=367.")
+    name = name_of_context(context)
     if name not in settings.recommend.contexts:
         raise ConfigurationError(
             f"--context {context!r}: [recommend] contexts has no {name!r}; it has "

@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any, Final, TypeAlias, cast
 
 import msgspec
@@ -99,6 +100,7 @@ def framework(service: Service | None) -> Litestar:
     )
 
 
+@cache
 def document() -> bytes:
     """The OpenAPI document, as it is checked in."""
     content = framework(None).openapi_schema.to_schema()
@@ -108,15 +110,10 @@ def document() -> bytes:
     return msgspec.json.format(msgspec.json.encode(content, order="sorted"), indent=2) + b"\n"
 
 
-_document: Final[list[bytes]] = []
-
-
 @get("/v1/openapi.json", include_in_schema=False)
 async def openapi_document() -> Response[bytes]:
     """The API's document."""
-    if not _document:
-        _document.append(document())
-    return Response(_document[0], media_type="application/json")
+    return Response(document(), media_type="application/json")
 
 
 def _as_problem(request: Asked, problem: ProblemError) -> Response[bytes]:
