@@ -23,6 +23,15 @@ FIXED: Final = {
     "verbosity": -1,
 }
 
+# What all rankers have in common; each has its own objective, rate, leaves and seed.
+REGULARISED: Final = {
+    "min_data_in_leaf": 100,
+    "feature_fraction": 0.25,
+    "lambda_l2": 10.0,
+    "max_bin": 63,
+    "lambdarank_truncation_level": 20,
+}
+
 
 def binned(
     features: NDArray[np.float32],

@@ -42,8 +42,15 @@ from models.core.totals import distinct, group_starts
 from models.evaluation.metrics import ideal_gain
 from models.evaluation.next_basket import in_first_order
 from models.evaluation.primary import PLACES
-from models.ranking.boosters import Booster, binned, learn
-from models.ranking.candidates import RELATIVE, Candidates, Source, candidates
+from models.ranking.boosters import REGULARISED, Booster, binned, learn
+from models.ranking.candidates import (
+    RELATIVE,
+    Candidates,
+    Source,
+    candidates,
+    first_rows,
+    training_nights,
+)
 from models.ranking.features import NightFeatures
 from models.ranking.rhythm import Rhythm
 from models.ranking.sources import LATELY_DAYS
@@ -212,7 +219,8 @@ class BuyAgain(BaseRecommender):
         return self._due
 
     def _learn(self, context: Context) -> None:
-        past = self._training_nights(context)
+        chosen = self.configuration
+        past = training_nights(context, count=chosen.nights, days_apart=chosen.days_apart)
         with ThreadPoolExecutor(self.configuration.threads) as pool:
             now = pool.submit(self._night, context)
             examples = list(pool.map(lambda night: self._examples(context, night), past))
@@ -222,15 +230,6 @@ class BuyAgain(BaseRecommender):
             due = pool.submit(self._learn_due, examples)
             rankers = [ranker for one in learnt if (ranker := one.result()) is not None]
             self._keep(now.result(), rankers, due.result())
-
-    def _training_nights(self, context: Context) -> list[date]:
-        """The last one first."""
-        first, chosen = int(np.min(context.interactions.day)), self.configuration
-        nights = (
-            context.as_of - timedelta(days=chosen.days_apart * back)
-            for back in range(1, chosen.nights + 1)
-        )
-        return [night for night in nights if day_number(night) > first]
 
     def _night(self, context: Context) -> _Night:
         chosen = self.configuration
@@ -341,12 +340,8 @@ class BuyAgain(BaseRecommender):
             "objective": objective,
             "learning_rate": own.learning_rate,
             "num_leaves": own.leaves,
-            "min_data_in_leaf": 100,
-            "feature_fraction": 0.25,
-            "lambda_l2": 10.0,
-            "max_bin": 63,
-            "lambdarank_truncation_level": 20,
             "seed": own.seed,
+            **REGULARISED,
         }
         rows = [
             part.features[of].to_numpy(dtype=np.float32)
@@ -364,7 +359,7 @@ class BuyAgain(BaseRecommender):
 
     def _keep(self, night: _Night, rankers: Sequence[Booster], due: _Due | None) -> None:
         """Score all candidates of the night, and keep each user's first and when they are due."""
-        found, allowed = night.candidates, self.known.sellable
+        found = night.candidates
         raw = np.empty((max(len(rankers), 1), len(found.user)))
         chance = np.zeros(len(found.user))
         for rows, block in night.described():
@@ -376,11 +371,7 @@ class BuyAgain(BaseRecommender):
         score = np.zeros(len(found.user))
         for of_ranker in raw:
             score += of_ranker / (of_ranker.std() or 1.0)
-        ranked = np.lexsort((found.item, -score, found.user))
-        ranked = ranked[allowed[found.item[ranked]]]
-        user = found.user[ranked]
-        place = np.arange(len(user)) - np.searchsorted(user, user)
-        kept = ranked[place < self.configuration.keep]
+        kept = first_rows(found, score, self.known.sellable, self.configuration.keep)
         self._ranked = self._matrix(found, kept, score)
         own = kept[night.own[kept]] if due is not None else kept[:0]
         self._due = self._matrix(found, own, chance)

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from models.core.base import BaseRecommender
 from models.core.context import Context
-from models.core.interactions import UNKNOWN, Indices
+from models.core.interactions import UNKNOWN, Indices, day_number
 from models.core.totals import distinct, ratio
 
 RELATIVE = "_relative"
@@ -68,3 +70,24 @@ def candidates(
         item=(union % items).astype(np.int32),
         scores=pd.DataFrame(columns, index=pd.RangeIndex(len(union))),
     )
+
+
+def training_nights(context: Context, *, count: int, days_apart: int) -> list[date]:
+    """Up to ``count`` past nights, ``days_apart`` days from each to the next, the last one first.
+
+    The last is so many days before the night of ``context``; those without events are left out.
+    """
+    first = int(np.min(context.interactions.day))
+    nights = (context.as_of - timedelta(days=days_apart * back) for back in range(1, count + 1))
+    return [night for night in nights if day_number(night) > first]
+
+
+def first_rows(
+    found: Candidates, score: NDArray[np.float64], allowed: NDArray[np.bool_], n: int
+) -> NDArray[np.int64]:
+    """The rows of each user's first ``n`` candidates among the ``allowed`` items, by ``score``."""
+    order = np.lexsort((found.item, -score, found.user))
+    order = order[allowed[found.item[order]]]
+    user = found.user[order]
+    place = np.arange(len(user)) - np.searchsorted(user, user)
+    return np.asarray(order[place < n])

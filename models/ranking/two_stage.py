@@ -45,8 +45,14 @@ from models.core.parameters import (
 from models.core.registration import register
 from models.core.topn import Ranked, row_of_each, stored_in, top_n_sparse
 from models.core.totals import distinct, group_starts
-from models.ranking.boosters import Booster, Dataset, binned, learn
-from models.ranking.candidates import RELATIVE, Candidates, candidates
+from models.ranking.boosters import REGULARISED, Booster, Dataset, binned, learn
+from models.ranking.candidates import (
+    RELATIVE,
+    Candidates,
+    candidates,
+    first_rows,
+    training_nights,
+)
 from models.ranking.feature_groups import GROUPS, Group, group_of, members
 from models.ranking.features import NightFeatures
 from models.ranking.sources import TASKS, FurtherSource, Given, offered, sources
@@ -199,7 +205,8 @@ class TwoStage(LearnsFromFeatures):
         self._boosters: dict[str, str] = {}
 
     def _learn(self, context: Context) -> None:
-        past = self._training_nights(context)
+        chosen = self.configuration
+        past = training_nights(context, count=chosen.nights, days_apart=chosen.label_days)
         *earlier, now = [self._night(context, night) for night in (*past, context.as_of)]
 
         def learn_task(task: str) -> tuple[dict[str, str], sparse.csr_array]:
@@ -291,14 +298,6 @@ class TwoStage(LearnsFromFeatures):
             Booster(text) for name, text in self._boosters.items() if name.startswith(f"{task}_")
         ]
 
-    def _training_nights(self, context: Context) -> list[date]:
-        first, chosen = int(np.min(context.interactions.day)), self.configuration
-        nights = (
-            context.as_of - timedelta(days=chosen.label_days * back)
-            for back in range(1, chosen.nights + 1)
-        )
-        return [night for night in nights if day_number(night) > first]
-
     def _examples(self, task: str, as_of: date, night: _Night, events: Interactions) -> _Examples:
         found, own = night.candidates[task], self.configuration
         later = events.between(as_of, as_of + timedelta(days=own.label_days))
@@ -357,21 +356,13 @@ class TwoStage(LearnsFromFeatures):
         return {
             "learning_rate": self.configuration.learning_rate,
             "num_leaves": self._share(task, self.configuration.leaves),
-            "min_data_in_leaf": 100,
-            "feature_fraction": 0.25,
-            "lambda_l2": 10.0,
-            "max_bin": 63,
-            "lambdarank_truncation_level": 20,
             "seed": self.configuration.seed,
+            **REGULARISED,
         }
 
     def _first(self, found: Candidates, score: NDArray[np.float64]) -> sparse.csr_array:
         """Each user's first ``keep`` sellable candidates, users x items."""
-        order = np.lexsort((found.item, -score, found.user))
-        order = order[self.known.sellable[found.item[order]]]
-        user = found.user[order]
-        rank = np.arange(len(user)) - np.searchsorted(user, user)
-        kept = order[rank < self.configuration.keep]
+        kept = first_rows(found, score, self.known.sellable, self.configuration.keep)
         return sparse.csr_array(
             (score[kept], (found.user[kept], found.item[kept])),
             shape=(len(self.user_ids), len(self.item_ids)),
