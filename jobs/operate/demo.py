@@ -20,8 +20,9 @@ from jobs.config.settings import Settings, load
 from jobs.night.job_report import JobReport, JsonValue
 from jobs.night.outcomes import read_report
 from jobs.night.running import run_step
-from jobs.reports.overview import REPORT, Overview, RuleExample, collect
+from jobs.reports.overview import REPORT, Overview, collect
 from jobs.reports.page import SHOWN_METRICS, findings, layer_rows, page_path
+from jobs.reports.rule_effects import Effect
 from lakehouse.errors import InfrastructureError
 from lakehouse.files import write_text
 from lakehouse.locks import process_lock
@@ -247,7 +248,7 @@ def _metrics_table(night: Overview, list_name: str) -> Table:
     return table
 
 
-def rules_table(example: RuleExample) -> Table:
+def rules_table(example: Effect) -> Table:
     """The first places of a list, where they would be without rules, and which rules did it."""
     table = Table(
         title=f"What rules did to the list {example.list_name} of household {example.user}",
@@ -260,7 +261,7 @@ def rules_table(example: RuleExample) -> Table:
     table.add_column("item")
     table.add_column("without rules", justify="right")
     table.add_column("rules")
-    for row in example.rows:
+    for row in example.listed:
         usual = "not listed" if row.before is None else str(row.before)
         table.add_row(
             "out" if row.place is None else str(row.place),

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, TypeVar
@@ -15,7 +15,7 @@ from jobs.night.facts import GateFacts, PublishFacts, TrainFacts, check_reported
 from jobs.night.job_report import JobReport, JsonValue, Outcome, StepFailure
 from jobs.night.outcomes import read_outcome
 from jobs.reports.differences import Differences, differences
-from jobs.reports.rule_effects import greatest_effect
+from jobs.reports.rule_effects import Effect, greatest_effect
 from lakehouse.errors import ConfigurationError, DataError, InfrastructureError
 from lakehouse.files import read_json
 from lakehouse.io import arrow
@@ -94,25 +94,6 @@ class Shelf:
 
 
 @dataclass(frozen=True, slots=True)
-class Ruled:
-    """An item of an example's list, or one that rules left out: its place now, and without them."""
-
-    place: int | None
-    before: int | None
-    item: str
-    rules: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RuleExample:
-    """What rules did to the first places of one user's list; who is left out comes last."""
-
-    user: str
-    list_name: str
-    rows: tuple[Ruled, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Serving:
     """The release that readers get now (``None``: none yet), or why the store doesn't say.
 
@@ -147,7 +128,7 @@ class Overview:
     validations: tuple[Validation, ...]
     shelves: tuple[Shelf, ...]
     changes: Differences | None
-    rule_example: RuleExample | None = None
+    rule_example: Effect | None = None
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -362,7 +343,7 @@ def _shelves(
 
 def _rule_example(
     settings: Settings, run_date: date, users: Sequence[str], titles: Mapping[str, str | None]
-) -> RuleExample | None:
+) -> Effect | None:
     """The list among those of ``users`` of which rules changed most, if it can be made again."""
     if settings.recommend.rules is None:
         return None
@@ -373,11 +354,8 @@ def _rule_example(
         return None
     if effect is None:
         return None
-    rows = (
-        Ruled(row.place, row.before, titles.get(row.item_id) or row.item_id, row.rules)
-        for row in effect.listed
-    )
-    return RuleExample(effect.user, effect.list_name, tuple(rows))
+    named = (replace(one, item=titles.get(one.item) or one.item) for one in effect.listed)
+    return replace(effect, listed=tuple(named))
 
 
 def _history(rows: pa.Table, titles: Mapping[str, str | None]) -> tuple[Habit, ...]:

@@ -31,10 +31,11 @@ MOST_RULES: Final = 50
 class Listed:
     """An item that is in a list or would be: its place now and without any rule, ``None`` if out.
 
-    ``rules`` are those that put or moved it there, or each of which alone leaves it out.
+    ``item`` is its id, or for people its title. ``rules`` are those that put or moved it there, or
+    each of which alone leaves it out.
     """
 
-    item_id: str
+    item: str
     place: int | None
     before: int | None
     rules: tuple[str, ...]

@@ -24,8 +24,6 @@ from jobs.reports.overview import (
     Accounted,
     Habit,
     Overview,
-    Ruled,
-    RuleExample,
     Serving,
     Shelf,
     State,
@@ -34,6 +32,7 @@ from jobs.reports.overview import (
     collect,
 )
 from jobs.reports.page import SHOWN_METRICS, Headline, findings, headline, layer_rows, render
+from jobs.reports.rule_effects import Effect, Listed
 from jobs.steps.report import run
 from lakehouse.colours import EMPHASIS
 from lakehouse.io import arrow
@@ -135,14 +134,14 @@ def night() -> Overview:
             settings=(Change("train.seed", 42, 7),),
             segments=(SegmentChurn("1 (1 to 8 days)", 77, 0.125),),
         ),
-        rule_example=RuleExample(
+        rule_example=Effect(
             "27",
             "discover",
             (
-                Ruled(1, 1, "RICE", ()),
-                Ruled(2, None, "SALT & <i>PEPPER</i>", ("salt-first",)),
-                Ruled(3, 2, "TEA", ()),
-                Ruled(None, 3, "CIGARS", ("no <tobacco>", "three-of-a-kind")),
+                Listed("RICE", 1, 1, ()),
+                Listed("SALT & <i>PEPPER</i>", 2, None, ("salt-first",)),
+                Listed("TEA", 3, 2, ()),
+                Listed("CIGARS", None, 3, ("no <tobacco>", "three-of-a-kind")),
             ),
         ),
     )
