@@ -193,7 +193,7 @@ def _answer(
 ) -> Answer:
     """The first of a list's chain that there is."""
     for link in links:
-        hidden = reading.denied.union(link.left_out)
+        hidden = reading.denied.union(link.left_out) if link.left_out else reading.denied
         lists = [
             shown(record_key, value, hidden)
             for record_key in link.keys
