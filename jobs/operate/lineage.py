@@ -84,7 +84,8 @@ def _add_files(tree: Tree, register: Sequence[RegisteredFile], run_date: date) -
     for source, rows in sorted(of_source.items()):
         size = decimal(sum(row.bytes for row in rows))
         newest = max(rows, key=lambda row: (row.ingest_date, row.source_file))
+        count = "1 file" if len(rows) == 1 else f"{len(rows):,} files"
         branch.add(
-            f"{source}: {len(rows):,} files, {size}; the newest {newest.source_file}, SHA-256 "
+            f"{source}: {count}, {size}; the newest {newest.source_file}, SHA-256 "
             f"{newest.file_digest[:12]}"
         )
