@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -35,6 +36,7 @@ RUN_DATE: Final = date(2024, 2, 10)
 DAYS, USERS, ITEMS = 14, 60, 40
 KILLS_BETWEEN_RUNS: Final = 6
 PATIENCE: Final = 120.0
+MESSAGES: Final = "messages.txt"
 
 CONFIG = """
 [shop]
@@ -121,7 +123,9 @@ def campaign(trial: Trial, kills: int, chance: np.random.Generator) -> tuple[lis
         process = start(step, work)
         time.sleep(chance.random() * trial.duration)
         strike(victim, process)
-        left[victim] += not ended(process.pid)
+        if not ended(process.pid):
+            left[victim] += 1
+            print(stacks(process.pid, work), file=sys.stderr)
         codes[victim][process.wait()] += 1
         now = state(work)
         torn[victim] += any(now[name] not in (old[name], new[name]) for name in now)
@@ -175,12 +179,13 @@ def copy(source: Path, target: Path) -> None:
 def start(step: str, folder: Path) -> "subprocess.Popen[bytes]":
     """Start the command of a step in a session of its own."""
     config = str(folder / "shop.toml")
-    return subprocess.Popen(
-        ["topshelf", step, "--run-date", str(RUN_DATE), "--config", config],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    with (folder / MESSAGES).open("wb") as messages:
+        return subprocess.Popen(
+            ["topshelf", step, "--run-date", str(RUN_DATE), "--config", config],
+            stdout=messages,
+            stderr=messages,
+            start_new_session=True,
+        )
 
 
 def run(step: str, folder: Path) -> None:
@@ -208,6 +213,15 @@ def ended(leader: int) -> bool:
             return True
         time.sleep(0.1)
     return False
+
+
+def stacks(leader: int, folder: Path) -> str:
+    """What a session that does not end has said, with its Python stacks; ends it."""
+    for deadly in (signal.SIGABRT, signal.SIGKILL):  # A step prints its stacks when it is aborted.
+        with suppress(ProcessLookupError):
+            os.killpg(leader, deadly)
+        time.sleep(1)
+    return (folder / MESSAGES).read_text(errors="replace")
 
 
 def session(leader: int) -> list[int]:
