@@ -595,6 +595,13 @@ OPS_RUNS: Final = Table(
         Column("exit_code", "int", "Exit code of its process; null where it is done.", True),
         Column("reason", "string", "Why it failed, in a sentence; null where it is done.", True),
         Column("details", "array<string>", "Further lines of the reason."),
+        Column(
+            "code",
+            "string",
+            "The code that ran: the package's version and a digest of its files; null for runs "
+            "from before it was kept.",
+            True,
+        ),
     ),
 )
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
 from jobs.night.job_report import JobReport, Outcome, StepFailure
+from lakehouse.code import code_version
 from lakehouse.errors import InfrastructureError, TopshelfError
 from lakehouse.files import write_json
 from lakehouse.io import arrow
@@ -69,6 +70,16 @@ def read_report(lake: Path, run_date: date, step: str) -> JobReport | None:
     return outcome if isinstance(outcome, JobReport) else None
 
 
+def codes_of(lake: Path, run_date: date) -> dict[str, str]:
+    """The code that each step of a night ran last, where it is known, by the step's name."""
+    if not arrow.exists(lake, OPS_RUNS):
+        return {}
+    rows = arrow.read(
+        lake, OPS_RUNS, columns=["step", "code"], filters=[("run_date", "=", run_date)]
+    )
+    return {row["step"]: row["code"] for row in rows.to_pylist() if row["code"] is not None}
+
+
 def nights_of(lake: Path, step: str, *, before: date) -> list[date]:
     """The nights before a run date that have an outcome of the step, newest first."""
     partitions = arrow.partition_rows(lake, OPS_RUNS)
@@ -110,7 +121,7 @@ def _status(outcome: Outcome) -> Status:
 
 def _row(outcome: Outcome) -> dict[str, Any]:
     nothing: dict[str, Any] = {"rows": {}, "facts": {}, "warnings": (), "details": ()}
-    row = {**nothing, **asdict(outcome), "status": _status(outcome)}
+    row = {**nothing, **asdict(outcome), "status": _status(outcome), "code": code_version()}
     return {**row, "rows": json.dumps(row["rows"]), "facts": json.dumps(row["facts"])}
 
 

@@ -10,8 +10,10 @@ from rich.tree import Tree
 
 from jobs.config.rules import active_rules
 from jobs.config.settings import Settings
+from jobs.night.outcomes import codes_of
 from jobs.night.release import lists_digest
 from jobs.operate.model_versions import listed
+from lakehouse.code import code_version
 from lakehouse.errors import DataError
 from lakehouse.ingest.files import LOADED, RegisteredFile, read_register
 from models.tracking.versions import ModelVersion
@@ -36,6 +38,7 @@ def lineage(settings: Settings, release: str) -> RenderableType:
     lists = ", ".join(f"{name} {count:,}" for name, count in sorted(manifest.lists.items()))
     tree.add(f"lists: {lists}")
     _add_settings(tree, settings, manifest)
+    _add_code(tree, codes_of(settings.paths.lake, manifest.run_date))
     _add_model(tree, settings, manifest)
     _add_tables(tree.add("tables that lists were made from"), manifest.table_versions)
     _add_files(tree, read_register(settings.paths.lake), manifest.run_date)
@@ -51,6 +54,17 @@ def _add_settings(tree: Tree, settings: Settings, manifest: Manifest) -> None:
     branch.add("those of the present are the same")
     for rule in rules.rules:
         branch.add(f"rule {rule.id} ({rule.owner}): {rule.reason}")
+
+
+def _add_code(tree: Tree, codes: Mapping[str, str]) -> None:
+    """The code of each step of the night: after an update between two steps there are several."""
+    steps_of: dict[str, list[str]] = defaultdict(list)
+    for step, code in codes.items():
+        steps_of[code].append(step)
+    present = code_version()
+    for code, steps in sorted(steps_of.items()):
+        same = ", that of the present" if code == present else ""
+        tree.add(f"code {code}{same}: {', '.join(sorted(steps))}")
 
 
 def _add_model(tree: Tree, settings: Settings, manifest: Manifest) -> None:

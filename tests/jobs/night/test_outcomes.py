@@ -16,6 +16,7 @@ from deltalake import DeltaTable
 from jobs.night import outcomes
 from jobs.night.job_report import JobReport, Outcome, StepFailure
 from jobs.night.outcomes import keep, keep_failure, nights_of, read_outcome, read_report
+from lakehouse.code import code_version
 from lakehouse.errors import DataError, InfrastructureError
 from lakehouse.io import arrow
 from lakehouse.tables import OPS_RUNS
@@ -69,6 +70,7 @@ def test_the_lake_has_a_row_of_a_step_s_newest_run(tmp_path: Path) -> None:
         "exit_code": None,
         "reason": None,
         "details": [],
+        "code": code_version(),
     }
     put(FAILED, tmp_path)
     [failed] = arrow.read(lake, OPS_RUNS).to_pylist()
@@ -83,6 +85,7 @@ def test_the_lake_has_a_row_of_a_step_s_newest_run(tmp_path: Path) -> None:
         "exit_code": 3,
         "reason": "silver.x breaks 2 rules:",
         "details": ["y is null", "z is not"],
+        "code": code_version(),
     }
 
 

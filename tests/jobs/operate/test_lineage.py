@@ -9,9 +9,12 @@ from rich.console import Console
 
 from jobs.config.rules import active_rules
 from jobs.config.settings import Settings
+from jobs.night.job_report import JobReport
+from jobs.night.outcomes import keep
 from jobs.night.registry import open_registry
 from jobs.night.release import lists_digest
 from jobs.operate.lineage import lineage
+from lakehouse.code import code_version
 from lakehouse.errors import DataError
 from lakehouse.ingest.files import RegisteredFile, write_register
 from serving.publishing import publish
@@ -69,12 +72,15 @@ def test_a_release_is_followed_to_its_files(settings: Settings, tmp_path: Path) 
     register(settings, NIGHT - timedelta(days=1), "a1", "b2")
     register(settings, NIGHT, "c3")
     register(settings, NIGHT + timedelta(days=1), "d4")
+    for step in ("recommend", "clean"):
+        keep(JobReport(step, NIGHT), lake=settings.paths.lake, runs=settings.paths.runs)
     assert shown(settings) == [
         f"release {RELEASE}, the night of {NIGHT}",
         "lists: all 3, discover 3, fallback 1",
         f"settings and rules {digest[:12]}, seed 42",
         "those of the present are the same",
         "rule no-tea (law): Tea is out",
+        f"code {code_version()}, that of the present: clean, recommend",
         f"model topshelf/1, trained for the night of {NIGHT}",
         f"MLflow run {version.run_id}",
         "settings a1b2, seed 42",
