@@ -54,9 +54,6 @@ Methods = Annotated[
     typer.Option("--methods", metavar="A,B,C", help="Methods; by default all but spark_als."),
 ]
 
-Who = Annotated[str, typer.Option("--who", help="Who decides; kept in MLflow.")]
-Why = Annotated[str, typer.Option("--why", help="The reason; kept in MLflow.")]
-
 
 @app.callback()
 def _log_progress() -> None:

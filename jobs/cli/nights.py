@@ -135,7 +135,7 @@ def undo_night(run_date: RunDate, config: ConfigFile) -> None:
 
     As if ingest to recommend had never run for that date. Models and releases stay.
     """
-    from jobs.operate import undo_night as job
+    from jobs.operate.lake import undo_night as job
 
     with explaining("undo-night"):
         undone = parse_date(run_date)

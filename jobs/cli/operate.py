@@ -155,7 +155,7 @@ def sql(
 
     In DuckDB's dialect (docs/queries.md); nothing can be changed by it.
     """
-    from jobs.operate import sql as job
+    from jobs.operate.lake import sql as job
 
     with explaining("sql"):
         settings = load_settings(config, with_models=False)
@@ -168,7 +168,7 @@ def sql(
 @lake_app.command("status")
 def lake_status(config: ConfigFile) -> None:
     """Print each table's rows, files and bytes, and what former versions take."""
-    from jobs.operate import table_care as job
+    from jobs.operate.lake import care as job
 
     with explaining("lake status"):
         print_content(job.status(load_settings(config, with_models=False)))
@@ -177,7 +177,7 @@ def lake_status(config: ConfigFile) -> None:
 @app.command(MAINTAIN.name, help=f"{MAINTAIN.doc} What releases were made from stays.")
 def maintain(run_date: RunDate, config: ConfigFile, *, future: Future = False) -> None:
     """Drop old gold nights, and delete files that nobody reads."""
-    from jobs.operate import table_care as job
+    from jobs.operate.lake import care as job
 
     with explaining(MAINTAIN.name):
         settings = load_settings(config, with_models=False)

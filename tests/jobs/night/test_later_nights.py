@@ -10,7 +10,7 @@ from jobs.cli.main import app
 from jobs.night.job_report import JobReport
 from jobs.night.later_nights import later_events
 from jobs.night.outcomes import keep, read_report
-from jobs.operate.undo_night import undo_night
+from jobs.operate.lake.undo_night import undo_night
 from jobs.steps import ingest
 from lakehouse.errors import DataError
 from lakehouse.ingest.files import read_register

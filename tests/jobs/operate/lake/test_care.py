@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from jobs.config.settings import Retention, Settings
-from jobs.operate.table_care import maintain
+from jobs.operate.lake.care import maintain
 from lakehouse.errors import DataError, InfrastructureError
 from lakehouse.io import arrow
 from lakehouse.tables import RECOMMENDATIONS, SILVER_USERS, USER_FEATURES, Table

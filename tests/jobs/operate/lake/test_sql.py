@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from jobs.config.settings import Settings
-from jobs.operate.sql import SHOWN_ROWS, as_table, as_text
+from jobs.operate.lake.sql import SHOWN_ROWS, as_table, as_text
 from lakehouse.io import arrow
 from lakehouse.tables import SILVER_ITEMS
 from tests.nights import NIGHT, settings_in

@@ -1,0 +1,1 @@
+"""What people do with the lake: ask it, look after it, take a night back."""
