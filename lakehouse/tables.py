@@ -605,6 +605,25 @@ OPS_RUNS: Final = Table(
     ),
 )
 
+QUARANTINE_ACTS: Final = Table(
+    "ops",
+    "quarantine_acts",
+    "What people did about rejected rows: replayed through a mended configuration, or dropped.",
+    ("ingest_date", "source", "rules", "at"),
+    ("ingest_date",),
+    (
+        Column("ingest_date", "date", "Night that took the rows in (UTC)."),
+        Column("source", "string", "Landing source of the rows."),
+        Column("rules", "string", "The rules that they broke, in the order checked."),
+        Column("act", "string", "What was done.", allowed=("replayed", "dropped")),
+        Column("rows_before", "long", "Such rows in the quarantine before.", minimum=0),
+        Column("rows_after", "long", "Such rows in the quarantine after.", minimum=0),
+        Column("who", "string", "Who did it."),
+        Column("why", "string", "The reason that they gave."),
+        Column("at", "timestamp", "When, by the clock of the machine (UTC)."),
+    ),
+)
+
 ALL_TABLES: Final = (
     BRONZE_FILES,
     BRONZE_EVENTS,
@@ -621,4 +640,5 @@ ALL_TABLES: Final = (
     ITEM_FEATURES,
     RECOMMENDATIONS,
     OPS_RUNS,
+    QUARANTINE_ACTS,
 )

@@ -12,7 +12,7 @@ from jobs.night.supervision import supervised
 
 # isort: split
 # The overview lists commands as they are loaded: those of the night first, this one's last.
-from jobs.cli import api, configuration, rules
+from jobs.cli import api, configuration, quarantine, rules
 
 __all__ = [
     "api",
@@ -21,6 +21,7 @@ __all__ = [
     "main",
     "nights",
     "operate",
+    "quarantine",
     "research",
     "rules",
     "serving",

@@ -16,6 +16,7 @@ from jobs.night.job_report import JobReport, JsonValue, Outcome, StepFailure
 from jobs.night.outcomes import read_outcome
 from jobs.reports.differences import Differences, differences
 from jobs.reports.rule_effects import Effect, greatest_effect
+from lakehouse.clean.quarantine import acts, by_age, groups, waiting
 from lakehouse.errors import ConfigurationError, DataError, InfrastructureError
 from lakehouse.files import read_json
 from lakehouse.io import arrow
@@ -53,6 +54,15 @@ class Accounted:
     silver: int
     quarantine: int
     duplicates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Rejected rows that nobody has dealt with, by their age (``AGES`` and ``OLDER``)."""
+
+    source: str
+    rules: str
+    rows: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +135,7 @@ class Overview:
     damaged: tuple[str, ...]
     serving: Serving
     accounting: tuple[Accounted, ...]
+    waiting: tuple[Waiting, ...]
     validations: tuple[Validation, ...]
     shelves: tuple[Shelf, ...]
     changes: Differences | None
@@ -215,6 +226,7 @@ def collect(settings: Settings, run_date: date) -> Overview:
         damaged=(*unreadable, *damaged),
         serving=_serving(settings),
         accounting=_accounting(lake, run_date) if "clean" in steps else (),
+        waiting=_waiting(lake, run_date),
         validations=validations,
         shelves=_shelves(lake, run_date, users[:SAMPLE_USERS], titles),
         changes=differences(settings, run_date, steps),
@@ -277,6 +289,11 @@ def _accounting(lake: Path, run_date: date) -> tuple[Accounted, ...]:
         )
         for row in rows.sort_by("table_name").to_pylist()
     )
+
+
+def _waiting(lake: Path, run_date: date) -> tuple[Waiting, ...]:
+    found = by_age(waiting(groups(lake), acts(lake)), run_date)
+    return tuple(Waiting(*place, rows) for place, rows in sorted(found.items()))
 
 
 def _validations(

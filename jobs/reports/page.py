@@ -14,6 +14,7 @@ from jobs.night.job_report import JsonValue, StepFailure
 from jobs.reports import charts
 from jobs.reports.differences import Change
 from jobs.reports.overview import REPORT, Overview
+from lakehouse.clean.quarantine import AGES, OLDER
 from models.evaluation.measures import MEASURES
 from models.evaluation.primary import PLACES, PRIMARY_METRIC
 
@@ -138,6 +139,7 @@ def render(night: Overview, data_docs: str) -> str:
         findings=findings(night),
         measures=measures,
         metric_names=SHOWN_METRICS,
+        ages=[*(name for _, name in AGES), OLDER],
         rows_chart=charts.bars(rows, number_format=",.0f") if rows else None,
         metrics_chart=charts.comparison(measures, night.methods, ".4f") if measures else None,
         curve_chart=charts.curve(

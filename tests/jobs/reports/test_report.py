@@ -29,6 +29,7 @@ from jobs.reports.overview import (
     State,
     Suggestion,
     Validation,
+    Waiting,
     collect,
 )
 from jobs.reports.page import SHOWN_METRICS, Headline, findings, headline, layer_rows, render
@@ -111,6 +112,7 @@ def night() -> Overview:
         damaged=(),
         serving=Serving("2024-01-02-0a1b2c3d"),
         accounting=(Accounted("bronze.events", 1234567, 1234560, 4, 3),),
+        waiting=(Waiting("till", "quantity_<b>", {"last night": 4, "older": 1234}),),
         validations=(
             Validation("bronze.events", True, 9, ()),
             Validation("silver.items", True, 7, ("title is known",)),
@@ -291,6 +293,13 @@ def test_the_page_says_what_is_different_from_the_last_night(html: str) -> None:
     assert ["train.seed", "42", "7"] in rows
 
 
+def test_the_page_says_how_long_rejected_rows_have_waited(html: str) -> None:
+    rows = texts(html)
+    ages = ["last night", "2 to 7 nights", "8 to 28 nights", "older"]
+    assert ["source", "broken rules", *ages] in rows
+    assert ["till", "quantity_&lt;b&gt;", "4", "0", "0", "1,234"] in rows
+
+
 def test_tables_have_the_order_of_the_chart(html: str) -> None:
     methods = [row[0] for row in texts(html) if len(row) == 7]
     assert methods == [
@@ -317,6 +326,7 @@ def test_a_refused_night_has_a_page_too(night: Overview) -> None:
         progress=dict(zip(STEP_NAMES, [*done, "refused", *missing], strict=True)),
         serving=Serving("2024-01-01-ffffffff"),
         accounting=(),
+        waiting=(),
         validations=(),
         shelves=(),
         changes=None,
