@@ -605,6 +605,29 @@ OPS_RUNS: Final = Table(
     ),
 )
 
+EXPECTATION_RESULTS: Final = Table(
+    "ops",
+    "expectation_results",
+    "What became of each rule of the validations of a night, kept when its report is built.",
+    ("run_date", "table_name", "rule", "severity"),
+    ("run_date",),
+    (
+        Column("run_date", "date", "Night that was validated (UTC)."),
+        Column("table_name", "string", "Table that the rule is about."),
+        Column("owner", "string", "Who answers for the table (`[quality] owners`)."),
+        Column("expectation", "string", "Kind of rule, as Great Expectations calls it."),
+        Column("subject", "string", "Column or measured figure of the rule; empty for whole rows."),
+        Column("rule", "string", "The rule in words."),
+        Column("severity", "string", "What it does if broken.", allowed=("fail", "warn")),
+        Column("rows", "long", "Rows looked at; null where none are counted.", True, minimum=0),
+        Column("broken_rows", "long", "Rows that break it; null as before.", True, minimum=0),
+        Column(
+            "observed", "double", "The share of such rows, or the figure that was measured.", True
+        ),
+        Column("verdict", "string", "Whether it held.", allowed=("passed", "broken")),
+    ),
+)
+
 QUARANTINE_ACTS: Final = Table(
     "ops",
     "quarantine_acts",
@@ -640,5 +663,6 @@ ALL_TABLES: Final = (
     ITEM_FEATURES,
     RECOMMENDATIONS,
     OPS_RUNS,
+    EXPECTATION_RESULTS,
     QUARANTINE_ACTS,
 )

@@ -123,6 +123,11 @@ class Quality(Parameters):
         le=1,
         description="Warn above this share of events that repeat a row of their own file.",
     )
+    owners: dict[str, str] = Field(
+        default={"bronze": "data", "silver": "data", "gold": "machine learning"},
+        description="Who answers for the rules of a table, by its name (`silver.items`) or layer; "
+        "the run report and `ops.expectation_results` say so.",
+    )
 
 
 class Features(Parameters):

@@ -1,9 +1,11 @@
 """What a night did, put together from the lake, validations and the store, for people."""
 
 import logging
+import statistics
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, TypeVar
 
@@ -23,6 +25,7 @@ from lakehouse.io import arrow
 from lakehouse.lists import PERSONAL_LISTS
 from lakehouse.steps import STEPS
 from lakehouse.tables import (
+    EXPECTATION_RESULTS,
     ITEM_FEATURES,
     RECOMMENDATIONS,
     ROW_ACCOUNTING,
@@ -37,6 +40,8 @@ SAMPLE_USERS: Final = 3
 SAMPLE_ITEMS: Final = 8
 # So many users' lists are looked at for one that rules have changed.
 COMPARED_USERS: Final = 100
+# How far back the trend of a rule goes.
+TREND_DAYS: Final = 28
 REPORT: Final = "report"
 # The step that validates the tables of a layer; the recommendations have one of their own.
 VALIDATING_STEP: Final = {"bronze": "ingest", "silver": "clean", "gold": "features"}
@@ -73,6 +78,24 @@ class Validation:
     passed: bool
     rules: int
     broken: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenRule:
+    """A rule that the night broke, what was observed, and how the nights before did.
+
+    ``usual`` is the median of what they observed, ``nights_broken`` how many of the ``nights`` that
+    were asked broke it.
+    """
+
+    table: str
+    rule: str
+    severity: str
+    owner: str
+    observed: float | None
+    usual: float | None
+    nights_broken: int
+    nights: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +160,7 @@ class Overview:
     accounting: tuple[Accounted, ...]
     waiting: tuple[Waiting, ...]
     validations: tuple[Validation, ...]
+    broken_rules: tuple[BrokenRule, ...]
     shelves: tuple[Shelf, ...]
     changes: Differences | None
     rule_example: Effect | None = None
@@ -217,6 +241,11 @@ def collect(settings: Settings, run_date: date) -> Overview:
     steps = {name: o for name, o in found.items() if name in reached and isinstance(o, JobReport)}
     unreadable = [str(found[name]) for name, state in progress.items() if state == "damaged"]
     validations, damaged = _validations(settings.paths.data_quality, run_date, reached)
+    try:
+        broken_rules = _broken_rules(lake, run_date, reached)
+    except DataError as damage:
+        broken_rules = ()
+        damaged.append(str(damage))
     users, titles = _users(lake, run_date) if "recommend" in steps else ((), {})
     return Overview(
         run_date=run_date,
@@ -228,6 +257,7 @@ def collect(settings: Settings, run_date: date) -> Overview:
         accounting=_accounting(lake, run_date) if "clean" in steps else (),
         waiting=_waiting(lake, run_date),
         validations=validations,
+        broken_rules=broken_rules,
         shelves=_shelves(lake, run_date, users[:SAMPLE_USERS], titles),
         changes=differences(settings, run_date, steps),
         rule_example=_rule_example(settings, run_date, users, titles),
@@ -319,6 +349,40 @@ def _validations(
             Validation(outcome["suite_name"], outcome["success"], len(outcome["results"]), broken)
         )
     return tuple(validations), damaged
+
+
+def _broken_rules(lake: Path, run_date: date, reached: set[str]) -> tuple[BrokenRule, ...]:
+    """Those of the steps that were reached, beside the nights of four weeks before."""
+    first = run_date - timedelta(days=TREND_DAYS)
+    span = [("run_date", ">=", first), ("run_date", "<=", run_date)]
+    tonight, before = [], defaultdict(list)
+    for row in _rows(lake, EXPECTATION_RESULTS, span).to_pylist():
+        if row["run_date"] < run_date:
+            before[_same_rule(row)].append(row)
+        elif row["verdict"] == "broken" and _validating_step(row["table_name"]) in reached:
+            tonight.append(row)
+    broken = []
+    for row in tonight:
+        earlier = before[_same_rule(row)]
+        observed = [one["observed"] for one in earlier if one["observed"] is not None]
+        broken.append(
+            BrokenRule(
+                row["table_name"],
+                row["rule"],
+                row["severity"],
+                row["owner"],
+                row["observed"],
+                statistics.median(observed) if observed else None,
+                sum(one["verdict"] == "broken" for one in earlier),
+                len(earlier),
+            )
+        )
+    return tuple(sorted(broken, key=lambda one: (one.severity, one.table, one.rule)))
+
+
+def _same_rule(row: Mapping[str, str]) -> tuple[str, ...]:
+    """What stays the same of a rule over the nights; its bounds may follow the usual night."""
+    return tuple(row[name] for name in ("table_name", "expectation", "subject", "severity"))
 
 
 def _validating_step(table: str) -> str | None:

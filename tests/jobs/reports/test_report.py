@@ -4,7 +4,7 @@ import base64
 import io
 import re
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from html import unescape
 from pathlib import Path
 
@@ -13,7 +13,9 @@ import pytest
 from matplotlib.figure import Figure
 from rich.console import Console
 
+from expectations import checks
 from expectations.data_docs import STYLE
+from expectations.validation import validate
 from jobs.config.settings import Settings, load
 from jobs.night.job_report import JobReport, JsonValue, Outcome, StepFailure
 from jobs.night.outcomes import keep
@@ -22,6 +24,7 @@ from jobs.reports import charts
 from jobs.reports.differences import Change, Differences, ListChange
 from jobs.reports.overview import (
     Accounted,
+    BrokenRule,
     Habit,
     Overview,
     Serving,
@@ -38,9 +41,17 @@ from jobs.steps.report import run
 from lakehouse.colours import EMPHASIS
 from lakehouse.io import arrow
 from lakehouse.steps import STEPS
-from lakehouse.tables import OPS_RUNS, RECOMMENDATIONS, USER_FEATURES, USER_ITEM_FEATURES
+from lakehouse.tables import (
+    EXPECTATION_RESULTS,
+    OPS_RUNS,
+    RECOMMENDATIONS,
+    ROW_ACCOUNTING,
+    USER_FEATURES,
+    USER_ITEM_FEATURES,
+)
 from serving.format.comparison import Mover, SegmentChurn
 from serving.stores.opening import open_store
+from tests.expectations.test_expectations import pandas_frame
 from tests.rows import row
 
 NIGHT = date(2024, 1, 2)
@@ -116,6 +127,10 @@ def night() -> Overview:
         validations=(
             Validation("bronze.events", True, 9, ()),
             Validation("silver.items", True, 7, ("title is known",)),
+        ),
+        broken_rules=(
+            BrokenRule("silver.items", "title is <known>", "warn", "data", 0.25, 0.125, 3, 27),
+            BrokenRule("silver.users", "rows are many", "fail", "data", 12.0, None, 0, 0),
         ),
         shelves=(
             Shelf(
@@ -293,6 +308,19 @@ def test_the_page_says_what_is_different_from_the_last_night(html: str) -> None:
     assert ["train.seed", "42", "7"] in rows
 
 
+def test_the_page_has_the_trend_of_broken_rules(html: str) -> None:
+    rows = texts(html)
+    assert [
+        "silver.items",
+        "! title is &lt;known&gt;",
+        "data",
+        "0.2500",
+        "0.1250",
+        "3 of 27",
+    ] in rows
+    assert ["silver.users", "✗ rows are many", "data", "12.0000", "-", "0 of 0"] in rows
+
+
 def test_the_page_says_how_long_rejected_rows_have_waited(html: str) -> None:
     rows = texts(html)
     ages = ["last night", "2 to 7 nights", "8 to 28 nights", "older"]
@@ -328,6 +356,7 @@ def test_a_refused_night_has_a_page_too(night: Overview) -> None:
         accounting=(),
         waiting=(),
         validations=(),
+        broken_rules=(),
         shelves=(),
         changes=None,
     )
@@ -443,6 +472,33 @@ def test_damaged_outcomes_and_validations_are_named_with_the_remedy(settings: Se
     assert night.progress["publish"] == "done"
     assert headline(night).verdict == "warn"
     assert "silver.items.json is damaged" in page_of(settings)
+
+
+def test_broken_rules_are_kept_and_shown_beside_earlier_nights(settings: Settings) -> None:
+    for day, items in ((NIGHT - timedelta(days=29), 4), (BEFORE, 3), (NIGHT, 1)):
+        made(settings, *STEP_NAMES, accepted=True, release="r", at=day)
+        validate(
+            pandas_frame(ROW_ACCOUNTING, [{"table_name": f"t{item}"} for item in range(items)]),
+            ROW_ACCOUNTING,
+            run_date=day,
+            results=settings.paths.data_quality,
+            checks=[checks.row_count(minimum=items + (day == NIGHT), advice="A.", severity="warn")],
+        )
+        run(settings, run_date=day)
+    broken = BrokenRule(
+        "silver.row_accounting", "the row count must be at least 2", "warn", "data", 1.0, 3.0, 0, 1
+    )
+    assert collect(settings, NIGHT).broken_rules == (broken,)
+    run(settings, run_date=NIGHT)
+    kept = arrow.read(settings.paths.lake, EXPECTATION_RESULTS, filters=[("run_date", "=", NIGHT)])
+    assert kept.num_rows == 13
+
+    # A table that takes nothing stops no report.
+    for commit in (settings.paths.lake / EXPECTATION_RESULTS.path / "_delta_log").iterdir():
+        commit.write_text("{")
+    unkept, damaged = run(settings, run_date=NIGHT).warnings
+    assert unkept.startswith("ops.expectation_results was not brought up to date: ")
+    assert "ops/expectation_results/_delta_log cannot be used" in damaged
 
 
 def test_a_night_for_a_share_of_the_users_says_who_gets_what(night: Overview) -> None:
