@@ -12,6 +12,8 @@ unset PYTHONDONTWRITEBYTECODE
 [ -f "$SPARK_CONF_DIR/spark-env.sh" ] && . "$SPARK_CONF_DIR/spark-env.sh"
 export TOPSHELF_CONFIG="${TOPSHELF_CONFIG:-$root/infra/config/complete_journey.toml}"
 
+# Compiled kernels, which every process of a night finds there.
+export NUMBA_CACHE_DIR="$root/.topshelf/numba"
 export GX_ANALYTICS_ENABLED=false
 export MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false
 export MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK=true

@@ -4,9 +4,8 @@ Order is by higher score, then by lower item index. Rows with fewer than N candi
 ``UNKNOWN`` with score 0. Only finite scores can win.
 
 The scores of all pairs are never in memory at once. A block of users is multiplied with one tile of
-items after the other, each small enough to stay in a core's own cache. One pass over a tile takes
-the maxima of groups of items; a group is looked into only where its maximum reaches the N-th best
-score that the user has had so far.
+items after the other, each small enough to stay in a core's own cache, where ``topn_kernel`` goes
+over it once.
 """
 
 from collections.abc import Callable, Iterable
@@ -25,22 +24,15 @@ from models.core.interactions import UNKNOWN, Indices
 # A block of users by a tile of items is 1 MiB of scores.
 BLOCK_ROWS: Final = 256
 TILE_ITEMS: Final = 1024
-# Items in a group, a power of 2.
-GROUP: Final = 8
-# Groups that a first bound is taken from, for each place of a list.
-GROUPS_PER_PLACE: Final = 2
+# Items that a first bound is taken from, for each place of a list.
+FIRST_LOOK: Final = 10
 # BLAS adds up products of smaller matrices in another order, so that they would be rounded
 # differently from those of a whole block.
 LEAST_ROWS: Final = 16
 # Fewer are done before threads have started.
 LEAST_TILES_FOR_THREADS: Final = 16
-LOWEST: Final = np.finfo(np.float32).min
-# Lower than the key of any finite score.
-NO_KEY: Final = np.iinfo(np.int64).min
-LOW_HALF: Final = 0xFFFFFFFF
 
 Floats: TypeAlias = NDArray[np.float32]
-Keys: TypeAlias = NDArray[np.int64]
 
 
 class Ranked(NamedTuple):
@@ -75,6 +67,8 @@ def top_n_dense(
         item_vectors if are_all else item_vectors[candidates], dtype=np.float32
     )
     hidden = exclude if exclude is None or are_all else exclude[:, candidates]
+    if hidden is not None and not hidden.has_sorted_indices:
+        hidden = hidden.sorted_indices()
     finite = _surely_finite(user_vectors, items)
     tiles = _tiles(len(items))
     is_dense = isinstance(user_vectors, np.ndarray)
@@ -82,13 +76,13 @@ def top_n_dense(
 
     def rank(starts: Iterable[int]) -> None:
         # Fresh memory for each tile would cost as much as a pass over it.
-        buffer = np.empty((TILE_ITEMS + GROUP) * BLOCK_ROWS, dtype=np.float32)
+        buffer = np.empty(TILE_ITEMS * BLOCK_ROWS, dtype=np.float32)
         for start in starts:
             rows_here = slice(start, start + BLOCK_ROWS)
             users = user_vectors[rows_here]
             block = _padded(users) if is_dense else users @ by_factor
             best = _Best(block.shape[0], n)
-            hidden_here = None if hidden is None else _Hidden(hidden[rows_here], block.shape[0])
+            hidden_here = None if hidden is None else _Hidden(hidden[rows_here])
             for tile in tiles:
                 # NumPy would warn of what cannot win anyway.
                 with np.errstate(over="ignore", invalid="ignore"):
@@ -96,7 +90,7 @@ def top_n_dense(
                 if not finite:
                     scores[~np.isfinite(scores)] = -np.inf
                 if hidden_here is not None:
-                    hidden_here.leave_out(scores, tile)
+                    hidden_here.leave_out(scores, tile.start)
                 best.look_at(scores, tile.start)
             best.write(result.item[rows_here], result.score[rows_here])
 
@@ -139,83 +133,46 @@ def top_n_sparse(
 
 
 class _Best:
-    """The best items so far of each user of a block, as keys that sort like (score, -item)."""
+    """The best items so far of each user of a block."""
 
     def __init__(self, rows: int, n: int) -> None:
-        self._n = n
-        self._keys = np.full((rows, n), NO_KEY, dtype=np.int64)
-        # What a score has to reach to be let in.
-        self._least = np.full(rows, LOWEST, dtype=np.float32)
-        self._new_rows: list[Indices] = []
-        self._new_keys: list[Keys] = []
-        self._is_first = True
+        self._score = np.zeros((rows, n), dtype=np.float32)
+        self._item = np.full((rows, n), UNKNOWN, dtype=np.int32)
+        self._found = np.zeros(rows, dtype=np.int64)
+        self._least = np.full(rows, -np.inf, dtype=np.float32)
 
     def look_at(self, scores: Floats, first: int) -> None:
         """Take what is good enough of ``scores`` (items from ``first`` on x users of the block)."""
-        padded, rows = scores.shape
-        if self._is_first:
-            np.maximum(self._least, _lower_bound(scores, self._n), out=self._least)
-            self._is_first = False
-        grouped = scores.reshape(GROUP, -1)
-        near = np.flatnonzero(grouped.max(axis=0).reshape(-1, rows) >= self._least)
-        place, row = np.divmod(near.astype(np.int32), np.int32(rows))
-        values = grouped.take(near, axis=1)
-        reaches = np.flatnonzero(values >= self._least[row])
-        member, which = np.divmod(reaches, max(len(near), 1))
-        item = first + member * (padded // GROUP) + place[which]
-        self._new_rows.append(row[which])
-        self._new_keys.append(_keys(values.reshape(-1)[reaches], item))
-        if sum(map(len, self._new_rows)) >= self._keys.size:
-            self._merge()
+        from models.core.topn_kernel import look_at, start_at  # noqa: PLC0415 (it loads numba)
+
+        places = self._score.shape[1]
+        if not first and len(scores) >= places:
+            start_at(scores[: FIRST_LOOK * places], places, self._least)
+        look_at(scores, first, self._score, self._item, self._found, self._least)
 
     def write(self, item: Indices, score: Floats) -> None:
         """Write the best of the block's first users into ``item`` and ``score``, best first."""
-        self._merge()
-        keys = np.sort(self._keys[: len(item)], axis=1)[:, ::-1]
-        found = keys != NO_KEY
-        item[found] = LOW_HALF - (keys[found] & LOW_HALF)
-        score[found] = _score_of(keys[found])
+        from models.core.topn_kernel import put_in_order  # noqa: PLC0415
 
-    def _merge(self) -> None:
-        if not self._new_rows:
-            return
-        row = np.concatenate(self._new_rows).astype(np.uint16)
-        key = np.concatenate(self._new_keys)
-        self._new_rows, self._new_keys = [], []
-        # 16 bits are sorted by radix.
-        order = np.argsort(row, kind="stable")
-        count = np.bincount(row, minlength=len(self._keys))
-        n = self._n
-        width = n + int(np.max(count))
-        pool = np.full((len(count), width), NO_KEY, dtype=np.int64)
-        pool[:, :n] = self._keys
-        # Each row's new keys stand in order: the next one has the next place.
-        first = np.arange(len(count)) * width + n - (np.cumsum(count) - count)
-        place = np.repeat(first, count)
-        place += np.arange(len(order))
-        pool.reshape(-1)[place] = key[order]
-        cut = width - n
-        pool.partition(cut, axis=1)
-        self._keys = pool[:, cut:].copy()
-        full = self._keys[:, 0] != NO_KEY
-        # Items come in order, so that a later one with an equal score loses.
-        self._least[full] = np.nextafter(_score_of(self._keys[full, 0]), np.float32(np.inf))
+        put_in_order(self._score, self._item, self._found)
+        item[:] = self._item[: len(item)]
+        # -0 becomes 0, which it is equal to.
+        np.add(self._score[: len(score)], np.float32(0), out=score)
 
 
 class _Hidden:
-    """What is left out for the users of a block, by items."""
+    """What is left out for the users of a block."""
 
-    def __init__(self, hidden: sparse.csr_array, rows: int) -> None:
-        by_item = hidden.tocsc()
-        self._rows = rows
-        self._until = by_item.indptr
-        item = np.repeat(np.arange(by_item.shape[1]), np.diff(by_item.indptr))
-        self._place = item * rows + by_item.indices
+    def __init__(self, hidden: sparse.csr_array) -> None:
+        self._indptr = hidden.indptr
+        self._items = hidden.indices
+        self._done = np.zeros(hidden.shape[0], dtype=np.int64)
 
-    def leave_out(self, scores: Floats, tile: slice) -> None:
-        """Set the scores (items x users) of what is left out to -inf."""
-        stored = slice(self._until[tile.start], self._until[tile.stop])
-        scores.reshape(-1)[self._place[stored] - tile.start * self._rows] = -np.inf
+    def leave_out(self, scores: Floats, first: int) -> None:
+        """Set the scores (items from ``first`` on x users) of what is left out to -inf."""
+        from models.core.topn_kernel import leave_out  # noqa: PLC0415
+
+        leave_out(scores, first, self._indptr, self._items, self._done)
 
 
 def _tiles(items: int) -> list[slice]:
@@ -225,36 +182,17 @@ def _tiles(items: int) -> list[slice]:
     return [slice(first, min(first + width, items)) for first in range(0, items, width)]
 
 
-def _lower_bound(scores: Floats, n: int) -> Floats:
-    """A bound that at least ``n`` of each user's scores (items x users) reach.
-
-    It is the n-th best of the maxima of groups, as small ones as leave enough groups.
-    """
-    items, users = scores.shape
-    group = GROUP
-    while group > 1 and items // group < GROUPS_PER_PLACE * n:
-        group //= 2
-    maxima = scores.reshape(group, -1).max(axis=0).reshape(-1, users).T.copy()
-    cut = maxima.shape[1] - n
-    if cut < 0:
-        return np.full(users, LOWEST, dtype=np.float32)
-    maxima.partition(cut, axis=1)
-    return maxima[:, cut]
-
-
 def _scores(block: Floats, items: Floats | None, tile: slice, buffer: Floats) -> Floats:
-    """Scores (items of ``tile`` x users), and rows of -inf up to a whole number of groups.
+    """Scores (items of ``tile`` x users).
 
     ``block`` holds the users' vectors, or already their scores where there are no ``items``.
     """
     width = tile.stop - tile.start
-    padded = -(-width // GROUP) * GROUP
-    scores = buffer[: padded * len(block)].reshape(padded, len(block))
+    scores = buffer[: width * len(block)].reshape(width, len(block))
     if items is None:
-        scores[:width] = block[:, tile].T
+        scores[:] = block[:, tile].T
     else:
-        np.matmul(items[tile], block.T, out=scores[:width])
-    scores[width:] = -np.inf
+        np.matmul(items[tile], block.T, out=scores)
     return scores
 
 
@@ -263,24 +201,6 @@ def _padded(users: Floats) -> Floats:
     short = max(LEAST_ROWS - len(users), 0)
     users = np.asarray(users, dtype=np.float32)
     return np.concatenate([users, np.repeat(users[-1:], short, axis=0)]) if short else users
-
-
-def _keys(score: Floats, item: NDArray[np.int64]) -> Keys:
-    """Numbers in the order of scores, among equal ones the lower item above."""
-    # -0 becomes 0, which it is equal to.
-    return (_ordered((score + np.float32(0)).view(np.int32)).astype(np.int64) << 32) | (
-        LOW_HALF - item
-    )
-
-
-def _score_of(keys: Keys) -> Floats:
-    return _ordered((keys >> 32).astype(np.int32)).view(np.float32)
-
-
-def _ordered(bits: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Floats' bits as whole numbers of the same order, and back."""
-    # Of negative ones all bits but the sign's are the other way round.
-    return bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
 
 
 _in_use = Lock()

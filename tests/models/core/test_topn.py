@@ -2,7 +2,7 @@ from typing import TypeAlias
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import sparse
@@ -45,6 +45,8 @@ def problems(draw: st.DrawFn) -> Problem:
 SHAPES = ((4, 8), (4, 64), (topn.BLOCK_ROWS, topn.TILE_ITEMS))
 
 
+# The first call compiles the kernel.
+@settings(deadline=None)
 @given(problems(), st.sampled_from(SHAPES), st.booleans())
 def test_dense_top_n_is_what_sorting_gives(
     problem: Problem, shape: tuple[int, int], are_sparse: bool
