@@ -1,7 +1,7 @@
 """Which items or people a rule is about: attributes and the values wanted of them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -36,13 +36,49 @@ Wanted: TypeAlias = Bounds | Switch | Text | Number | tuple[Text | Number, ...]
 Condition: TypeAlias = Mapping[str, Wanted]
 
 
-def matching(frame: pd.DataFrame, condition: Condition) -> Mask:
-    """The rows that meet ``condition``; what is not known meets none."""
+class Coded(NamedTuple):
+    """An attribute in numbers: that of each row's value (-1 where it is not known), and the values.
+
+    Equal values have the same number. Those of lists are tuples.
+    """
+
+    codes: NDArray[np.int32]
+    values: "pd.Index[Any]"
+
+    @classmethod
+    def of(cls, column: "pd.Series[Any]") -> Self:
+        """Number the values of a column."""
+        if any(isinstance(value, (list, np.ndarray)) for value in column.dropna().head(1)):
+            column = column.map(tuple, na_action="ignore")
+        codes, values = pd.factorize(column)
+        # An index of tuples would have levels.
+        return cls(codes.astype(np.int32), pd.Index(values, dtype=object, tupleize_cols=False))
+
+    def among(self, wanted: Sequence[object]) -> Mask:
+        """The rows whose value, or one of whose values, is wanted."""
+        if len(self.values) and isinstance(self.values[0], tuple):
+            found = np.array([not set(wanted).isdisjoint(value) for value in self.values])
+        else:
+            found = self.values.isin(list(wanted))
+        # What is not known is -1, the last one.
+        return np.append(found, False)[self.codes]
+
+
+def matching(frame: pd.DataFrame, condition: Condition, coded: dict[str, Coded]) -> Mask:
+    """The rows that meet ``condition``; what is not known meets none.
+
+    Attributes that are looked at by value are numbered once, in ``coded``.
+    """
     mask = np.ones(len(frame), dtype=np.bool_)
     for attribute, wanted in condition.items():
         if attribute not in frame:
             return np.zeros(len(frame), dtype=np.bool_)
-        mask &= _as_wanted(frame[attribute], wanted)
+        if isinstance(wanted, Bounds):
+            mask &= _within(frame[attribute], wanted)
+            continue
+        if attribute not in coded:
+            coded[attribute] = Coded.of(frame[attribute])
+        mask &= coded[attribute].among(wanted if isinstance(wanted, tuple) else (wanted,))
     return mask
 
 
@@ -62,21 +98,8 @@ def mistakes(condition: Condition, kinds: Mapping[str, str], what: str) -> list[
     return found
 
 
-def _as_wanted(values: "pd.Series[Any]", wanted: Wanted) -> Mask:
-    if isinstance(wanted, Bounds):
-        numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-        low = -np.inf if wanted.at_least is None else wanted.at_least
-        high = np.inf if wanted.at_most is None else wanted.at_most
-        return np.asarray((numbers >= low) & (numbers <= high))
-    if isinstance(wanted, bool):
-        return values.eq(wanted).to_numpy(dtype=bool, na_value=False)
-    among = list(wanted) if isinstance(wanted, tuple) else [wanted]
-    if values.dtype == object:
-        known = values.dropna()
-        if len(known) and isinstance(known.iloc[0], (list, np.ndarray)):
-            return values.map(lambda value: _overlap(value, among)).to_numpy(dtype=bool)
-    return values.isin(among).to_numpy(dtype=bool, na_value=False)
-
-
-def _overlap(value: object, among: Sequence[object]) -> bool:
-    return isinstance(value, (list, np.ndarray)) and bool(set(value) & set(among))
+def _within(values: "pd.Series[Any]", wanted: Bounds) -> Mask:
+    numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    low = -np.inf if wanted.at_least is None else wanted.at_least
+    high = np.inf if wanted.at_most is None else wanted.at_most
+    return np.asarray((numbers >= low) & (numbers <= high))

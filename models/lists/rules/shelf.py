@@ -10,7 +10,7 @@ from scipy import sparse
 
 from models.core.context import Context
 from models.core.interactions import Ids, day_number
-from models.lists.rules.conditions import Condition, Mask, matching
+from models.lists.rules.conditions import Coded, Condition, Mask, matching
 
 ITEM_ID = "item_id"
 AGE = "age_days"
@@ -32,7 +32,8 @@ class Shelf:
     item_ids: pd.Index
     _items: dict[str, Mask] = field(default_factory=dict)
     _people: dict[str, Mask] = field(default_factory=dict)
-    _codes: dict[str, NDArray[np.int32]] = field(default_factory=dict)
+    _coded_items: dict[str, Coded] = field(default_factory=dict)
+    _coded_people: dict[str, Coded] = field(default_factory=dict)
 
     @classmethod
     def of(cls, context: Context) -> Self:
@@ -63,15 +64,15 @@ class Shelf:
 
     def with_people(self, users: pd.DataFrame, days_since: sparse.csr_array) -> Self:
         """The same items with others for people; what was looked up of items is kept."""
-        return replace(self, users=users, days_since=days_since, _people={})
+        return replace(self, users=users, days_since=days_since, _people={}, _coded_people={})
 
     def matching(self, condition: Condition) -> Mask:
         """The items that meet ``condition``, looked up once."""
-        return _once(self._items, self.items, condition)
+        return _once(self._items, self.items, condition, self._coded_items)
 
     def people(self, condition: Condition) -> Mask:
         """The users that meet ``condition``, looked up once."""
-        return _once(self._people, self.users, condition)
+        return _once(self._people, self.users, condition, self._coded_people)
 
     def codes(self, attribute: str) -> NDArray[np.int32]:
         """A number for each item's value of ``attribute``, the same for equal ones; -1 if unknown.
@@ -80,16 +81,15 @@ class Shelf:
         """
         if attribute not in self.items:
             return np.full(len(self.items), -1, dtype=np.int32)
-        if attribute not in self._codes:
-            values = self.items[attribute]
-            if any(isinstance(value, list) for value in values.dropna().head(1)):
-                values = values.map(tuple, na_action="ignore")
-            self._codes[attribute] = pd.factorize(values)[0].astype(np.int32)
-        return self._codes[attribute]
+        if attribute not in self._coded_items:
+            self._coded_items[attribute] = Coded.of(self.items[attribute])
+        return self._coded_items[attribute].codes
 
 
-def _once(found: dict[str, Mask], frame: pd.DataFrame, condition: Condition) -> Mask:
+def _once(
+    found: dict[str, Mask], frame: pd.DataFrame, condition: Condition, coded: dict[str, Coded]
+) -> Mask:
     said = repr(condition)
     if said not in found:
-        found[said] = matching(frame, condition)
+        found[said] = matching(frame, condition, coded)
     return found[said]
