@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from jobs.cli.main import app
 from lakehouse.io import arrow
-from lakehouse.tables import USER_FEATURES
+from lakehouse.tables import SILVER_ITEMS, USER_FEATURES
 from serving.format.records import decode, encode, summarise
 from serving.lookup import lookup
 from serving.publishing import publish
@@ -91,6 +91,20 @@ def test_a_denied_item_is_gone_and_listed_until_it_is_allowed(call: Call, tmp_pa
     assert [line.split("  ")[0] for line in lines(listed)] == [
         "item", "i4", "before:", "item", "i2", "i2",
     ]  # fmt: skip
+
+
+def test_what_left_the_catalogue_is_listed_until_it_is_denied(call: Call, tmp_path: Path) -> None:
+    # The release was made with i2; the catalogue of the night after has it no longer.
+    still = [{"item_id": item} for item in ("i1", "i3", "i4")]
+    put_rows(tmp_path / "lake", SILVER_ITEMS, still, {"ingest_date": date(2024, 1, 9)})
+    code, listed = call("lookup", "--user", "ann")
+    assert (code, [item in listed for item in ("i1", "i2", "i3")]) == (0, [True, True, True])
+    assert call("deny", "--item", "i2", *SIGNED)[0] == 0
+    code, listed = call("lookup", "--user", "ann")
+    assert (code, [item in listed for item in ("i1", "i2", "i3", "i4")]) == (
+        0,
+        [True, False, True, True],
+    )
 
 
 def test_an_unknown_item_is_denied_with_a_warning(call: Call) -> None:
