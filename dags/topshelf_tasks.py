@@ -21,6 +21,7 @@ from airflow.sdk.exceptions import (
 )
 from airflow.sdk.types import DagRunProtocol
 
+from lakehouse.errors import EXIT_REFUSED
 from lakehouse.steps import Step
 from lakehouse.tables import Table
 from topshelf_shops import PROJECT, Shop
@@ -28,7 +29,6 @@ from topshelf_shops import PROJECT, Shop
 RUN_DATE = "{{ night(dag_run) }}"
 # Delta on a local disk bears one writer at a time; the pool has one slot, for all shops together.
 LAKE_POOL = "delta"
-EXIT_REFUSED = 99
 WRONG_CALL_OR_DATA = {2, 3}
 SHOWN_CHARACTERS = 60
 # A DAG that is switched on for the first time begins with its next scheduled run: by default

@@ -14,6 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+# The exit code of a gate that refused: no error, but nothing follows.
+EXIT_REFUSED: Final = 99
+
 # What the operating system refuses on account of the machine, with what to do about it.
 REMEDIES: Final = {
     errno.EACCES: "Give the user of this process the right to it.",

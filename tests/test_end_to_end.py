@@ -108,6 +108,17 @@ def test_the_command_line_prints_names_and_the_release(night: Night) -> None:
     assert f"release {published.facts['release']}" in done.stdout
 
 
+def test_a_backfill_leaves_what_was_published_alone(night: Night) -> None:
+    done = subprocess.run(
+        ["topshelf", "backfill", "--from", str(NIGHT), "--to", str(NIGHT)],
+        env=os.environ | {"TOPSHELF_CONFIG": str(night.config)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"topshelf backfill: {NIGHT}: published before\n"
+
+
 def test_the_page_stands_alone_and_links_to_data_docs_that_exist(night: Night) -> None:
     report = read_report(night.settings.paths.lake, NIGHT, "report")
     assert report is not None

@@ -96,12 +96,12 @@ def parse_date(text: str, option: str = "--run-date") -> date:
     return day
 
 
-def night(text: str, *, future: bool) -> date:
+def night(text: str, *, future: bool, option: str = "--run-date") -> date:
     """The run date; one after today is refused unless the caller says that they mean it."""
-    run_date, today = parse_date(text), _today()
+    run_date, today = parse_date(text, option), _today()
     if run_date > today and not future:
         raise ConfigurationError(
-            f"--run-date {run_date} is after today, {today} (UTC, by this machine's clock). Such a "
+            f"{option} {run_date} is after today, {today} (UTC, by this machine's clock). Such a "
             "night would take in files of the nights before it, and serve until it has come. "
             "Correct the date, or the clock; --future runs it all the same."
         )

@@ -18,15 +18,13 @@ from jobs.cli.app import (
     print_content,
     show,
 )
-from lakehouse.errors import ConfigurationError
+from lakehouse.errors import EXIT_REFUSED, ConfigurationError
 from lakehouse.steps import STEPS, Step
 from serving.format.releases import EVERYBODY
 
 if TYPE_CHECKING:
     from jobs.config.settings import Settings
     from jobs.night.job_report import JobReport
-
-EXIT_REFUSED = 99
 
 
 def _run(step: Step, config: Path, run_date: date, *, share: float | None = None) -> "JobReport":
@@ -127,6 +125,27 @@ ADDING = {"recommend": _add_recommend, "publish": _add_publish}
 
 for _step in STEPS:
     ADDING.get(_step.name, _add_step)(_step)
+
+
+@app.command()
+def backfill(
+    config: ConfigFile,
+    first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="The first night.")],
+    last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="The last night.")],
+) -> None:
+    """Run all nights between that have not ended, the oldest first.
+
+    Stops where one fails; called again, it goes on there. What a later night published stays.
+    """
+    from jobs.operate import backfill as job
+
+    with explaining("backfill"):
+        settings = load_settings(config)
+        nights = parse_date(first, "--from"), night(last, future=False, option="--to")
+        for ended in job.backfill(settings, *nights, job.in_processes(config)):
+            print(f"topshelf backfill: {ended.night}: {ended.said}", flush=True)
+            if ended.exit_code:
+                raise typer.Exit(ended.exit_code)
 
 
 @app.command("undo-night")
