@@ -10,14 +10,17 @@ from typing import Final
 
 from lakehouse.tables import (
     BRONZE_EVENTS,
+    BRONZE_FEEDBACK,
     BRONZE_FILES,
     BRONZE_ITEMS,
     BRONZE_USERS,
     EVENT_IDENTITY,
+    FEEDBACK_DAILY,
     ITEM_FEATURES,
     QUARANTINE,
     RECOMMENDATIONS,
     ROW_ACCOUNTING,
+    SILVER_FEEDBACK,
     SILVER_INTERACTIONS,
     SILVER_ITEMS,
     SILVER_USERS,
@@ -27,7 +30,7 @@ from lakehouse.tables import (
 )
 
 GOLD: Final = (USER_ITEM_FEATURES, USER_FEATURES, ITEM_FEATURES)
-MODEL_INPUTS: Final = (SILVER_INTERACTIONS, SILVER_USERS, *GOLD)
+MODEL_INPUTS: Final = (SILVER_INTERACTIONS, SILVER_USERS, SILVER_FEEDBACK, *GOLD)
 GROUPS: Final[Mapping[str, str]] = {
     "bronze": "Files as delivered",
     "silver": "Clean rows, each once",
@@ -70,7 +73,7 @@ STEPS: Final = (
         "Take new landing files into bronze, each row once.",
         group="bronze",
         needs_spark=True,
-        writes=(BRONZE_FILES, BRONZE_EVENTS, BRONZE_ITEMS, BRONZE_USERS),
+        writes=(BRONZE_FILES, BRONZE_EVENTS, BRONZE_ITEMS, BRONZE_USERS, BRONZE_FEEDBACK),
         checks_models=True,
     ),
     Step(
@@ -78,11 +81,12 @@ STEPS: Final = (
         "Clean bronze into silver; what is unusable to quarantine.",
         group="silver",
         needs_spark=True,
-        reads=(BRONZE_EVENTS, BRONZE_ITEMS, BRONZE_USERS),
+        reads=(BRONZE_EVENTS, BRONZE_ITEMS, BRONZE_USERS, BRONZE_FEEDBACK),
         writes=(
             SILVER_INTERACTIONS,
             SILVER_ITEMS,
             SILVER_USERS,
+            SILVER_FEEDBACK,
             QUARANTINE,
             ROW_ACCOUNTING,
             EVENT_IDENTITY,
@@ -93,8 +97,8 @@ STEPS: Final = (
         "Build the gold features from events before the night.",
         group="gold",
         needs_spark=True,
-        reads=(SILVER_INTERACTIONS, SILVER_ITEMS),
-        writes=GOLD,
+        reads=(SILVER_INTERACTIONS, SILVER_ITEMS, SILVER_FEEDBACK),
+        writes=(*GOLD, FEEDBACK_DAILY),
     ),
     Step(
         "train",
@@ -127,7 +131,7 @@ STEPS: Final = (
     Step(
         "report",
         "Build the run report and the Data Docs, also of a failure.",
-        reads=(ROW_ACCOUNTING, RECOMMENDATIONS),
+        reads=(ROW_ACCOUNTING, RECOMMENDATIONS, FEEDBACK_DAILY),
         always_runs=True,
     ),
 )

@@ -125,6 +125,7 @@ _LINEAGE = (_SOURCE, _SOURCE_FILE, _ROW_NUMBER, _INGEST_BATCH, _INGEST_DATE)
 LINEAGE_COLUMNS: Final = tuple(column.name for column in _LINEAGE)
 
 EVENT_TYPES: Final = ("purchase", "rating", "view", "click", "cart")
+FEEDBACK_TYPES: Final = ("impression", "click", "cart", "purchase", "rating", "dismissal")
 
 _ITEM_CONTENT = (
     Column("title", "string", "Name shown to people.", nullable=True),
@@ -249,6 +250,35 @@ BRONZE_USERS: Final = Table(
     ),
 )
 
+BRONZE_FEEDBACK: Final = Table(
+    "bronze",
+    "feedback",
+    "What people did with what they were shown, exactly as the API wrote it.",
+    ("source", "source_file", "row_number"),
+    ("ingest_date", "ingest_batch"),
+    (
+        _raw("event_id", "The client's own id of the event."),
+        _raw("user_id", "User.", personal=True),
+        _raw("item_id", "Item."),
+        _raw("event_time", "When it happened."),
+        _raw("event_type", "Kind of event."),
+        _raw("value", "Money paid, or rating given."),
+        _raw("quantity", "Units."),
+        _raw("surface", "Kind of list that was shown."),
+        _raw("position", "Place in the list as it was shown, from 1."),
+        _raw("tier", "Whose list it was."),
+        _raw("release", "Release of the list."),
+        _raw("recommendation_id", "The list, as its answer named it."),
+        _raw("arm", "Who got the release while it was rolled out."),
+        _raw("propensity", "Probability with which the item got the place."),
+        _raw("received_at", "When the API had it."),
+        _EXTRA,
+        _CORRUPT_RECORD,
+        _CORRUPT_RULE,
+        *_LINEAGE,
+    ),
+)
+
 SILVER_INTERACTIONS: Final = Table(
     "silver",
     "interactions",
@@ -320,6 +350,52 @@ SILVER_USERS: Final = Table(
     ),
 )
 
+SILVER_FEEDBACK: Final = Table(
+    "silver",
+    "feedback",
+    "What people did with what they were shown: clean, each event once, in UTC.",
+    ("event_id",),
+    ("ingest_date",),
+    (
+        Column("event_id", "string", "The client's own id of the event."),
+        _USER_ID,
+        _ITEM_ID,
+        Column("event_type", "string", "Kind of event.", allowed=FEEDBACK_TYPES),
+        Column("event_ts", "timestamp", "When it happened (UTC)."),
+        Column("event_date", "date", "UTC day of the event."),
+        Column(
+            "value",
+            "double",
+            "Money paid, or rating given.",
+            nullable=True,
+            minimum=-_MOST,
+            maximum=_MOST,
+        ),
+        Column("quantity", "double", "Units.", nullable=True, minimum=-_MOST, maximum=_MOST),
+        Column("surface", "string", "Kind of list that was shown.", nullable=True),
+        Column("position", "int", "Place in the list as it was shown, from 1.", True, minimum=1),
+        Column("tier", "string", "Whose list it was.", nullable=True),
+        Column("release", "string", "Release of the list.", nullable=True),
+        Column("recommendation_id", "string", "The list, as its answer named it.", nullable=True),
+        Column(
+            "arm",
+            "string",
+            "Who got the release while it was rolled out; else null.",
+            nullable=True,
+        ),
+        Column(
+            "propensity",
+            "double",
+            "Probability with which the item got the place; null where nothing was drawn.",
+            nullable=True,
+            minimum=0,
+            maximum=1,
+        ),
+        Column("received_at", "timestamp", "When the API had it (UTC).", nullable=True),
+        *_LINEAGE,
+    ),
+)
+
 QUARANTINE: Final = Table(
     "silver",
     "quarantine",
@@ -331,7 +407,7 @@ QUARANTINE: Final = Table(
             "table_name",
             "string",
             "Bronze table of the row.",
-            allowed=("bronze.events", "bronze.items", "bronze.users"),
+            allowed=("bronze.events", "bronze.items", "bronze.users", "bronze.feedback"),
         ),
         Column("rules", "array<string>", "Names of the broken rules, in the order checked."),
         Column("record", "string", "The bronze row as JSON.", personal=True),
@@ -578,6 +654,53 @@ RECOMMENDATIONS: Final = Table(
     ),
 )
 
+
+def _events_of(kind: str) -> Column:
+    return Column(f"{kind}s", "long", f"Events of the kind {kind}.", minimum=0)
+
+
+FEEDBACK_DAILY: Final = Table(
+    "gold",
+    "feedback_daily",
+    "What came of each place that was shown. Late events come with a later night: sum the counts "
+    "over nights before you divide them.",
+    (
+        "run_date",
+        "event_date",
+        "surface",
+        "position",
+        "source",
+        "reason_code",
+        "arm",
+        "release",
+    ),
+    ("run_date",),
+    (
+        _RUN_DATE,
+        Column("event_date", "date", "UTC day of the events."),
+        Column("surface", "string", "Kind of list that was shown."),
+        Column(
+            "position",
+            "int",
+            "Place as the event tells it, else the item's rank in the release; 0 where neither is "
+            "known.",
+            minimum=0,
+        ),
+        Column(
+            "source",
+            "string",
+            "Method that put the item there; empty where gold.recommendations no longer has the "
+            "release, or it never had the item.",
+        ),
+        Column("reason_code", "string", "Why the item was there, in a word; or empty."),
+        Column("arm", "string", "Who got the release while it was rolled out; else empty."),
+        Column("release", "string", "Release of the list."),
+        *(_events_of(kind) for kind in FEEDBACK_TYPES),
+        Column("ctr", "double", "clicks / impressions.", nullable=True, minimum=0),
+        Column("conversion", "double", "purchases / impressions.", nullable=True, minimum=0),
+    ),
+)
+
 OPS_RUNS: Final = Table(
     "ops",
     "runs",
@@ -652,9 +775,11 @@ ALL_TABLES: Final = (
     BRONZE_EVENTS,
     BRONZE_ITEMS,
     BRONZE_USERS,
+    BRONZE_FEEDBACK,
     SILVER_INTERACTIONS,
     SILVER_ITEMS,
     SILVER_USERS,
+    SILVER_FEEDBACK,
     QUARANTINE,
     ROW_ACCOUNTING,
     EVENT_IDENTITY,
@@ -662,6 +787,7 @@ ALL_TABLES: Final = (
     USER_FEATURES,
     ITEM_FEATURES,
     RECOMMENDATIONS,
+    FEEDBACK_DAILY,
     OPS_RUNS,
     EXPECTATION_RESULTS,
     QUARANTINE_ACTS,

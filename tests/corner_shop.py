@@ -1,14 +1,18 @@
 """A small made shop: its configuration, and the files it lands with two rows that are not clean."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import numpy as np
+
+from serving.feedback.events import Event, EventType
+from serving.feedback.journal import Journal
 
 NIGHT = date(2024, 2, 10)
 FIRST_DAY = date(2024, 1, 1)
 UNDELIVERED = date(2024, 1, 20)
 USERS, ITEMS, SIZE, VISITS = 60, 42, 3, 0.3
+DISMISSED = ("u3", "0")
 DEPARTMENTS = ("BAKERY", "DAIRY", "PRODUCE", "FUEL")
 
 CONFIG = """
@@ -98,3 +102,26 @@ def land(folder: Path) -> int:
     goods = [f"{n},Article {n},{DEPARTMENTS[n % len(DEPARTMENTS)]}" for n in range(ITEMS)]
     (folder / "catalogue.csv").write_text("\n".join(["article,name,department", *goods]) + "\n")
     return rows
+
+
+def react(folder: Path) -> None:
+    """Keep, as the API does, what a user did on the last day with a list of a former release."""
+    user, item = DISMISSED
+    then = datetime.combine(NIGHT - timedelta(days=1), time(12), UTC)
+    kinds: tuple[EventType, ...] = ("impression", "click", "dismissal")
+    journal = Journal(folder / "feedback", lambda: then)
+    journal.append(
+        [
+            Event(
+                event_id=f"web-{kind}",
+                event_type=kind,
+                user_id=user,
+                item_id=item,
+                event_time=then,
+                recommendation_id=f"{then.date()}-0a1b2c3d.all.user.-.0badcafe",
+                position=1,
+            )
+            for kind in kinds
+        ]
+    )
+    journal.close()

@@ -15,7 +15,7 @@ import pytest
 
 from jobs.config.settings import Settings, load
 from tests.airflow_server import Airflow, running_airflow, until
-from tests.corner_shop import NIGHT, configure, land
+from tests.corner_shop import NIGHT, configure, land, react
 from tests.project import ROOT
 
 SHOPS = ("corner", "tools", "toys")
@@ -88,6 +88,7 @@ def night(airflow: Airflow, shops: Path, shop_folder: Path) -> Night:
     config = shops / "corner.toml"
     settings = load(config)
     rows = land(settings.paths.landing)
+    react(settings.paths.landing)
     dag = "nightly_recommendations_corner"
     airflow.unpause(dag)
     run = airflow.trigger(dag, run_date=str(NIGHT))

@@ -111,7 +111,8 @@ SOURCES: Final = """
 ## `[[sources]]`
 
 One table for each kind of file in the landing folder; `[[sources]]` begins each. A source fills
-events (somebody took something), items (the catalogue) or users (who they are).
+events (somebody took something), items (the catalogue), users (who they are) or feedback (what
+people did with what they were shown; the API's own files need no source).
 """
 
 

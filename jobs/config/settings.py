@@ -29,6 +29,7 @@ from jobs.config import contexts
 from jobs.config.environment import merged, read_environment
 from jobs.config.mistakes import told
 from lakehouse.errors import ConfigurationError
+from lakehouse.ingest.feedback import FEEDBACK
 from lakehouse.ingest.sources import Name, SourceMapping
 from lakehouse.ownership import LONGEST_NAME
 from models.core.parameters import (
@@ -254,6 +255,19 @@ class Recommend(Parameters):
     new_item_share: Real = Field(
         default=0.02, ge=0, le=0.5, description="Share of `discover` places kept for new items."
     )
+    ignored_weight: Real = Field(
+        default=0.2,
+        ge=0,
+        le=100,
+        description="How far each time that an item was shown and not clicked lets it sink in "
+        "`discover`: its rank is multiplied by 1 + the sum of these; 0 for not at all.",
+    )
+    ignored_half_life_days: Real = Field(
+        default=14.0,
+        gt=0,
+        le=MAX_DAYS,
+        description="Days after which such a time counts half.",
+    )
     contexts: tuple[str, ...] = Field(
         default=(),
         description="What unknown users may be asked for: `store_id`, `device`, `weekday` (`mon`), "
@@ -434,6 +448,10 @@ class Settings(Parameters):
         names = [source.name for source in self.sources]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"sources: the names {twice} are used twice")
+        if FEEDBACK.name in names:
+            raise ValueError(
+                f"sources: the name {FEEDBACK.name} is that of the API's own files; take another"
+            )
         if not any(source.target == "events" for source in self.sources):
             raise ValueError('sources: none has target = "events", so there is nothing to learn')
         return self
@@ -449,6 +467,11 @@ class Settings(Parameters):
     def _as_said(self, models: BaseModel) -> dict[str, Any]:
         """Only what is said, whether or not the defaults are known."""
         return models.model_dump(mode="json", exclude_unset=True)
+
+    @property
+    def landing_sources(self) -> tuple[SourceMapping, ...]:
+        """Where rows come from: the sources, and the API's feedback, which needs no mapping."""
+        return (*self.sources, FEEDBACK)
 
     def parameters(self, method: str) -> dict[str, Any]:
         """What ``[models.METHOD]`` says, in JSON's types."""

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
+from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +21,7 @@ from lakehouse.io import arrow
 from lakehouse.steps import MODEL_INPUTS
 from lakehouse.tables import (
     ITEM_FEATURES,
+    SILVER_FEEDBACK,
     SILVER_INTERACTIONS,
     SILVER_USERS,
     USER_FEATURES,
@@ -28,12 +31,18 @@ from lakehouse.tables import (
 from lakehouse.windows import Windows
 from models.core.context import Context, align
 from models.core.interactions import UNKNOWN, Interactions, index_of
+from models.core.reactions import NOTICED, Reactions
 from models.lists.published import Published
 from models.lists.rules.shelf import Shelf
 from models.selection.split import Nights
 from models.tracking.versions import Provenance
 
 EVENT_COLUMNS: Final = ("user_id", "item_id", "event_date", "quantity", "value", "discount")
+
+# Not every shop has users' attributes, and none has feedback before its API serves.
+OPTIONAL: Final = (SILVER_USERS, SILVER_FEEDBACK)
+# An impression so many half-lives ago counts next to nothing, and is not read.
+HALF_LIVES: Final = 6
 
 TableVersions = Mapping[str, int]
 
@@ -47,14 +56,14 @@ class Night:
 
 
 def newest_versions(lake: Path) -> dict[str, int]:
-    """The Delta version of each input table; a source without users leaves ``silver.users`` out.
+    """The Delta version of each input table that there is.
 
-    Raises ``DataError`` where another table does not exist.
+    Raises ``DataError`` where one that every shop has does not exist.
     """
     return {
         table.full_name: arrow.version(lake, table)
         for table in MODEL_INPUTS
-        if table is not SILVER_USERS or arrow.exists(lake, table)
+        if table not in OPTIONAL or arrow.exists(lake, table)
     }
 
 
@@ -80,6 +89,7 @@ def read_night(
             user_attributes=attributes,
             item_features=items[day],
             excluded_departments=settings.features.excluded_departments,
+            reactions=_reactions(settings, versions, run_date, interactions, day),
         )
         for day in as_of
     }
@@ -195,6 +205,40 @@ def _events(
         rows = rows.set_column(place, name, rows[name].dictionary_encode())
     frame: pd.DataFrame = rows.to_pandas()
     return frame
+
+
+def _reactions(
+    settings: Settings,
+    versions: TableVersions,
+    run_date: date,
+    interactions: Interactions,
+    as_of: date,
+) -> Reactions | None:
+    """What users made of what they were shown before ``as_of``; ``None`` without any feedback."""
+    if SILVER_FEEDBACK.full_name not in versions:
+        return None
+    half_life = settings.recommend.ignored_half_life_days
+    read = partial(
+        arrow.read,
+        settings.paths.lake,
+        SILVER_FEEDBACK,
+        columns=["user_id", "item_id", "event_type", "event_ts"],
+        version=versions[SILVER_FEEDBACK.full_name],
+    )
+    known: list[arrow.Filter] = [("ingest_date", "<=", run_date), ("event_date", "<", as_of)]
+    said = read(filters=[*known, ("event_type", "in", ["dismissal", *NOTICED])])
+    oldest = as_of - timedelta(days=ceil(HALF_LIVES * half_life))
+    shown = read(filters=[*known, ("event_type", "==", "impression"), ("event_date", ">=", oldest)])
+    if not said.num_rows and not shown.num_rows:
+        return None
+    return Reactions.of(
+        pa.concat_tables([said, shown]).to_pandas(),
+        interactions.user_ids,
+        interactions.item_ids,
+        as_of=as_of,
+        half_life_days=half_life,
+        weight=settings.recommend.ignored_weight,
+    )
 
 
 def _user_attributes(lake: Path, versions: TableVersions, run_date: date) -> pd.DataFrame | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, cast
+from typing import cast
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -11,11 +11,9 @@ from rich.text import Text
 from jobs.config.settings import Settings
 from jobs.operate.lookup import plain
 from lakehouse.errors import ConfigurationError
+from lakehouse.ingest.feedback import FOLDER
 from serving import keys
 from serving.api.settings import ApiSettings
-
-# Below the landing folder: what a night may take in.
-FEEDBACK: Final = "feedback"
 
 
 def serve(settings: Settings, host: str, port: int, workers: int) -> None:
@@ -47,7 +45,7 @@ def api_settings(settings: Settings, workers: int = 1) -> ApiSettings:
         store=serving.store,
         shop=settings.shop.name,
         keys=serving.api_keys,
-        feedback=settings.paths.landing / FEEDBACK,
+        feedback=settings.paths.landing / FOLDER,
         deadline_seconds=serving.deadline_milliseconds / 1_000,
         requests_per_second=serving.requests_per_second,
         workers=workers,

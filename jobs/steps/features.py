@@ -13,10 +13,12 @@ from features.item_features import catalogue_in_force, item_features
 from features.user_features import user_features
 from features.user_item_features import user_item_features
 from jobs.config.settings import Settings
+from jobs.night.feedback_daily import build_feedback_daily
 from jobs.night.job_report import JobReport
 from jobs.night.later_nights import later_events
 from lakehouse.io.lake import Lakehouse
 from lakehouse.tables import (
+    FEEDBACK_DAILY,
     ITEM_FEATURES,
     SILVER_INTERACTIONS,
     SILVER_ITEMS,
@@ -88,6 +90,7 @@ def run(lake: Lakehouse, settings: Settings, *, run_date: date) -> JobReport:
         with lake.writing(*TABLES):
             for table, frame in frames.items():
                 lake.replace(table, frame, {"run_date": run_date})
+    feedback = build_feedback_daily(lake, settings, run_date)
 
     return JobReport(
         step=STEP,
@@ -95,15 +98,18 @@ def run(lake: Lakehouse, settings: Settings, *, run_date: date) -> JobReport:
         rows={
             SILVER_INTERACTIONS.full_name: known_events,
             **{table.full_name: measured[table]["rows"] for table in TABLES},
+            FEEDBACK_DAILY.full_name: feedback.rows,
         },
         facts={
             "as_of": [night.isoformat() for night in nights],
             "events_of_unknown_items": sold["unknown_events"],
             "sellable_items": sold["sellable"],
+            "feedback_of_no_list": feedback.of_no_list,
             "checks": sum(verdict.checks for verdict in verdicts),
         },
         warnings=(
             *(warning for verdict in verdicts for warning in verdict.warnings),
+            *feedback.warnings,
             *later_events(lake.root, run_date),
         ),
     )

@@ -28,6 +28,7 @@ from lakehouse.clean import silver
 from lakehouse.clean.row_accounting import rows_of_night, usual_rows
 from lakehouse.errors import DataError
 from lakehouse.ingest.bronze import read_bronze
+from lakehouse.ingest.feedback import FEEDBACK
 from lakehouse.ingest.files import (
     DUPLICATE,
     LOADED,
@@ -45,7 +46,14 @@ from lakehouse.ingest.landing import MAX_NAMES_SHOWN, LandingFile, digest, find,
 from lakehouse.ingest.sources import SourceMapping, mappable_columns
 from lakehouse.io import arrow
 from lakehouse.io.lake import Lakehouse
-from lakehouse.tables import BRONZE_EVENTS, BRONZE_FILES, BRONZE_ITEMS, BRONZE_USERS, Table
+from lakehouse.tables import (
+    BRONZE_EVENTS,
+    BRONZE_FEEDBACK,
+    BRONZE_FILES,
+    BRONZE_ITEMS,
+    BRONZE_USERS,
+    Table,
+)
 
 STEP = "ingest"
 TRIED_ROWS = 100
@@ -53,7 +61,7 @@ MINIMUM_TRIED_ROWS = 10
 RULES_OF_SPELLING = frozenset(
     rule for rule in silver.RULES if rule.endswith(("_invalid", "_unknown"))
 )
-ROW_TABLES = (BRONZE_EVENTS, BRONZE_ITEMS, BRONZE_USERS)
+ROW_TABLES = (BRONZE_EVENTS, BRONZE_ITEMS, BRONZE_USERS, BRONZE_FEEDBACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +119,10 @@ def run(lake: Lakehouse, settings: Settings, *, run_date: date) -> JobReport:
     night = [row for row in (*register, *rows) if row.ingest_date == run_date]
     warnings += [
         f"source {source.name}: no new file for the night of {run_date}"
-        for source in settings.sources
+        for source in settings.landing_sources
         if source.target == "events" and source.name not in {row.source for row in night}
     ]
-    dated = {source.name for source in settings.sources if "{date}" in source.path}
+    dated = {source.name for source in settings.landing_sources if "{date}" in source.path}
     warnings += later_files([f for f in found if f.source in dated], register, run_date)
     return JobReport(
         step=STEP,
@@ -144,9 +152,9 @@ def _find_all(
     ever = {row.source for row in register}
     known = {(row.source, row.source_file): row for row in register}
     found = []
-    for source in settings.sources:
+    for source in settings.landing_sources:
         paths = find(source, landing, before=run_date)
-        if not paths and source.name not in ever:
+        if not paths and source.name not in ever and source is not FEEDBACK:
             raise DataError(
                 f"source {source.name}: no file {source.path} dated before {run_date} below "
                 f"{landing}, and none was ever taken in. Deliver one, correct the source's "
@@ -171,14 +179,14 @@ def _inspect(settings: Settings, file: FoundFile) -> LandingFile:
 
 
 def _source(settings: Settings, name: str) -> SourceMapping:
-    return next(source for source in settings.sources if source.name == name)
+    return next(source for source in settings.landing_sources if source.name == name)
 
 
 def _mapped_elsewhere(settings: Settings, source: SourceMapping) -> frozenset[str]:
     """The columns that other sources take from the same files, e.g. the order file's user."""
     return frozenset(
         column
-        for other in settings.sources
+        for other in settings.landing_sources
         if other.path == source.path and other.name != source.name
         for column in other.mapped_source_columns
     )
@@ -194,7 +202,7 @@ def _interrupted_batches(
     """The batches, oldest first, of which a table has no rows, with the files for that table."""
     rows = interrupted(
         register,
-        {source.name: source.table for source in settings.sources},
+        {source.name: source.table for source in settings.landing_sources},
         {table.full_name: arrow.partition_rows(lake.root, table) for table in ROW_TABLES},
         until=run_date,
     )
@@ -303,6 +311,8 @@ def _try_first_rows(
         ).select("source", "source_file", "record", F.explode("rules").alias("rule"))
         for name in batch.files
         for source in [_source(settings, name)]
+        # Its writer has checked it, and clients' mistakes say nothing about a mapping.
+        if source.target != "feedback"
     ]
     if not judged:
         return []
@@ -374,7 +384,7 @@ def _check(
 
 
 def _sources_of(settings: Settings, table: Table) -> list[str]:
-    return [source.name for source in settings.sources if source.table is table]
+    return [source.name for source in settings.landing_sources if source.table is table]
 
 
 def _unreadable(sources: Sequence[str], error: Exception) -> DataError:

@@ -28,6 +28,7 @@ from lakehouse.ingest.sources import SourceMapping, mappable_columns
 from lakehouse.ingest.time_formats import EPOCHS, ISO
 from lakehouse.tables import (
     EVENT_TYPES,
+    FEEDBACK_TYPES,
     LINEAGE_COLUMNS,
     QUARANTINE,
     SILVER_INTERACTIONS,
@@ -63,7 +64,12 @@ RULES: Final[Mapping[str, str]] = {
     "event_time_missing": "No time.",
     "event_time_invalid": "The time is not in the mapping's `time_format`, or before 1970.",
     "event_time_in_future": "The event's day is not before the night that took it in.",
-    "event_type_unknown": f"The kind of event is none of {', '.join(EVENT_TYPES)}.",
+    "event_type_unknown": f"The kind of event is none of {', '.join(EVENT_TYPES)}; of feedback "
+    f"none of {', '.join(FEEDBACK_TYPES)}.",
+    "event_id_missing": "Feedback without an id.",
+    "position_invalid": "The position is no whole number from 1 on.",
+    "propensity_invalid": "The propensity is no number from 0 to 1.",
+    "received_at_invalid": "The time of receipt is not in the mapping's `time_format`.",
     "quantity_missing": "The mapping names a quantity, the row has none.",
     "quantity_invalid": f"The quantity is no number up to {MAXIMA['quantity']:g}.",
     "quantity_not_positive": "The quantity is 0 or less.",
@@ -99,13 +105,13 @@ def judge_events(bronze: DataFrame, mapping: SourceMapping, *, night: date) -> D
     ``quantity * unit_price`` where there is no value; ``quantity`` is 1 where the source has none.
     """
     names = mappable_columns("events")
-    clean = _named_user(_clean_text(bronze, mapping, names), mapping)
+    clean = _named_user(clean_text(bronze, mapping, names), mapping)
     typed = clean.withColumns(
         {
             "event_type": F.lower("event_type"),
-            "event_ts": _instant(F.col("event_time"), mapping),
+            "event_ts": as_instant(F.col("event_time"), mapping),
             **{f"has_{name}": F.col(name).isNotNull() for name in MAXIMA},
-            **{name: _number(F.col(name), mapping) for name in MAXIMA},
+            **{name: as_number(F.col(name), mapping) for name in MAXIMA},
         }
     )
     checked = typed.withColumns(
@@ -126,7 +132,7 @@ def judge_events(bronze: DataFrame, mapping: SourceMapping, *, night: date) -> D
     maps_quantity = "quantity" in mapping.columns or "quantity" in mapping.constants
     is_purchase = F.col("event_type") == "purchase"
     broken = {
-        **_broken_ids(
+        **broken_ids(
             ("user_id", "item_id", "order_id", "store_id", "device"), ("user_id", "item_id")
         ),
         "user_id_reserved": F.col("is_reserved"),
@@ -143,7 +149,7 @@ def judge_events(bronze: DataFrame, mapping: SourceMapping, *, night: date) -> D
         "value_not_positive": is_purchase & (F.col("paid") <= 0),
         "discount_invalid": F.col("has_discount") & F.col("discount").isNull(),
     }
-    return _judged(
+    return with_rules(
         derived,
         SILVER_INTERACTIONS,
         broken,
@@ -157,22 +163,22 @@ def judge_events(bronze: DataFrame, mapping: SourceMapping, *, night: date) -> D
 
 def judge_items(bronze: DataFrame, mapping: SourceMapping) -> DataFrame:
     """Catalogue rows of one source; tags are split, trimmed and sorted, each once."""
-    clean = _clean_text(bronze, mapping, mappable_columns("items"))
+    clean = clean_text(bronze, mapping, mappable_columns("items"))
     separated = F.split(F.coalesce("tags", F.lit("")), rf"\Q{mapping.tags_separator}\E")
     trimmed = F.transform(separated, _trim)
     tags = F.array_sort(F.array_distinct(F.filter(trimmed, lambda tag: tag != "")))
-    broken = _broken_ids(("item_id",), ("item_id",))
-    return _judged(clean, SILVER_ITEMS, broken, tags=tags)
+    broken = broken_ids(("item_id",), ("item_id",))
+    return with_rules(clean, SILVER_ITEMS, broken, tags=tags)
 
 
 def judge_users(bronze: DataFrame, mapping: SourceMapping) -> DataFrame:
     """User rows of one source; attributes without a value are left out."""
-    clean = _clean_text(bronze, mapping, mappable_columns("users"))
+    clean = clean_text(bronze, mapping, mappable_columns("users"))
     delivered = F.coalesce(F.col("raw.attributes"), F.create_map().cast("map<string,string>"))
     trimmed = F.transform_values(delivered, lambda _, value: _trim(value))
     known = F.map_filter(trimmed, lambda _, value: value != "")
-    broken = _broken_ids(("user_id",), ("user_id",))
-    return _judged(clean, SILVER_USERS, broken, attributes=known)
+    broken = broken_ids(("user_id",), ("user_id",))
+    return with_rules(clean, SILVER_USERS, broken, attributes=known)
 
 
 def repeated_events(judged: DataFrame, other_nights: DataFrame) -> DataFrame:
@@ -237,7 +243,7 @@ def rejected(marked: DataFrame, bronze_table: Table) -> DataFrame:
     )
 
 
-def _clean_text(bronze: DataFrame, mapping: SourceMapping, names: Sequence[str]) -> DataFrame:
+def clean_text(bronze: DataFrame, mapping: SourceMapping, names: Sequence[str]) -> DataFrame:
     """The named columns rewritten and trimmed, nothing as null; what judging needs beside them.
 
     Every expensive expression becomes a column before it is used twice, here and in the callers:
@@ -264,7 +270,7 @@ def _clean_text(bronze: DataFrame, mapping: SourceMapping, names: Sequence[str])
     return trimmed.withColumns({name: F.when(F.col(name) != "", F.col(name)) for name in names})
 
 
-def _broken_ids(identifiers: Sequence[str], required: Sequence[str]) -> dict[str, SparkColumn]:
+def broken_ids(identifiers: Sequence[str], required: Sequence[str]) -> dict[str, SparkColumn]:
     """Rules about text that other stores use as a key."""
     together = F.concat_ws("", *identifiers)
     longest = F.greatest(F.lit(0), *[F.length(name) for name in identifiers])
@@ -276,7 +282,7 @@ def _broken_ids(identifiers: Sequence[str], required: Sequence[str]) -> dict[str
     }
 
 
-def _judged(
+def with_rules(
     clean: DataFrame,
     table: Table,
     broken: Mapping[str, SparkColumn],
@@ -324,7 +330,7 @@ def _named_user(clean: DataFrame, mapping: SourceMapping) -> DataFrame:
     )
 
 
-def _number(text: SparkColumn, mapping: SourceMapping) -> SparkColumn:
+def as_number(text: SparkColumn, mapping: SourceMapping) -> SparkColumn:
     """The number that ``text`` spells in decimals; null for anything else.
 
     Thousands must come in threes: of ``1.5`` a thousands point would make 15. Beyond decimals Spark
@@ -342,7 +348,7 @@ def _number(text: SparkColumn, mapping: SourceMapping) -> SparkColumn:
     return F.when(~reduce(or_, java), text.try_cast("double"))
 
 
-def _instant(text: SparkColumn, mapping: SourceMapping) -> SparkColumn:
+def as_instant(text: SparkColumn, mapping: SourceMapping) -> SparkColumn:
     """The instant that ``text`` names; null where it is in another format.
 
     A wall time that a clock change skips moves on by the change; of one that comes twice the first
@@ -350,7 +356,7 @@ def _instant(text: SparkColumn, mapping: SourceMapping) -> SparkColumn:
     """
     if mapping.time_format in EPOCHS:
         per_second = EPOCHS[mapping.time_format]
-        number = _number(text, mapping)
+        number = as_number(text, mapping)
         is_date = number.between(0, MAX_EPOCH_SECONDS * per_second)
         micros = F.round(number * (1_000_000 // per_second)).cast("long")
         return F.timestamp_micros(F.when(is_date, micros))

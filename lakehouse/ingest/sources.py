@@ -29,6 +29,7 @@ from lakehouse.ingest.time_formats import EPOCHS
 from lakehouse.nearest import instead_of, nearest
 from lakehouse.tables import (
     BRONZE_EVENTS,
+    BRONZE_FEEDBACK,
     BRONZE_ITEMS,
     BRONZE_USERS,
     EVENT_TYPES,
@@ -82,6 +83,7 @@ TARGETS: dict[str, Table] = {
     "events": BRONZE_EVENTS,
     "items": BRONZE_ITEMS,
     "users": BRONZE_USERS,
+    "feedback": BRONZE_FEEDBACK,
 }
 UNMAPPABLE_COLUMNS = frozenset(
     {*LINEAGE_COLUMNS, "extra", "corrupt_record", "corrupt_rule", "attributes"}
@@ -91,6 +93,7 @@ REQUIRED_COLUMNS = {
     "events": ("user_id", "item_id", "event_time", "event_type"),
     "items": ("item_id",),
     "users": ("user_id",),
+    "feedback": ("event_id", "user_id", "item_id", "event_time", "event_type"),
 }
 
 
@@ -128,7 +131,9 @@ class SourceMapping(_Strict):
     """One kind of file in the landing folder."""
 
     name: Name = Field(description="Name of the source in tables and reports.")
-    target: Literal["events", "items", "users"] = Field(description="What a row of the file is.")
+    target: Literal["events", "items", "users", "feedback"] = Field(
+        description="What a row of the file is."
+    )
     path: Annotated[str, AfterValidator(_below_landing)] = Field(
         description="Glob below the landing folder. `{date}` stands for YYYY-MM-DD; such a file is "
         "taken by the first night after its date. Names that start with `.` or `_` are left alone."

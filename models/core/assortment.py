@@ -12,6 +12,7 @@ from lakehouse.errors import DataError
 from models.core import storage
 from models.core.context import Context
 from models.core.interactions import day_number
+from models.core.reactions import Reactions
 
 KIND: Final = "assortment"
 NEVER: Final = -1
@@ -22,13 +23,15 @@ class Assortment:
     """The items of a vocabulary as of one night.
 
     ``sellable`` says which may be listed; ``popularity`` counts each one's events, decayed by age;
-    ``age_days`` are the days since its first event, ``NEVER`` (-1) without any.
+    ``age_days`` are the days since its first event, ``NEVER`` (-1) without any. ``reactions`` say
+    what of it which users have had enough of, where any are known.
     """
 
     as_of: date
     sellable: NDArray[np.bool_]
     popularity: NDArray[np.float64]
     age_days: NDArray[np.int32]
+    reactions: Reactions | None = None
 
     @classmethod
     def of(cls, context: Context, popularity_half_life_days: float) -> Self:
@@ -46,6 +49,7 @@ class Assortment:
                 minlength=events.items,
             ),
             age_days=(today - first).astype(np.int32),
+            reactions=context.reactions,
         )
 
     def fresh(self, days: int) -> NDArray[np.bool_]:
@@ -58,6 +62,7 @@ class Assortment:
             "sellable": self.sellable,
             "popularity": self.popularity,
             "age_days": self.age_days,
+            **({} if self.reactions is None else self.reactions.arrays()),
         }
         storage.write(folder, KIND, {"as_of": self.as_of.isoformat()}, arrays)
 
@@ -67,4 +72,10 @@ class Assortment:
         stored = storage.read(folder)
         if stored.kind != KIND:
             raise DataError(f"{folder} holds a {stored.kind!r}, not an {KIND!r}")
-        return cls(as_of=date.fromisoformat(stored.parameters["as_of"]), **stored.arrays)
+        return cls(
+            as_of=date.fromisoformat(stored.parameters["as_of"]),
+            sellable=stored.arrays["sellable"],
+            popularity=stored.arrays["popularity"],
+            age_days=stored.arrays["age_days"],
+            reactions=Reactions.from_arrays(stored.arrays),
+        )

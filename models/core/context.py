@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lakehouse.errors import DataError
 from lakehouse.tables import ITEM_CONTENT_COLUMNS
 from models.core.interactions import Ids, Interactions, day_number
+from models.core.reactions import Reactions
 
 CATALOGUE_COLUMNS: Final = (*ITEM_CONTENT_COLUMNS, "tags")
 
@@ -23,7 +24,8 @@ class Context:
     Each frame has one row per id of its vocabulary, in vocabulary order (a range index), missing
     values where nothing is known: ``user_features`` and ``item_features`` the columns of the gold
     tables of that name, ``user_attributes`` the users' own attributes (text). ``sellable`` says of
-    each item whether it may be recommended, ``excluded`` whether it never may.
+    each item whether it may be recommended, ``excluded`` whether it never may. ``reactions`` are
+    those of users to what they were shown, where any are known.
     """
 
     interactions: Interactions
@@ -33,6 +35,7 @@ class Context:
     item_features: pd.DataFrame
     sellable: NDArray[np.bool_]
     excluded: NDArray[np.bool_]
+    reactions: Reactions | None = None
 
     def __post_init__(self) -> None:
         if (self.interactions.day >= day_number(self.as_of)).any():
@@ -58,6 +61,7 @@ class Context:
         user_attributes: pd.DataFrame | None = None,
         item_features: pd.DataFrame | None = None,
         excluded_departments: Collection[str] = (),
+        reactions: Reactions | None = None,
     ) -> Self:
         """Cut ``interactions`` at ``as_of`` and put the frames in vocabulary order.
 
@@ -83,14 +87,15 @@ class Context:
             item_features=items,
             sellable=sellable,
             excluded=excluded,
+            reactions=reactions,
         )
 
     def earlier(self, night: date) -> Self:
         """What was known on an earlier night, or is of this one by the same means.
 
-        Users' features and items' measures are of this night, so that only the users' own
-        attributes and what the catalogue says of items go along. What was sellable then is what
-        had been sold and is not excluded.
+        Users' features, their reactions and items' measures are of this night, so that only the
+        users' own attributes and what the catalogue says of items go along. What was sellable then
+        is what had been sold and is not excluded.
         """
         events = self.interactions.before(night)
         content = [name for name in CATALOGUE_COLUMNS if name in self.item_features]
@@ -101,6 +106,7 @@ class Context:
             user_features=pd.DataFrame(index=self.user_features.index),
             item_features=self.item_features[content],
             sellable=~events.items_without_event_before(night) & ~self.excluded,
+            reactions=None,
         )
 
 

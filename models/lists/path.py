@@ -21,8 +21,10 @@ from models.core.fill_up import fill_up
 from models.core.interactions import UNKNOWN, Indices
 from models.core.lists import NO_RULE, Lists
 from models.core.parameters import NEW_ITEM_DAYS, POPULARITY_HALF_LIFE_DAYS
+from models.core.reactions import Reactions
 from models.core.topn import Ranked, rows_of
 from models.evaluation.protocol import Evaluation, Task, measure
+from models.lists.discounts import discounted, discounts, needed
 from models.lists.exposure import draws_needed, expose
 from models.lists.rules.book import NO_RULES, RuleBook
 from models.lists.rules.night import NightRules, Plan, of_context
@@ -208,13 +210,43 @@ class _Maker:
             return rows_of(self.method.seen, users)
         if plan.repeats is None or plan.days_since is None:
             return None
-        taken = rows_of(plan.days_since, users)
-        recent = taken.data < plan.repeats[taken.indices]
-        too_soon = sparse.csr_array((recent, taken.indices, taken.indptr), shape=taken.shape)
-        too_soon.eliminate_zeros()
+        too_soon = _within(rows_of(plan.days_since, users), plan.repeats)
+        if self._reactions is not None:
+            too_soon += _within(rows_of(self._reactions.bought, users), plan.repeats)
         return too_soon
 
+    @property
+    def _reactions(self) -> Reactions | None:
+        """Those of the lists' users, where they are people's."""
+        return self.assortment.reactions if self.surface.keyed_by == "user" else None
+
     def _filled(
+        self,
+        users: Indices,
+        n: int,
+        among: NDArray[np.bool_],
+        exclude: sparse.csr_array | None,
+    ) -> Lists:
+        """The first ``n`` of what the method ranks and of what sells, after the users' discounts.
+
+        Who has any is ranked again, deep enough; they are taken a few at a time.
+        """
+        lists = self._ranked(users, n, among, exclude)
+        if self._reactions is None:
+            return lists
+        all_discounts = discounts(self._reactions, users, new_only=self.surface.filter_seen)
+        deeper = needed(all_discounts)
+        concerned = np.flatnonzero(deeper)
+        pool = n + int(np.max(deeper, initial=0))
+        block = max(POOL_CELLS // pool, 1)
+        for start in range(0, len(concerned), block):
+            rows = concerned[start : start + block]
+            hidden = None if exclude is None else exclude[rows]
+            longer = self._ranked(users[rows], pool, among, hidden)
+            lists = replaced(lists, rows, discounted(longer, all_discounts[rows], n))
+        return lists
+
+    def _ranked(
         self,
         users: Indices,
         n: int,
@@ -280,9 +312,22 @@ class _Maker:
         may = np.tile(allowed[items], (len(users), 1))
         if exclude is not None:
             may &= exclude[:, items].toarray() == 0
+        if self._reactions is not None:
+            out = self._reactions.hidden(users, new_only=self.surface.filter_seen)
+            may &= out[:, items].toarray() == 0
         for (rule, pinned), rows in zip(plan.pins, may.T, strict=True):
             lists = pin(lists, rule, pinned, rows, len(lists.source_names) - 1)
         return lists
+
+
+def _within(days_since: sparse.csr_array, days: NDArray[np.float64]) -> sparse.csr_array:
+    """Stored where fewer days have gone by than the item's ``days``."""
+    recent = days_since.data < days[days_since.indices]
+    too_soon = sparse.csr_array(
+        (recent, days_since.indices, days_since.indptr), shape=days_since.shape
+    )
+    too_soon.eliminate_zeros()
+    return too_soon
 
 
 def _joined(parts: Sequence[Lists], order: NDArray[np.int64] | None = None) -> Lists:

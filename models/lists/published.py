@@ -157,6 +157,10 @@ class Published:
             elif plan.repeats is not None and plan.days_since is not None:
                 waiting = (open_items & (plan.repeats > 0)).astype(np.int64)
                 counts[rows] -= (rows_of(plan.days_since, users[rows]) > 0) @ waiting
+        reactions = self.assortment.reactions
+        if reactions is not None:
+            out = reactions.hidden(users, new_only=surface.filter_seen)
+            counts -= (out > 0) @ listable.astype(np.int64)
         return np.maximum(counts, 0)
 
     def save(self, folder: Path) -> None:

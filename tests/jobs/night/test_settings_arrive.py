@@ -6,6 +6,7 @@ A field without another value here fails the tests, so that no setting is declar
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,7 +34,7 @@ from jobs.night.recipes import (
 )
 from jobs.steps.gate import _list_figures
 from lakehouse.lists import ALL
-from lakehouse.tables import ITEM_FEATURES, USER_FEATURES
+from lakehouse.tables import ITEM_FEATURES, SILVER_FEEDBACK, USER_FEATURES
 from models.core.base import BaseRecommender
 from models.core.capabilities import LearnsInPasses
 from models.core.context import Context
@@ -54,6 +55,7 @@ from models.selection.training import train
 from models.tracking.versions import Provenance
 from tests import shop
 from tests.nights import NIGHT, POPULARITY, Event, settings_in, write_lake
+from tests.rows import put
 
 SMALL_LIGHTFM = {"components": 4, "max_epochs": 20, "minimum_buyers": 1, "loss": "warp"}
 # What a method is configured with where one parameter is changed.
@@ -265,7 +267,24 @@ def written(settings: Settings) -> Settings:
         for item in sorted({event.item for event in events})
     }
     write_lake(settings, events, items)
+    day = NIGHT - timedelta(days=8)
+    shown = [
+        {
+            "event_id": f"{user}-{item}-{time}",
+            "user_id": f"user-{user:02}",
+            "item_id": f"item-{item}",
+        }
+        | {"event_type": "impression", "event_date": day, "event_ts": _noon(day)}
+        for user in range(40)
+        for item in range(0, 14, 2)
+        for time in range(10)
+    ]
+    put(settings.paths.lake, SILVER_FEEDBACK, shown, {"ingest_date": NIGHT})
     return settings
+
+
+def _noon(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
 
 
 def night(settings: Settings) -> dict[str, object]:
@@ -317,6 +336,8 @@ NIGHTS: Mapping[str, Mapping[str, tuple[object, str]]] = {
         "spare_places": (0, "lists"),
         "new_item_days": (1, "lists"),
         "new_item_share": (0.0, "lists"),
+        "ignored_weight": (0.0, "lists"),
+        "ignored_half_life_days": (0.5, "lists"),
         "contexts": (("store_id",), "lists"),
         "newcomers": ("ease_of_mine", "newcomers"),
         "rules": (Path(__file__).with_name("rules.toml"), "test"),

@@ -91,11 +91,13 @@ def test_nights_are_cleaned_and_accounted_for(lake: Lakehouse, settings: Setting
         "bronze.events": 3,
         "bronze.items": 3,
         "bronze.users": 1,
+        "bronze.feedback": 0,
         "silver.interactions": 1,
         "silver.items": 2,
         "silver.users": 1,
         "silver.quarantine": 1,
         "repeated events": 1,
+        "repeated feedback": 0,
         "superseded items": 1,
         "superseded users": 0,
     }

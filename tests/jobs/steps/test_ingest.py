@@ -32,6 +32,7 @@ from tests.landed import EVENTS, HEADER, ITEMS, USERS, land, settings_of, toml_o
 from tests.rows import stored
 
 FIRST, SECOND = date(2024, 1, 2), date(2024, 1, 3)
+NO_FEEDBACK = {"bronze.feedback": 0}
 BRONZE = (BRONZE_FILES, BRONZE_EVENTS, BRONZE_ITEMS, BRONZE_USERS)
 
 
@@ -86,7 +87,7 @@ def fail_at_write(monkeypatch: pytest.MonkeyPatch) -> Callable[[Table], None]:
 
 def test_nights_are_taken_in_once(lake: Lakehouse, shop: Settings) -> None:
     report = ingest.run(lake, shop, run_date=FIRST)
-    assert report.rows == {"bronze.events": 2, "bronze.items": 2, "bronze.users": 1}
+    assert report.rows == {"bronze.events": 2, "bronze.items": 2, "bronze.users": 1, **NO_FEEDBACK}
     assert report.warnings == ()
     facts: Mapping[str, Any] = report.facts
     [batch] = facts["batches"]
@@ -112,7 +113,7 @@ def test_nights_are_taken_in_once(lake: Lakehouse, shop: Settings) -> None:
     assert versions(lake) == after_first
 
     second = ingest.run(lake, shop, run_date=SECOND)
-    assert second.rows == {"bronze.events": 1, "bronze.items": 0, "bronze.users": 0}
+    assert second.rows == {"bronze.events": 1, "bronze.items": 0, "bronze.users": 0, **NO_FEEDBACK}
     assert [
         (row.source, row.source_file, row.status, row.ingest_date)
         for row in read_register(lake.root)
@@ -194,7 +195,7 @@ def test_one_file_may_feed_events_and_catalogue(lake: Lakehouse, settings: Setti
     land(settings, "2024-01-01.csv", *lines)
     land(settings, "2023-12-31.csv", *lines)
     report = ingest.run(lake, settings, run_date=FIRST)
-    assert report.rows == {"bronze.events": 2, "bronze.items": 2, "bronze.users": 0}
+    assert report.rows == {"bronze.events": 2, "bronze.items": 2, "bronze.users": 0, **NO_FEEDBACK}
     assert report.facts["new_files"] == {"loaded": 2, "duplicate": 2}
     assert report.facts["lines"] == {
         source: {name: {"lines": 3, "rows": 2} for name in ("2023-12-31.csv", "2024-01-01.csv")}
@@ -232,7 +233,7 @@ def test_a_night_without_files_is_empty_and_says_so(lake: Lakehouse, shop: Setti
     ingest.run(lake, shop, run_date=SECOND)
     before = versions(lake)
     report = ingest.run(lake, shop, run_date=date(2024, 1, 5))
-    assert report.rows == {"bronze.events": 0, "bronze.items": 0, "bronze.users": 0}
+    assert report.rows == {"bronze.events": 0, "bronze.items": 0, "bronze.users": 0, **NO_FEEDBACK}
     assert report.warnings == ("source orders: no new file for the night of 2024-01-05",)
     assert versions(lake) == before
 
@@ -346,7 +347,7 @@ def test_a_run_killed_between_two_tables_is_finished_by_the_next(
     assert arrow.partition_rows(lake.root, BRONZE_ITEMS) == {}
     assert len(stored(lake.root, BRONZE_EVENTS)) == 2
     report = ingest.run(lake, shop, run_date=FIRST)
-    assert report.rows == {"bronze.events": 2, "bronze.items": 2, "bronze.users": 1}
+    assert report.rows == {"bronze.events": 2, "bronze.items": 2, "bronze.users": 1, **NO_FEEDBACK}
     assert state(lake) == undisturbed(lake, shop, FIRST)
 
 
@@ -389,7 +390,7 @@ def test_two_runs_of_one_night_at_once_end_as_one(
         report = ingest.run(lake, shop, run_date=FIRST)
         output, _ = other.communicate()
     assert other.returncode == 0, output
-    assert report.rows == {"bronze.events": 2, "bronze.items": 2, "bronze.users": 1}
+    assert report.rows == {"bronze.events": 2, "bronze.items": 2, "bronze.users": 1, **NO_FEEDBACK}
     assert report.facts["new_files"] == {}
     assert state(lake) == undisturbed(lake, shop, FIRST)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from lakehouse.ingest.feedback import FEEDBACK
 from lakehouse.ingest.landing import find, inspect
 from lakehouse.ingest.sources import SourceMapping
 from serving.feedback.events import Event, EventType, Receipt
@@ -98,13 +99,12 @@ def test_whatever_the_clock_does_no_closed_file_changes(
     assert all(path.read_bytes() == content for path, content in closed.items())
 
 
-def test_the_next_night_s_ingest_finds_and_reads_the_file(
-    tmp_path: Path,
-) -> None:
+@pytest.mark.parametrize("documented", [False, True])
+def test_the_next_night_s_ingest_finds_and_reads_the_file(tmp_path: Path, documented: bool) -> None:
     landing = tmp_path / "landing"
     feedback = Journal(landing / "feedback", Clock())
     feedback.append([event("a"), event("b", "impression")])
-    mapping = _documented_mapping()
+    mapping = _documented_mapping() if documented else FEEDBACK
     assert find(mapping, landing, before=date(2024, 3, 3)) == []
     feedback.close()
     (path,) = find(mapping, landing, before=date(2024, 3, 3))
