@@ -22,7 +22,7 @@ from lakehouse.steps import STEPS
 from lakehouse.tables import ALL_TABLES, OPS_RUNS, RECOMMENDATIONS, Table
 from serving.lookup import lookup
 from serving.stores.opening import open_store
-from tests.corner_shop import DEPARTMENTS, ITEMS, NIGHT, SIZE, UNDELIVERED, USERS
+from tests.corner_shop import DEPARTMENTS, DISMISSED, ITEMS, NIGHT, SIZE, UNDELIVERED, USERS
 from tests.scheduled_night import Night
 
 # All but what became of the steps, where every run is another.
@@ -54,6 +54,7 @@ def test_every_step_ran_and_every_row_is_accounted_for(night: Night) -> None:
     assert overview.accepted
     assert overview.accounting == (
         Accounted("bronze.events", night.rows_landed, night.rows_landed - 2, 1, 1),
+        Accounted("bronze.feedback", 3, 3, 0, 0),
         Accounted("bronze.items", ITEMS, ITEMS, 0, 0),
         Accounted("bronze.users", 0, 0, 0, 0),
     )
@@ -92,6 +93,23 @@ def test_everybody_is_served_a_full_list_of_sellable_items(night: Night) -> None
         stranger = lookup(store, "nobody", "all")
         assert not stranger.personal
         assert len(stranger.items) == SIZE
+
+
+def test_what_the_api_kept_of_the_day_reaches_tables_lists_and_the_page(night: Night) -> None:
+    tables = contents(night.settings)
+    assert {row["event_type"] for row in tables["silver.feedback"]} == {
+        "impression",
+        "click",
+        "dismissal",
+    }
+    [shown] = [row for row in tables["gold.feedback_daily"] if row["position"] == 1]
+    assert (shown["surface"], shown["impressions"], shown["clicks"]) == ("all", 1, 1)
+    # What goes best with everybody alike, and what one of them has dismissed.
+    lists = [row for row in tables["gold.recommendations"] if row["item_id"] == DISMISSED[1]]
+    whose = {row["user_id"] for row in lists if row["list"] in ("all", "discover")}
+    assert len(whose) > 1
+    assert DISMISSED[0] not in whose
+    assert "What people did with their lists" in page_path(night.settings, NIGHT).read_text()
 
 
 def test_the_command_line_prints_names_and_the_release(night: Night) -> None:

@@ -17,6 +17,7 @@ from jobs.night.facts import GateFacts, PublishFacts, TrainFacts, check_reported
 from jobs.night.job_report import JobReport, JsonValue, Outcome, StepFailure
 from jobs.night.outcomes import read_outcome
 from jobs.reports.differences import Differences, differences
+from jobs.reports.responses import Response, responses
 from jobs.reports.rule_effects import Effect, greatest_effect
 from lakehouse.clean.quarantine import acts, by_age, groups, waiting
 from lakehouse.errors import ConfigurationError, DataError, InfrastructureError
@@ -148,7 +149,7 @@ class Overview:
     each step before the report came, ``failures`` why steps failed, the one that stopped the night
     first, and ``damaged`` what could not be read, each with the remedy. ``changes`` is
     ``None`` where no earlier night was published. ``rule_example`` is a list that rules changed,
-    if there is any.
+    if there is any; ``responses`` are those of people to what they were shown lately.
     """
 
     run_date: date
@@ -164,6 +165,7 @@ class Overview:
     shelves: tuple[Shelf, ...]
     changes: Differences | None
     rule_example: Effect | None = None
+    responses: tuple[Response, ...] = ()
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -261,6 +263,7 @@ def collect(settings: Settings, run_date: date) -> Overview:
         shelves=_shelves(lake, run_date, users[:SAMPLE_USERS], titles),
         changes=differences(settings, run_date, steps),
         rule_example=_rule_example(settings, run_date, users, titles),
+        responses=responses(lake, run_date) if "features" in steps else (),
     )
 
 

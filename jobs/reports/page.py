@@ -14,6 +14,7 @@ from jobs.night.job_report import JsonValue, StepFailure
 from jobs.reports import charts
 from jobs.reports.differences import Change
 from jobs.reports.overview import REPORT, Overview
+from jobs.reports.responses import NIGHTS
 from lakehouse.clean.quarantine import AGES, OLDER
 from models.evaluation.measures import MEASURES
 from models.evaluation.primary import PLACES, PRIMARY_METRIC
@@ -124,7 +125,7 @@ def render(night: Overview, data_docs: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {"figure": figure, "change": relative_change}
+    templates.filters |= {"figure": figure, "change": relative_change, "per_cent": per_cent}
     seconds = {name: spent for name, spent in night.seconds.items() if name != REPORT}
     rows = layer_rows(night)
     measures = by_method(night, PRIMARY_METRIC)
@@ -136,6 +137,7 @@ def render(night: Overview, data_docs: str) -> str:
         data_docs=data_docs,
         verdict={True: "passed", False: "refused", None: "not asked"}[night.accepted],
         seconds=seconds,
+        response_nights=NIGHTS,
         findings=findings(night),
         measures=measures,
         metric_names=SHOWN_METRICS,
@@ -164,6 +166,11 @@ def figure(value: JsonValue) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(figure(part) for part in value) or "none"
     return str(value)
+
+
+def per_cent(value: float | None) -> str:
+    """A share of places in per cent."""
+    return "-" if value is None else f"{100 * value:.2f} %"
 
 
 def relative_change(change: Change) -> str:

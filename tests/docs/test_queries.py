@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 from lakehouse.io import arrow
 from lakehouse.io.sql import query
 from lakehouse.tables import (
+    FEEDBACK_DAILY,
     ITEM_FEATURES,
     OPS_RUNS,
     RECOMMENDATIONS,
@@ -29,6 +30,7 @@ ANSWERS = (
     [("salt", "Salt", 9)],
     [(NIGHT, "bronze.events", 10, 7, 2, 1)],
     [(NIGHT, "clean", "failed", None, "no disk"), (NIGHT, "ingest", "done", 2.3, None)],
+    [("all", "taste", 40, 0.25, 0.025), ("all", "popular", 10, 0, 0)],
 )
 
 
@@ -54,6 +56,20 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _write(root, RECOMMENDATIONS, [{"list": "all"} | place for place in places])
     _write(root, ITEM_FEATURES, [{"as_of": NIGHT, "sellable": True} | item for item in items])
     _write(root, OPS_RUNS, steps)
+    shown = [
+        {"reason_code": "taste", "impressions": 30, "clicks": 2, "purchases": 1},
+        {"reason_code": "taste", "impressions": 10, "clicks": 8, "purchases": 0},
+        {"reason_code": "popular", "impressions": 10, "clicks": 0, "purchases": 0},
+        {"reason_code": "new", "impressions": 0, "clicks": 1, "purchases": 0},
+    ]
+    _write(
+        root,
+        FEEDBACK_DAILY,
+        [
+            {"surface": "all", "event_date": NIGHT, "position": n} | s
+            for n, s in enumerate(shown, 1)
+        ],
+    )
     counted = {"bronze_rows": 10, "silver_rows": 7, "quarantine_rows": 2, "duplicate_rows": 1}
     _write(
         root,

@@ -36,6 +36,7 @@ from jobs.reports.overview import (
     collect,
 )
 from jobs.reports.page import SHOWN_METRICS, Headline, findings, headline, layer_rows, render
+from jobs.reports.responses import Response, responses
 from jobs.reports.rule_effects import Effect, Listed
 from jobs.steps.report import run
 from lakehouse.colours import EMPHASIS
@@ -43,6 +44,7 @@ from lakehouse.io import arrow
 from lakehouse.steps import STEPS
 from lakehouse.tables import (
     EXPECTATION_RESULTS,
+    FEEDBACK_DAILY,
     OPS_RUNS,
     RECOMMENDATIONS,
     ROW_ACCOUNTING,
@@ -52,7 +54,7 @@ from lakehouse.tables import (
 from serving.format.comparison import Mover, SegmentChurn
 from serving.stores.opening import open_store
 from tests.expectations.test_expectations import pandas_frame
-from tests.rows import row
+from tests.rows import put, row
 
 NIGHT = date(2024, 1, 2)
 BEFORE = date(2024, 1, 1)
@@ -161,6 +163,11 @@ def night() -> Overview:
                 Listed("CIGARS", None, 3, ("no <tobacco>", "three-of-a-kind")),
             ),
         ),
+        responses=(
+            Response("all", "1", 8000, 250, 20),
+            Response("all", "not known", 0, 3, 0),
+            Response("discover", "4-5", 1200, 0, 0),
+        ),
     )
 
 
@@ -208,6 +215,40 @@ def test_the_demo_shows_what_rules_did_to_one_household(night: Overview) -> None
         "    3  TEA                               2",
         "  out  CIGARS                            3  no <tobacco>, three-of-a-kind",
     ]
+
+
+def test_the_page_says_what_came_of_the_places_that_were_shown(html: str) -> None:
+    rows = texts(html)
+    start = rows.index(
+        ["surface", "places", "impressions", "clicks", "CTR", "purchases", "conversion"]
+    )
+    assert rows[start + 1 : start + 4] == [
+        ["all", "1", "8,000", "250", "3.12 %", "20", "0.25 %"],
+        ["", "not known", "0", "3", "-", "0", "-"],
+        ["discover", "4-5", "1,200", "0", "0.00 %", "0", "0.00 %"],
+    ]
+
+
+def test_responses_are_those_of_the_last_nights_by_band(tmp_path: Path) -> None:
+    assert responses(tmp_path, NIGHT) == ()
+    counts = {"impressions": 10, "clicks": 2, "purchases": 1, "surface": "all"}
+    places = [1, 5, 4, 250, 0]
+    put(
+        tmp_path,
+        FEEDBACK_DAILY,
+        [counts | {"position": position} for position in places]
+        + [counts | {"position": 1, "source": "two_stage", "surface": "all"}],
+        {"run_date": NIGHT},
+    )
+    for other in (date(2023, 12, 27), date(2023, 12, 26), date(2024, 1, 3)):
+        put(tmp_path, FEEDBACK_DAILY, [counts | {"position": 2}], {"run_date": other})
+    assert responses(tmp_path, NIGHT) == (
+        Response("all", "1", 20, 4, 2),
+        Response("all", "2", 10, 2, 1),
+        Response("all", "4-5", 20, 4, 2),
+        Response("all", "11 and on", 10, 2, 1),
+        Response("all", "not known", 10, 2, 1),
+    )
 
 
 def texts(html: str) -> list[list[str]]:
