@@ -14,9 +14,10 @@ from models.core.assortment import Assortment
 from models.core.interactions import UNKNOWN
 from models.core.lists import Lists
 from models.core.reactions import Reactions
+from models.evaluation.protocol import task
 from models.lists import path
 from models.lists.discounts import discounted
-from models.lists.path import Policy, make_lists
+from models.lists.path import Policy, lists_for, make_lists
 from models.lists.published import Published
 from models.lists.rules.night import of_context
 from models.recommenders.ease import Ease
@@ -137,6 +138,18 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = made(assortment, DISCOVER)
     monkeypatch.setattr(path, "POOL_CELLS", 1)
     np.testing.assert_array_equal(made(assortment, DISCOVER), whole)
+
+
+def test_what_is_judged_is_discounted_as_what_is_served() -> None:
+    events = shop.interactions()
+    window = events.select(~np.isin(events.day, KNOWN.interactions.day))
+    first = made(PLAIN, DISCOVER)[:, 0]
+    reactions = reacted(dismissed=dict.fromkeys(enumerate(first), 1.0)).reactions
+    model = Popularity().fit(KNOWN)
+    asked = task("discover", replace(KNOWN, reactions=reactions), window)
+    judged = lists_for(model, asked, EIGHT).item
+    np.testing.assert_array_equal(judged, made(asked.assortment, DISCOVER)[asked.users])
+    assert not (judged == first[asked.users][:, np.newaxis]).any()
 
 
 def test_what_could_be_listed_is_counted_without_what_is_out() -> None:
