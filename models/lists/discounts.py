@@ -27,22 +27,21 @@ def discounts(reactions: Reactions, users: Indices, *, new_only: bool) -> sparse
     return out + rows_of(reactions.ignored, users) if new_only else out
 
 
-def needed(discounts: sparse.csr_array) -> NDArray[np.int64]:
-    """How much longer than its list each user's ranking must be: no item beyond can move up."""
-    return np.asarray(np.diff(discounts.indptr), dtype=np.int64)
-
-
-def discounted(ranked: Lists, discounts: sparse.csr_array, size: int) -> Lists:
+def discounted(
+    ranked: Lists, discounts: sparse.csr_array, size: int
+) -> tuple[Lists, NDArray[np.bool_]]:
     """The first ``size`` places of rankings after their discounts, which are of the same users.
 
-    Of equals, that which stood before comes first.
+    Of equals, that which stood before comes first. With them, which rankings were too short: an
+    item beyond them might stand in the list.
     """
-    places = np.arange(1, ranked.item.shape[1] + 1)
-    place = places * (1 + _of_places(discounts, ranked.item))
+    width = ranked.item.shape[1]
+    place = np.arange(1, width + 1) * (1 + _of_places(discounts, ranked.item))
     place[ranked.item == UNKNOWN] = np.inf
     first = np.argsort(place, axis=1, kind="stable")[:, :size]
-    is_out = np.isinf(np.take_along_axis(place, first, axis=1))
-    return taken(ranked, np.where(is_out, -1, first))
+    at = np.take_along_axis(place, first, axis=1)
+    is_short = (ranked.item[:, -1] != UNKNOWN) & (at[:, -1] > width + 1)
+    return taken(ranked, np.where(np.isinf(at), -1, first)), is_short
 
 
 def _of_places(discounts: sparse.csr_array, item: Indices) -> NDArray[np.float64]:

@@ -24,7 +24,7 @@ from models.core.parameters import NEW_ITEM_DAYS, POPULARITY_HALF_LIFE_DAYS
 from models.core.reactions import Reactions
 from models.core.topn import Ranked, rows_of
 from models.evaluation.protocol import Evaluation, Task, measure
-from models.lists.discounts import discounted, discounts, needed
+from models.lists.discounts import discounted, discounts
 from models.lists.exposure import draws_needed, expose
 from models.lists.rules.book import NO_RULES, RuleBook
 from models.lists.rules.night import NightRules, Plan, of_context
@@ -229,21 +229,24 @@ class _Maker:
     ) -> Lists:
         """The first ``n`` of what the method ranks and of what sells, after the users' discounts.
 
-        Who has any is ranked again, deep enough; they are taken a few at a time.
+        Who has any is ranked again, until no item beyond the ranking could stand in the list.
         """
         lists = self._ranked(users, n, among, exclude)
         if self._reactions is None:
             return lists
         all_discounts = discounts(self._reactions, users, new_only=self.surface.filter_seen)
-        deeper = needed(all_discounts)
-        concerned = np.flatnonzero(deeper)
-        pool = n + int(np.max(deeper, initial=0))
-        block = max(POOL_CELLS // pool, 1)
-        for start in range(0, len(concerned), block):
-            rows = concerned[start : start + block]
-            hidden = None if exclude is None else exclude[rows]
-            longer = self._ranked(users[rows], pool, among, hidden)
-            lists = replaced(lists, rows, discounted(longer, all_discounts[rows], n))
+        pool, left = n, np.flatnonzero(np.diff(all_discounts.indptr))
+        while len(left):
+            pool = min(pool * POOL_GROWTH, max(len(among), n))
+            still = []
+            for start in range(0, len(left), max(POOL_CELLS // pool, 1)):
+                rows = left[start : start + max(POOL_CELLS // pool, 1)]
+                hidden = None if exclude is None else exclude[rows]
+                longer = self._ranked(users[rows], pool, among, hidden)
+                better, is_short = discounted(longer, all_discounts[rows], n)
+                lists = replaced(lists, rows, better)
+                still.append(rows[is_short])
+            left = np.concatenate(still) if pool < len(among) else left[:0]
         return lists
 
     def _ranked(

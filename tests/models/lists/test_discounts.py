@@ -52,7 +52,7 @@ def test_a_place_is_multiplied_by_one_and_its_discount() -> None:
     # 4 goes from 1 to where 2.5 is, 3 from 2 to 4, behind 2 and before 1, which stood at 4.
     of_each = entries((3, 5), {(0, 4): 1.5, (0, 3): 1.0, (1, 4): np.inf, (2, 3): np.inf})
     np.testing.assert_array_equal(
-        discounted(ranked, of_each, 4).item,
+        discounted(ranked, of_each, 4)[0].item,
         [[4, 2, 3, 1], [3, 2, 1, 0], [0, UNKNOWN, UNKNOWN, UNKNOWN]],
     )
 
@@ -60,19 +60,23 @@ def test_a_place_is_multiplied_by_one_and_its_discount() -> None:
 @given(
     nps.arrays(np.float32, (3, 12), elements=st.sampled_from([0, 0, 0, 0.5, 3, np.inf])),
     st.integers(1, 12),
+    st.integers(0, 11),
 )
-def test_a_ranking_is_deep_enough(dense: np.ndarray, size: int) -> None:
-    """Of a longer ranking come the same first places."""
+def test_a_ranking_that_is_not_too_short_is_as_good_as_the_whole(
+    dense: np.ndarray, size: int, more: int
+) -> None:
     whole = lists_of(*[np.random.default_rng(row).permutation(12).tolist() for row in range(3)])
     of_each = sparse.csr_array(dense)
-    deep = size + int(np.diff(of_each.indptr).max())
-    short = discounted(whole.head(deep), of_each, size)
-    np.testing.assert_array_equal(short.item, discounted(whole, of_each, 12).head(size).item)
-    listed, row = short.item != UNKNOWN, np.arange(3)[:, np.newaxis]
-    assert not np.isinf(dense[row, short.item][listed]).any()
+    short, is_short = discounted(whole.head(size + more), of_each, size)
+    best, _ = discounted(whole, of_each, size)
+    np.testing.assert_array_equal(short.item[~is_short], best.item[~is_short])
+    listed, row = best.item != UNKNOWN, np.arange(3)[:, np.newaxis]
+    assert not np.isinf(dense[row, best.item][listed]).any()
     np.testing.assert_array_equal(
         listed.sum(axis=1), np.minimum(size, (~np.isinf(dense)).sum(axis=1))
     )
+    if not np.any(dense):
+        assert not is_short.any()
 
 
 def reacted(**matrices: dict[tuple[int, int], float]) -> Assortment:
@@ -103,6 +107,13 @@ def test_only_whom_it_concerns_gets_another_list(surface: Surface) -> None:
     gone = {(3, item): 1.0 for item in before[3].tolist()}
     policy = Policy(size=8, spare=3, new_item_share=0.5, new_item_days=80)
     assert not set(before[3].tolist()) & set(made(reacted(dismissed=gone), surface, policy)[3])
+
+
+def test_a_list_as_long_as_the_catalogue_is_discounted_too() -> None:
+    long = Policy(size=SHAPE[1] + 20)
+    before = made(PLAIN, ALL, long)[0].tolist()
+    after = made(reacted(dismissed={(0, before[0]): 1.0}), ALL, long)[0].tolist()
+    assert after == [*before[1:], UNKNOWN]
 
 
 def test_lists_that_are_nobody_s_stay() -> None:
