@@ -1,6 +1,6 @@
 """What a night's models learn from, read from the lake at pinned Delta versions, without a JVM."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
@@ -199,8 +199,12 @@ def _events(
             f"{list(settings.features.event_types)} before {run_date}. Check the run date, "
             "`[features] event_types`, and that the nights before it were ingested and cleaned."
         )
-    # Each id is decoded once, not once per event.
-    for name in {"user_id", "item_id", "source"} & set(columns):
+    return _with_ids_once(rows, {"user_id", "item_id", "source"} & set(columns))
+
+
+def _with_ids_once(rows: pa.Table, names: Iterable[str]) -> pd.DataFrame:
+    """Rows as a frame; each different value of the columns is decoded once, not once per event."""
+    for name in names:
         place = rows.schema.get_field_index(name)
         rows = rows.set_column(place, name, rows[name].dictionary_encode())
     frame: pd.DataFrame = rows.to_pandas()
@@ -232,7 +236,7 @@ def _reactions(
     if not said.num_rows and not shown.num_rows:
         return None
     return Reactions.of(
-        pa.concat_tables([said, shown]).to_pandas(),
+        _with_ids_once(pa.concat_tables([said, shown]), ["user_id", "item_id", "event_type"]),
         interactions.user_ids,
         interactions.item_ids,
         as_of=as_of,

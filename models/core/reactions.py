@@ -50,21 +50,18 @@ class Reactions:
         """
         midnight = datetime.combine(as_of, time.min, UTC)
         known = feedback[feedback["event_ts"] < midnight]
-        events = pd.DataFrame(
-            {
-                "user": _places(known["user_id"], user_ids),
-                "item": _places(known["item_id"], item_ids),
-                "kind": known["event_type"].to_numpy(dtype=object),
-                "at": known["event_ts"].to_numpy(),
-                "age": (pd.Timestamp(midnight) - known["event_ts"].dt.floor("D")).dt.days,
-            }
+        events = known.assign(
+            user=_places(known["user_id"], user_ids),
+            item=_places(known["item_id"], item_ids),
+            age=(pd.Timestamp(midnight) - known["event_ts"].dt.floor("D")).dt.days,
         )
         events = events[(events["user"] != UNKNOWN) & (events["item"] != UNKNOWN)]
-        noticed = events[events["kind"].isin(NOTICED)].groupby(PAIR)["at"].max().rename("noticed")
-        shown = events[events["kind"] == "impression"].join(noticed, on=PAIR)
-        ignored = shown[~(shown["at"] <= shown["noticed"])]
-        bought = events[events["kind"] == "purchase"].groupby(PAIR, as_index=False)["age"].min()
-        dismissed = events[events["kind"] == "dismissal"].drop_duplicates(PAIR)
+        kind = events["event_type"]
+        noticed = events[kind.isin(NOTICED)].groupby(PAIR)["event_ts"].max().rename("noticed")
+        shown = events[kind == "impression"].join(noticed, on=PAIR)
+        ignored = shown[~(shown["event_ts"] <= shown["noticed"])]
+        bought = events[kind == "purchase"].groupby(PAIR)["age"].min().reset_index()
+        dismissed = events[kind == "dismissal"].drop_duplicates(PAIR)
 
         def matrix(pairs: pd.DataFrame, values: ArrayLike, kind: type) -> sparse.csr_array:
             place = (pairs["user"].to_numpy(), pairs["item"].to_numpy())
@@ -101,7 +98,7 @@ class Reactions:
 
 def _places(ids: "pd.Series[str]", vocabulary: Ids) -> Indices:
     """The position of each id; each different one is looked up once."""
-    codes, different = pd.factorize(ids.astype(object))
+    codes, different = pd.factorize(ids)
     return index_of(vocabulary, different)[codes]
 
 

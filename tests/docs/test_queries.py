@@ -30,7 +30,11 @@ ANSWERS = (
     [("salt", "Salt", 9)],
     [(NIGHT, "bronze.events", 10, 7, 2, 1)],
     [(NIGHT, "clean", "failed", None, "no disk"), (NIGHT, "ingest", "done", 2.3, None)],
-    [("all", "taste", 40, 0.25, 0.025), ("all", "popular", 10, 0, 0)],
+    [
+        ("all", "taste", 40, 0.25, 0.025),
+        ("all", "popular", 10, 0, 0),
+        ("all", "new", 0, None, None),
+    ],
 )
 
 
