@@ -25,21 +25,14 @@ def feedback_daily(feedback: DataFrame, recommendations: DataFrame) -> DataFrame
     """
     night = F.substring("release", 1, len("YYYY-MM-DD")).try_cast("date")
     nights = feedback.select(night.alias("run_date")).distinct()
+    whose = F.when(F.col("tier") == "user", F.col("user_id")).otherwise("").alias("whose")
     shown = (
         recommendations.join(F.broadcast(nights), "run_date", how="left_semi")
-        .withColumn("whose", F.when(F.col("tier") == "user", F.col("user_id")))
-        .groupBy(
-            "release",
-            F.col("list").alias("surface"),
-            "tier",
-            F.coalesce("whose", F.lit("")).alias("whose"),
-            "item_id",
-        )
+        .groupBy("release", F.col("list").alias("surface"), "tier", whose, "item_id")
         .agg(F.min(F.struct("rank", "source", "reason_code")).alias("place"))
     )
-    whose = F.when(F.col("tier") == "user", F.col("user_id"))
     counted = (
-        feedback.withColumn("whose", F.coalesce(whose, F.lit("")))
+        feedback.select("*", whose)
         .join(shown, list(_PLACE), how="left")
         .select(
             "event_date",

@@ -148,6 +148,7 @@ class Published:
         seen = self.by_list.get(surface.name, self._any).known.seen
         listable = self.assortment.sellable & (self.assortment.popularity > 0)
         counts = np.zeros(len(users), dtype=np.int64)
+        reactions = self.assortment.reactions
         whole = [(np.arange(len(users)), Plan(hidden=np.zeros_like(listable)))]
         for rows, plan in whole if rules is None else rules.groups(users):
             open_items = listable & ~plan.hidden
@@ -157,7 +158,8 @@ class Published:
             elif plan.repeats is not None and plan.days_since is not None:
                 waiting = (open_items & (plan.repeats > 0)).astype(np.int64)
                 counts[rows] -= (rows_of(plan.days_since, users[rows]) > 0) @ waiting
-        reactions = self.assortment.reactions
+                if reactions is not None:
+                    counts[rows] -= (rows_of(reactions.bought, users[rows]) > 0) @ waiting
         if reactions is not None:
             out = reactions.hidden(users, new_only=surface.filter_seen)
             counts -= (out > 0) @ listable.astype(np.int64)

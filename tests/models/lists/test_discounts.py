@@ -173,3 +173,7 @@ def test_what_could_be_listed_is_counted_without_what_is_out() -> None:
         listable = PLAIN.sellable & (PLAIN.popularity > 0)
         assert before[0] - after[0] == listable[1 : 1 + fewer].sum()
         assert before[1] == after[1]
+    again = 'kind = "repeat"\nid = "x"\nitems = { item_id = ["i03", "i04"] }\nafter_days = 7'
+    rules = of_context(book(again), "all", KNOWN)
+    before, after = (one.possible(ALL, EVERYBODY[:1], rules) for one in published)
+    assert before[0] - after[0] == listable[1:4].sum()
