@@ -84,6 +84,15 @@ def test_two_shops_have_nothing_in_common_but_mlflow_s_database(tmp_path: Path) 
     ]
 
 
+def test_the_api_s_own_files_need_no_source_and_no_source_takes_their_name(tmp_path: Path) -> None:
+    settings = load(written(tmp_path, GOOD))
+    names = [source.name for source in settings.sources]
+    assert [source.name for source in settings.landing_sources] == [*names, "api_feedback"]
+    taken = GOOD.replace(f'name = "{names[0]}"', 'name = "api_feedback"')
+    with pytest.raises(ConfigurationError, match="api_feedback is that of the API's own files"):
+        load(written(tmp_path, taken))
+
+
 def test_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(GOOD, encoding="utf-8-sig")
