@@ -11,7 +11,6 @@ from scipy import sparse
 
 from models.core import storage
 from models.core.interactions import UNKNOWN, Ids, Indices, index_of
-from models.core.topn import rows_of
 
 # What says that the user took notice; what was shown before it was not ignored.
 NOTICED: Final = ("click", "cart", "purchase")
@@ -20,13 +19,15 @@ PAIR: Final = ["user", "item"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reactions:
-    """Three matrices of users x items, over the vocabularies of the night's events.
+    """Three matrices of users x items, of those users alone who have reacted.
 
-    ``dismissed`` is stored where the user does not want the item, ``bought`` where they bought it
-    by way of a list, in days since the last time. ``ignored`` weighs how often the item was shown
-    since the user last took notice of it.
+    ``user_ids`` names the rows, sorted; columns are those of the night's vocabulary. ``dismissed``
+    is stored where the user does not want the item, ``bought`` where they bought it by way of a
+    list, in days since the last time. ``ignored`` weighs how often the item was shown since the
+    user last took notice of it.
     """
 
+    user_ids: Ids
     dismissed: sparse.csr_array
     bought: sparse.csr_array
     ignored: sparse.csr_array
@@ -56,6 +57,7 @@ class Reactions:
             age=(pd.Timestamp(midnight) - known["event_ts"].dt.floor("D")).dt.days,
         )
         events = events[(events["user"] != UNKNOWN) & (events["item"] != UNKNOWN)]
+        reacted, events["user"] = np.unique(events["user"], return_inverse=True)
         kind = events["event_type"]
         noticed = events[kind.isin(NOTICED)].groupby(PAIR)["event_ts"].max().rename("noticed")
         shown = events[kind == "impression"].join(noticed, on=PAIR)
@@ -65,23 +67,20 @@ class Reactions:
 
         def matrix(pairs: pd.DataFrame, values: ArrayLike, kind: type) -> sparse.csr_array:
             place = (pairs["user"].to_numpy(), pairs["item"].to_numpy())
-            shape = (len(user_ids), len(item_ids))
+            shape = (len(reacted), len(item_ids))
             return sparse.coo_array((np.asarray(values, dtype=kind), place), shape=shape).tocsr()
 
         return cls(
+            user_ids=user_ids[reacted],
             dismissed=matrix(dismissed, np.ones(len(dismissed)), np.bool_),
             bought=matrix(bought, bought["age"], np.int32),
             ignored=matrix(ignored, weight * 0.5 ** (ignored["age"] / half_life_days), np.float32),
         )
 
-    def hidden(self, users: Indices, *, new_only: bool) -> sparse.csr_array:
-        """Stored where an item must not be listed: dismissed, or bought where all is to be new."""
-        out = _marked(rows_of(self.dismissed, users))
-        return out + _marked(rows_of(self.bought, users)) if new_only else out
-
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything as plain arrays."""
         return {
+            **storage.pack_ids("reacted", self.user_ids),
             **storage.pack_matrix("dismissed", self.dismissed),
             **storage.pack_matrix("bought", self.bought),
             **storage.pack_matrix("ignored", self.ignored),
@@ -90,19 +89,14 @@ class Reactions:
     @classmethod
     def from_arrays(cls, arrays: storage.Arrays) -> Self | None:
         """The inverse of ``arrays``; ``None`` where there are none of it."""
-        if "dismissed_indptr" not in arrays:
+        if "reacted_ends" not in arrays:
             return None
         names = ("dismissed", "bought", "ignored")
-        return cls(*(storage.unpack_matrix(name, arrays) for name in names))
+        matrices = (storage.unpack_matrix(name, arrays) for name in names)
+        return cls(storage.unpack_ids("reacted", arrays), *matrices)
 
 
 def _places(ids: "pd.Series[str]", vocabulary: Ids) -> Indices:
     """The position of each id; each different one is looked up once."""
     codes, different = pd.factorize(ids)
     return index_of(vocabulary, different)[codes]
-
-
-def _marked(matrix: sparse.csr_array) -> sparse.csr_array:
-    """1 wherever something is stored."""
-    ones = np.ones(len(matrix.data), dtype=np.float32)
-    return sparse.csr_array((ones, matrix.indices, matrix.indptr), shape=matrix.shape)

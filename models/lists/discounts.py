@@ -6,25 +6,58 @@ have no common scale (after Lee et al., "Modeling impression discounting in larg
 systems", KDD 2014).
 """
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from models.core.interactions import UNKNOWN, Indices
+from lakehouse.lists import Surface
+from models.core.interactions import UNKNOWN, Ids, Indices, index_of
 from models.core.lists import Lists
 from models.core.reactions import Reactions
 from models.core.topn import rows_of
 from models.lists.rules.select import taken
 
 
-def discounts(reactions: Reactions, users: Indices, *, new_only: bool) -> sparse.csr_array:
-    """The discount of each item by user, infinite for what must not be listed; else not stored.
+@dataclass(frozen=True, slots=True, eq=False)
+class Reacting:
+    """The reactions of those whom lists are for, by their places in the vocabulary of a ranking.
 
-    What was ignored is discounted only where all is to be new to the user.
+    ``row`` is each one's row in ``reactions``, ``UNKNOWN`` without one; its last entry is for who
+    is ``UNKNOWN`` (-1) there. With ``new_only`` lists are of what is new to people.
     """
-    out = reactions.hidden(users, new_only=new_only)
-    out.data[:] = np.inf
-    return out + rows_of(reactions.ignored, users) if new_only else out
+
+    reactions: Reactions
+    row: Indices
+    new_only: bool
+
+    @classmethod
+    def of(cls, reactions: Reactions | None, surface: Surface, user_ids: Ids) -> Self | None:
+        """``None`` where nobody has reacted, or the surface's lists are not of people."""
+        if reactions is None or surface.keyed_by != "user":
+            return None
+        row = np.append(index_of(reactions.user_ids, user_ids), np.int32(UNKNOWN))
+        return cls(reactions, row, surface.filter_seen)
+
+    def bought(self, users: Indices) -> sparse.csr_array:
+        """Days since each user's last purchase of an item by way of a list."""
+        return rows_of(self.reactions.bought, self.row[users])
+
+    def hidden(self, users: Indices) -> sparse.csr_array:
+        """Stored where an item must not be listed: dismissed, or bought where all is to be new."""
+        dismissed = _all(rows_of(self.reactions.dismissed, self.row[users]))
+        return dismissed + _all(self.bought(users)) if self.new_only else dismissed
+
+    def discounts(self, users: Indices) -> sparse.csr_array:
+        """The discount of each item by user, infinite for what must not be listed.
+
+        What was ignored is discounted only where all is to be new to the user.
+        """
+        out = self.hidden(users)
+        out.data[:] = np.inf
+        return out + rows_of(self.reactions.ignored, self.row[users]) if self.new_only else out
 
 
 def discounted(
@@ -49,3 +82,9 @@ def _of_places(discounts: sparse.csr_array, item: Indices) -> NDArray[np.float64
     rows = np.repeat(np.arange(len(item)), item.shape[1])
     columns = np.where(item == UNKNOWN, 0, item).ravel()
     return np.asarray(discounts[rows, columns], dtype=np.float64).reshape(item.shape)
+
+
+def _all(matrix: sparse.csr_array) -> sparse.csr_array:
+    """1 wherever something is stored."""
+    ones = np.ones(len(matrix.data), dtype=np.float32)
+    return sparse.csr_array((ones, matrix.indices, matrix.indptr), shape=matrix.shape)

@@ -21,10 +21,9 @@ from models.core.fill_up import fill_up
 from models.core.interactions import UNKNOWN, Indices
 from models.core.lists import NO_RULE, Lists
 from models.core.parameters import NEW_ITEM_DAYS, POPULARITY_HALF_LIFE_DAYS
-from models.core.reactions import Reactions
 from models.core.topn import Ranked, rows_of
 from models.evaluation.protocol import Evaluation, Task, measure
-from models.lists.discounts import discounted, discounts
+from models.lists.discounts import Reacting, discounted
 from models.lists.exposure import draws_needed, expose
 from models.lists.rules.book import NO_RULES, RuleBook
 from models.lists.rules.night import NightRules, Plan, of_context
@@ -109,6 +108,7 @@ def list_blocks(
         assortment,
         policy.on(surface),
         assortment.sellable if items_to_recommend is None else items_to_recommend,
+        Reacting.of(assortment.reactions, surface, method.user_ids),
     )
     for start in range(0, max(len(users), 1), BLOCK_USERS):
         block = users[start : start + BLOCK_USERS]
@@ -154,6 +154,7 @@ class _Maker:
     assortment: Assortment
     policy: Policy
     allowed: NDArray[np.bool_]
+    reacting: Reacting | None
 
     def lists(self, users: Indices, plan: Plan) -> Lists:
         """The lists of people whom one plan is for."""
@@ -211,14 +212,9 @@ class _Maker:
         if plan.repeats is None or plan.days_since is None:
             return None
         too_soon = _within(rows_of(plan.days_since, users), plan.repeats)
-        if self._reactions is not None:
-            too_soon += _within(rows_of(self._reactions.bought, users), plan.repeats)
+        if self.reacting is not None:
+            too_soon += _within(self.reacting.bought(users), plan.repeats)
         return too_soon
-
-    @property
-    def _reactions(self) -> Reactions | None:
-        """Those of the lists' users, where they are people's."""
-        return self.assortment.reactions if self.surface.keyed_by == "user" else None
 
     def _filled(
         self,
@@ -232,10 +228,10 @@ class _Maker:
         Who has any is ranked again, until no item beyond the ranking could stand in the list.
         """
         lists = self._ranked(users, n, among, exclude)
-        if self._reactions is None:
+        if self.reacting is None:
             return lists
-        all_discounts = discounts(self._reactions, users, new_only=self.surface.filter_seen)
-        pool, left = n, np.flatnonzero(np.diff(all_discounts.indptr))
+        discounts = self.reacting.discounts(users)
+        pool, left = n, np.flatnonzero(np.diff(discounts.indptr))
         while len(left):
             pool = min(pool * POOL_GROWTH, max(len(among), n))
             still = []
@@ -243,7 +239,7 @@ class _Maker:
                 rows = left[start : start + max(POOL_CELLS // pool, 1)]
                 hidden = None if exclude is None else exclude[rows]
                 longer = self._ranked(users[rows], pool, among, hidden)
-                better, is_short = discounted(longer, all_discounts[rows], n)
+                better, is_short = discounted(longer, discounts[rows], n)
                 lists = replaced(lists, rows, better)
                 still.append(rows[is_short])
             left = np.concatenate(still) if pool < len(among) else left[:0]
@@ -315,9 +311,8 @@ class _Maker:
         may = np.tile(allowed[items], (len(users), 1))
         if exclude is not None:
             may &= exclude[:, items].toarray() == 0
-        if self._reactions is not None:
-            out = self._reactions.hidden(users, new_only=self.surface.filter_seen)
-            may &= out[:, items].toarray() == 0
+        if self.reacting is not None:
+            may &= self.reacting.hidden(users)[:, items].toarray() == 0
         for (rule, pinned), rows in zip(plan.pins, may.T, strict=True):
             lists = pin(lists, rule, pinned, rows, len(lists.source_names) - 1)
         return lists

@@ -21,6 +21,7 @@ from models.core.interactions import UNKNOWN, Ids, Indices
 from models.core.lists import Lists
 from models.core.topn import Ranked, rows_of
 from models.lists import catalogue as methods
+from models.lists.discounts import Reacting
 from models.lists.path import Policy, make_lists
 from models.lists.rules.night import NightRules, Plan
 from models.lists.rules.select import reachable
@@ -148,7 +149,7 @@ class Published:
         seen = self.by_list.get(surface.name, self._any).known.seen
         listable = self.assortment.sellable & (self.assortment.popularity > 0)
         counts = np.zeros(len(users), dtype=np.int64)
-        reactions = self.assortment.reactions
+        reacting = Reacting.of(self.assortment.reactions, surface, self.user_ids)
         whole = [(np.arange(len(users)), Plan(hidden=np.zeros_like(listable)))]
         for rows, plan in whole if rules is None else rules.groups(users):
             open_items = listable & ~plan.hidden
@@ -158,11 +159,10 @@ class Published:
             elif plan.repeats is not None and plan.days_since is not None:
                 waiting = (open_items & (plan.repeats > 0)).astype(np.int64)
                 counts[rows] -= (rows_of(plan.days_since, users[rows]) > 0) @ waiting
-                if reactions is not None:
-                    counts[rows] -= (rows_of(reactions.bought, users[rows]) > 0) @ waiting
-        if reactions is not None:
-            out = reactions.hidden(users, new_only=surface.filter_seen)
-            counts -= (out > 0) @ listable.astype(np.int64)
+                if reacting is not None:
+                    counts[rows] -= (reacting.bought(users[rows]) > 0) @ waiting
+        if reacting is not None:
+            counts -= (reacting.hidden(users) > 0) @ listable.astype(np.int64)
         return np.maximum(counts, 0)
 
     def save(self, folder: Path) -> None:

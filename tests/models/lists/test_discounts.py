@@ -16,7 +16,7 @@ from models.core.lists import Lists
 from models.core.reactions import Reactions
 from models.evaluation.protocol import task
 from models.lists import path
-from models.lists.discounts import discounted
+from models.lists.discounts import Reacting, discounted
 from models.lists.path import Policy, lists_for, make_lists
 from models.lists.published import Published
 from models.lists.rules.night import of_context
@@ -30,6 +30,7 @@ PLAIN = Assortment.of(KNOWN, 30.0)
 SHAPE = (KNOWN.interactions.users, KNOWN.interactions.items)
 EVERYBODY = np.arange(SHAPE[0], dtype=np.int32)
 EIGHT = Policy(size=8)
+USER_IDS = KNOWN.interactions.user_ids
 
 
 def lists_of(*rows: list[int]) -> Lists:
@@ -82,7 +83,7 @@ def test_a_ranking_that_is_not_too_short_is_as_good_as_the_whole(
 def reacted(**matrices: dict[tuple[int, int], float]) -> Assortment:
     none: dict[str, dict[tuple[int, int], float]] = {"dismissed": {}, "bought": {}, "ignored": {}}
     given = {name: entries(SHAPE, values) for name, values in (none | matrices).items()}
-    return replace(PLAIN, reactions=Reactions(**given))
+    return replace(PLAIN, reactions=Reactions(USER_IDS, **given))
 
 
 def made(assortment: Assortment, surface: Surface, policy: Policy = EIGHT) -> np.ndarray:
@@ -92,7 +93,9 @@ def made(assortment: Assortment, surface: Surface, policy: Policy = EIGHT) -> np
 @pytest.mark.parametrize("surface", [ALL, DISCOVER])
 def test_only_whom_it_concerns_gets_another_list(surface: Surface) -> None:
     before = made(PLAIN, surface)
-    np.testing.assert_array_equal(made(reacted(), surface), before)
+    nobody = sparse.csr_array((0, SHAPE[1]), dtype=np.float32)
+    nothing = Reactions(USER_IDS[:0], nobody, nobody, nobody)
+    np.testing.assert_array_equal(made(replace(PLAIN, reactions=nothing), surface), before)
     first, second = before[3, :2].tolist()
     # The first was shown so often that it goes behind the second; the second was bought by eve.
     after = made(reacted(ignored={(3, first): 1.5}, bought={(4, before[4, 0]): 2}), surface)
@@ -140,6 +143,19 @@ def test_rules_do_not_bring_back_what_is_out() -> None:
     lists = ruled(again)
     assert 8 not in lists[1]
     assert 9 in lists[2]
+
+
+def test_reactions_are_those_of_the_user_whatever_the_vocabularies() -> None:
+    reactions = reacted(dismissed={(3, 1): 1.0}, ignored={(5, 2): 0.5}).reactions
+    assert reactions is not None
+    others = np.array(["nobody", *USER_IDS[[5, 3]]], dtype=object)
+    reacting = Reacting.of(reactions, DISCOVER, others)
+    assert reacting is not None
+    found = reacting.discounts(np.array([2, UNKNOWN, 0, 1], np.int32)).toarray()
+    expected = np.zeros((4, SHAPE[1]))
+    expected[0, 1], expected[3, 2] = np.inf, 0.5
+    np.testing.assert_array_equal(found, expected)
+    assert Reacting.of(reactions, POPULAR, others) is None
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
