@@ -250,6 +250,14 @@ BRONZE_USERS: Final = Table(
     ),
 )
 
+_EVENT_TIME: Final = (
+    Column("event_ts", "timestamp", "When it happened (UTC)."),
+    Column("event_date", "date", "UTC day of the event."),
+)
+_VALUE: Final = Column(
+    "value", "double", "Money paid, or rating given.", True, minimum=-_MOST, maximum=_MOST
+)
+
 BRONZE_FEEDBACK: Final = Table(
     "bronze",
     "feedback",
@@ -290,8 +298,7 @@ SILVER_INTERACTIONS: Final = Table(
         _USER_ID,
         _ITEM_ID,
         Column("event_type", "string", "Kind of event.", allowed=EVENT_TYPES),
-        Column("event_ts", "timestamp", "When it happened (UTC)."),
-        Column("event_date", "date", "UTC day of the event."),
+        *_EVENT_TIME,
         Column(
             "days_late",
             "int",
@@ -305,14 +312,7 @@ SILVER_INTERACTIONS: Final = Table(
             minimum=0,
             maximum=_MOST,
         ),
-        Column(
-            "value",
-            "double",
-            "Money paid, or rating given.",
-            nullable=True,
-            minimum=-_MOST,
-            maximum=_MOST,
-        ),
+        _VALUE,
         Column(
             "discount", "double", "Money taken off.", nullable=True, minimum=-_MOST, maximum=_MOST
         ),
@@ -361,16 +361,8 @@ SILVER_FEEDBACK: Final = Table(
         _USER_ID,
         _ITEM_ID,
         Column("event_type", "string", "Kind of event.", allowed=FEEDBACK_TYPES),
-        Column("event_ts", "timestamp", "When it happened (UTC)."),
-        Column("event_date", "date", "UTC day of the event."),
-        Column(
-            "value",
-            "double",
-            "Money paid, or rating given.",
-            nullable=True,
-            minimum=-_MOST,
-            maximum=_MOST,
-        ),
+        *_EVENT_TIME,
+        _VALUE,
         Column("quantity", "double", "Units.", nullable=True, minimum=-_MOST, maximum=_MOST),
         Column("surface", "string", "Kind of list that was shown.", nullable=True),
         Column("position", "int", "Place in the list as it was shown, from 1.", True, minimum=1),
