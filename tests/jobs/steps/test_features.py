@@ -105,6 +105,7 @@ def test_a_night_and_its_rerun(lake: Lakehouse, tmp_path: Path) -> None:
         "gold.user_item_features": 4,
         "gold.item_features": 7,
         "gold.user_features": 5,
+        "gold.feedback_daily": 0,
     }
     assert report.facts["as_of"] == ["2024-02-10", "2024-02-20", "2024-03-01"]
     assert report.facts["events_of_unknown_items"] == 1
