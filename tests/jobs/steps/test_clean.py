@@ -167,7 +167,7 @@ def test_an_empty_night_is_accounted_for_and_uncleaned_ones_are_named(
         "the night of 2024-01-02 was taken in but never cleaned: "
         "topshelf clean --run-date 2024-01-02",
     )
-    assert arrow.partition_rows(lake.root, ROW_ACCOUNTING) == {("2024-01-03",): 3}
+    assert arrow.partition_rows(lake.root, ROW_ACCOUNTING) == {("2024-01-03",): 4}
 
 
 def test_a_run_killed_between_two_tables_is_made_whole_by_the_next(
