@@ -11,6 +11,9 @@ KeyedBy = Literal["user", "item", "basket", "context", "nobody"]
 Tier = Literal["user", "item", "context", "global"]
 # The key of a list that is for everybody.
 EVERYBODY: Final = ""
+# Shelves about an item are short, and of the rules those apply that take items away.
+SHELF_SIZE: Final = 12
+SHELF_RULES: Final = ("block", "require", "sensitive")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +83,62 @@ NEW: Final = Surface(
 FALLBACK: Final = Surface(
     "fallback", keyed_by="nobody", ranked_by="sales", doc="what sells, for whoever has no other"
 )
+# Items' own shelves are empty where nothing is known to go with the item: noise fills no place.
+BOUGHT_TOGETHER: Final = Surface(
+    "bought_together",
+    keyed_by="item",
+    ranked_by="bought_together",
+    doc="what goes with an item",
+    size=SHELF_SIZE,
+    rules=SHELF_RULES,
+    filter_seen=True,
+    fills_up=False,
+)
+SIMILAR: Final = Surface(
+    "similar",
+    keyed_by="item",
+    ranked_by="similar",
+    doc="what is like an item",
+    size=SHELF_SIZE,
+    rules=SHELF_RULES,
+    filter_seen=True,
+    fills_up=False,
+)
+CART: Final = Surface(
+    "cart",
+    keyed_by="basket",
+    ranked_by="bought_together",
+    doc="what a basket lacks",
+    fallbacks=("popular", "fallback"),
+)
+BECAUSE_YOU_BOUGHT: Final = Surface(
+    "because_you_bought",
+    keyed_by="user",
+    ranked_by="because_you_bought",
+    doc="what goes with something the user bought lately, and is new to them",
+    size=SHELF_SIZE,
+    rules=SHELF_RULES,
+    filter_seen=True,
+    fills_up=False,
+)
 
-SURFACES: Final = (ALL, DISCOVER, POPULAR, TRENDING, NEW, FALLBACK)
+SURFACES: Final = (
+    ALL,
+    DISCOVER,
+    POPULAR,
+    TRENDING,
+    NEW,
+    FALLBACK,
+    BOUGHT_TOGETHER,
+    SIMILAR,
+    CART,
+    BECAUSE_YOU_BOUGHT,
+)
 LISTS: Final = tuple(surface.name for surface in SURFACES)
 # Those that methods compete for.
-PERSONAL: Final = tuple(surface for surface in SURFACES if surface.keyed_by == "user")
+PERSONAL: Final = tuple(
+    surface for surface in SURFACES if surface.keyed_by == "user" and surface.ranked_by == "methods"
+)
 PERSONAL_LISTS: Final = tuple(surface.name for surface in PERSONAL)
 
 

@@ -17,6 +17,7 @@ from lakehouse.tables import (
     EVENT_IDENTITY,
     FEEDBACK_DAILY,
     ITEM_FEATURES,
+    ITEM_RELATED,
     QUARANTINE,
     RECOMMENDATIONS,
     ROW_ACCOUNTING,
@@ -30,7 +31,7 @@ from lakehouse.tables import (
 )
 
 GOLD: Final = (USER_ITEM_FEATURES, USER_FEATURES, ITEM_FEATURES)
-MODEL_INPUTS: Final = (SILVER_INTERACTIONS, SILVER_USERS, SILVER_FEEDBACK, *GOLD)
+MODEL_INPUTS: Final = (SILVER_INTERACTIONS, SILVER_USERS, SILVER_FEEDBACK, *GOLD, ITEM_RELATED)
 GROUPS: Final[Mapping[str, str]] = {
     "bronze": "Files as delivered",
     "silver": "Clean rows, each once",
@@ -99,6 +100,14 @@ STEPS: Final = (
         needs_spark=True,
         reads=(SILVER_INTERACTIONS, SILVER_ITEMS, SILVER_FEEDBACK),
         writes=(*GOLD, FEEDBACK_DAILY),
+    ),
+    Step(
+        "relate",
+        "Find what goes with each item, and what is like it.",
+        group="gold",
+        needs_spark=True,
+        reads=(SILVER_INTERACTIONS, SILVER_ITEMS),
+        writes=(ITEM_RELATED,),
     ),
     Step(
         "train",

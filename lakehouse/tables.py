@@ -589,6 +589,47 @@ ITEM_FEATURES: Final = Table(
     retired=_DECAYED,
 )
 
+RELATED_KINDS: Final = ("bought_together", "similar")
+ITEM_RELATED: Final = Table(
+    "gold",
+    "item_related",
+    "What goes with each item, and what is like it, as of the run date; items of which nothing is "
+    "known have no rows.",
+    ("run_date", "item_id", "kind", "rank"),
+    ("run_date",),
+    (
+        _RUN_DATE,
+        _ITEM_ID,
+        Column(
+            "kind",
+            "string",
+            "`bought_together`: what goes with the item; `similar`: what could stand in its place.",
+            allowed=RELATED_KINDS,
+        ),
+        Column(
+            "rank", "int", "Place among the item's related ones of the kind, from 1.", minimum=1
+        ),
+        Column("related_item_id", "string", "The other item."),
+        Column("score", "double", "How good a match; comparable within a kind.", minimum=0),
+        Column(
+            "support",
+            "long",
+            "Baskets with both; null for what is similar, which needs none.",
+            nullable=True,
+            minimum=0,
+        ),
+        Column("baskets", "long", "Baskets with the item; null with the support.", True, minimum=0),
+        Column(
+            "lift",
+            "double",
+            "How many times as often both are in a basket as by chance; null with the support.",
+            nullable=True,
+            minimum=0,
+        ),
+        Column("reason", "string", "Why, in words."),
+    ),
+)
+
 RECOMMENDATIONS: Final = Table(
     "gold",
     "recommendations",
@@ -621,8 +662,8 @@ RECOMMENDATIONS: Final = Table(
         Column(
             "reason_code",
             "string",
-            "Why, in a word: `again`, `taste`, `similar_taste`, `popular`, `trending`, `new` or "
-            "`chosen` (by a rule).",
+            "Why, in a word: `again`, `taste`, `similar_taste`, `popular`, `trending`, `new`, "
+            "`chosen` (by a rule), `together`, `similar` or `because`.",
             nullable=True,
         ),
         Column(
@@ -778,6 +819,7 @@ ALL_TABLES: Final = (
     USER_ITEM_FEATURES,
     USER_FEATURES,
     ITEM_FEATURES,
+    ITEM_RELATED,
     RECOMMENDATIONS,
     FEEDBACK_DAILY,
     OPS_RUNS,

@@ -1,14 +1,14 @@
 """A user's lists, from the release that serves them."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain as flat
-from itertools import zip_longest
 from typing import NamedTuple
 
 from lakehouse.errors import ConfigurationError
 from lakehouse.lists import EVERYBODY, LISTS, PERSONAL_LISTS, Surface, Tier, surface
 from serving.format.records import FALLBACK_KEY, DamagedReleaseError, Item, key, shown
+from serving.mixing import by_score, by_turns
 from serving.stores.store import Reading, Store
 
 
@@ -76,8 +76,8 @@ def lookup_all(
     Denied items are left out, and spare ones take their places. While a rollout is on, the user
     decides which release that is. Who has no list of a kind gets one of its fallbacks
     (``lakehouse.lists``): something may be known of an unknown user, and then ``contexts`` (see
-    ``Asker``) are asked for in their order. The lists of several values of one context, or of
-    several ``items``, are mixed, each giving a place in turn.
+    ``Asker``) are asked for in their order. The lists of several values of one context are mixed,
+    each giving a place in turn; those of several ``items`` by the sum of their scores.
     If the release is damaged, the newest intact one that served before it answers. Raises
     ``ConfigurationError`` for an unknown list, or one of items without any, and
     ``InfrastructureError`` where the store cannot be reached, is empty, or holds no intact release,
@@ -200,21 +200,10 @@ def _answer(
             if (value := found.get(record_key)) is not None
         ]
         if lists:
-            items = lists[0] if len(lists) == 1 else _mixed(lists)
+            # What goes with several things of a basket goes with it best.
+            mixed = by_score if link.tier == "item" else by_turns
+            items = lists[0] if len(lists) == 1 else mixed(lists)
             return Answer(reading.release, list_name, link is links[0], items, tier=link.tier)
     if ends_for_everybody(links):
         raise DamagedReleaseError(f"release {reading.release} has no fallback list")
     return Answer(reading.release, list_name, False, (), tier=links[-1].tier)
-
-
-def _mixed(lists: Collection[tuple[Item, ...]]) -> tuple[Item, ...]:
-    """Lists taking turns, each item once, as long as the longest of them."""
-    each_once: dict[str, Item] = {}
-    for item in flat.from_iterable(zip_longest(*lists)):
-        if item is not None:
-            each_once.setdefault(item.item_id, item)
-    longest = max(map(len, lists))
-    return tuple(
-        replace(item, rank=rank)
-        for rank, item in enumerate(list(each_once.values())[:longest], start=1)
-    )

@@ -49,7 +49,9 @@ def _add_step(step: Step) -> None:
 
 
 def _add_recommend(step: Step) -> None:
-    @app.command(step.name, help=f"{step.doc} Or, without a night, the list of one newcomer.")
+    @app.command(
+        step.name, help=f"{step.doc} Or, without a night, one list: a newcomer's or a basket's."
+    )
     def command(
         config: ConfigFile,
         run_date: Annotated[
@@ -72,14 +74,27 @@ def _add_recommend(step: Step) -> None:
             str | None,
             typer.Option(metavar="NAME=VALUE", help="Where they are, e.g. store_id=367."),
         ] = None,
+        basket: Annotated[
+            list[str] | None,
+            typer.Option(
+                metavar="ITEM,...",
+                help="Only print what a basket of these items lacks, from what is served "
+                "(repeatable).",
+            ),
+        ] = None,
         future: Future = False,
     ) -> None:
         with explaining(step.name):
             told = (history, history_file, category, context)
             is_newcomer = any(given is not None for given in told)
-            if run_date is not None and not is_newcomer:
+            if basket is not None and run_date is None and not is_newcomer:
+                from jobs.operate import lookup
+
+                settings = load_settings(config, with_models=False)
+                print_content(lookup.complete(settings, basket))
+            elif basket is None and run_date is not None and not is_newcomer:
                 _run(step, config, night(run_date, future=future))
-            elif is_newcomer and run_date is None:
+            elif basket is None and is_newcomer and run_date is None:
                 from jobs.operate import newcomer
 
                 lines = [] if history_file is None else newcomer.read_history(history_file)
@@ -93,7 +108,7 @@ def _add_recommend(step: Step) -> None:
             else:
                 raise ConfigurationError(
                     "give either --run-date, or what is known of a newcomer: --history, "
-                    "--history-file, --category, --context."
+                    "--history-file, --category, --context; or a --basket."
                 )
 
 

@@ -21,6 +21,7 @@ from lakehouse.io import arrow
 from lakehouse.steps import MODEL_INPUTS
 from lakehouse.tables import (
     ITEM_FEATURES,
+    ITEM_RELATED,
     SILVER_FEEDBACK,
     SILVER_INTERACTIONS,
     SILVER_USERS,
@@ -39,8 +40,9 @@ from models.tracking.versions import Provenance
 
 EVENT_COLUMNS: Final = ("user_id", "item_id", "event_date", "quantity", "value", "discount")
 
-# Not every shop has users' attributes, and none has feedback before its API serves.
-OPTIONAL: Final = (SILVER_USERS, SILVER_FEEDBACK)
+# A source may have no users, none has feedback before its API serves, and a lake of an earlier
+# release has nothing related yet.
+OPTIONAL_INPUTS: Final = (SILVER_USERS, SILVER_FEEDBACK, ITEM_RELATED)
 # An impression so many half-lives ago counts next to nothing, and is not read.
 HALF_LIVES: Final = 6
 
@@ -56,14 +58,14 @@ class Night:
 
 
 def newest_versions(lake: Path) -> dict[str, int]:
-    """The Delta version of each input table that there is.
+    """The Delta version of each input table; of ``OPTIONAL_INPUTS`` those that exist.
 
     Raises ``DataError`` where one that every shop has does not exist.
     """
     return {
         table.full_name: arrow.version(lake, table)
         for table in MODEL_INPUTS
-        if table not in OPTIONAL or arrow.exists(lake, table)
+        if table not in OPTIONAL_INPUTS or arrow.exists(lake, table)
     }
 
 
@@ -116,6 +118,26 @@ def read_gold(
     )
     frame: pd.DataFrame = rows.to_pandas()
     return frame
+
+
+def read_related(
+    settings: Settings, versions: TableVersions, run_date: date, kind: str
+) -> pd.DataFrame:
+    """What is related to each item: ``item_id``, ``related_item_id`` and the evidence.
+
+    Empty where the night's versions have no such table.
+    """
+    columns = ["item_id", "related_item_id", "score", "support", "baskets"]
+    if ITEM_RELATED.full_name not in versions:
+        return pd.DataFrame(columns=columns)
+    rows: pd.DataFrame = arrow.read(
+        settings.paths.lake,
+        ITEM_RELATED,
+        columns=columns,
+        filters=[("run_date", "==", run_date), ("kind", "==", kind)],
+        version=versions[ITEM_RELATED.full_name],
+    ).to_pandas()
+    return rows
 
 
 def read_shelf(settings: Settings, source: Provenance, published: Published) -> Shelf:

@@ -10,16 +10,19 @@ from scipy import sparse
 
 from jobs.config.rules import CATEGORY
 from jobs.config.settings import Settings
-from jobs.night.inputs import read_contexts
-from lakehouse.lists import EVERYBODY, SURFACES, Surface
-from models.core.interactions import Ids, Indices, index_of
+from jobs.night.inputs import read_contexts, read_gold, read_related
+from lakehouse.lists import BOUGHT_TOGETHER, EVERYBODY, SURFACES, Surface
+from lakehouse.tables import USER_ITEM_FEATURES
+from models.core.interactions import UNKNOWN, Ids, Indices, index_of
 from models.core.lists import Lists
+from models.lists.because import TAKEN_COLUMNS, because_you_bought
 from models.lists.keyed import (
     TRENDING_SOURCE,
     KeyedEvents,
     KeyedScores,
     chosen_keys,
     keyed_events,
+    of_items,
     sales,
     trends,
 )
@@ -47,8 +50,8 @@ def served_lists(
     ``items`` are the night's (``item_id``, ``category``). The policy's rules look at the ``shelf``;
     without rules there need not be one. Lists that belong to nobody stand under an empty user id,
     those of contexts under e.g. ``store_id=367``, those of items under the item's. Columns
-    ``list``, ``user_id``, ``rank``, ``item_id``, ``score``, ``source``, ``tier``, ``spare`` and
-    ``rules`` (ids).
+    ``list``, ``user_id``, ``rank``, ``item_id``, ``score``, ``source``, ``tier``, ``spare``,
+    ``rules`` (ids) and ``about``, the id of the item that a list is about, or null.
     """
     everybody = np.sort(user_ids.to_numpy(dtype=object))
     night = KeyedNight.read(settings, source, published, items)
@@ -56,7 +59,7 @@ def served_lists(
         shown = policy.on(surface).shown
         if surface.keyed_by == "basket":
             continue
-        if surface.keyed_by == "user":
+        if surface.ranked_by == "methods":
             rules = night_rules(policy.book, surface.name, shelf)
             for start in range(0, len(everybody), BLOCK_USERS):
                 ids = everybody[start : start + BLOCK_USERS]
@@ -67,18 +70,36 @@ def served_lists(
         ranks = RANKINGS[surface.ranked_by](night, surface)
         keys = ranks.user_ids
         users = np.arange(len(keys), dtype=np.int32)
-        rules = night_rules(policy.book, surface.name, _shelf_of_keys(shelf, surface, keys))
-        lists = published.lists_by(ranks, surface, users, policy, rules)
-        yield _rows(published, lists, surface, shown, ids=keys, users=users, rules=rules)
+        if surface.keyed_by != "user":
+            rules = night_rules(policy.book, surface.name, _shelf_of_keys(shelf, surface, keys))
+        else:
+            rules = night_rules(policy.book, surface.name, shelf)
+            users = users[np.diff(ranks.scores.indptr) > 0]
+        for start in range(0, len(users), BLOCK_USERS):
+            block = users[start : start + BLOCK_USERS]
+            lists = published.lists_by(ranks, surface, block, policy, rules)
+            yield _rows(
+                published,
+                lists,
+                surface,
+                shown,
+                ids=keys[block],
+                users=block,
+                rules=rules,
+                about=None if ranks.about is None else ranks.about[block],
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeyedNight:
-    """What is needed to rank items for everybody, for contexts and for items."""
+    """What is needed to rank items wherever no methods compete."""
 
     events: KeyedEvents
     item_ids: Ids
     sold: KeyedScores
+    settings: Settings
+    source: Provenance
+    published: Published
 
     @classmethod
     def read(
@@ -92,7 +113,7 @@ class KeyedNight:
         keyed = keyed_events(events, (*columns, CATEGORY), ids, as_of=as_of)
         half_life = settings.train.popularity_half_life_days
         sold = sales(keyed, len(ids), half_life_days=half_life, name=FILL_UP_SOURCE)
-        return cls(events=keyed, item_ids=ids, sold=sold)
+        return cls(keyed, ids, sold, settings, source, published)
 
     def sales(self, surface: Surface) -> KeyedScores:
         """What sells."""
@@ -104,13 +125,53 @@ class KeyedNight:
         del surface
         return trends(self.events, len(self.item_ids), name=TRENDING_SOURCE)
 
+    def related(self, surface: Surface) -> KeyedScores:
+        """What is related to each item, in the way that the surface's ranking is called."""
+        return self._related(surface.ranked_by)
+
+    def because_you_bought(self, surface: Surface) -> KeyedScores:
+        """What goes with one item of each user's."""
+        night = self.source.run_date
+        taken = read_gold(
+            self.settings.paths.lake,
+            USER_ITEM_FEATURES,
+            self.source.table_versions,
+            night,
+            night,
+            columns=TAKEN_COLUMNS,
+        )
+        return because_you_bought(
+            self._related(BOUGHT_TOGETHER.ranked_by),
+            taken,
+            self.published.user_ids,
+            self.item_ids,
+            self.published.assortment.sellable,
+            name=surface.ranked_by,
+        )
+
+    def _related(self, kind: str) -> KeyedScores:
+        night = self.source.run_date
+        rows = read_related(self.settings, self.source.table_versions, night, kind)
+        item, other = (
+            index_of(self.item_ids, rows[name]) for name in ("item_id", "related_item_id")
+        )
+        known = (item != UNKNOWN) & (other != UNKNOWN)
+        scores = sparse.csr_array(
+            (rows["score"].to_numpy(dtype=np.float64)[known], (item[known], other[known])),
+            shape=(len(self.item_ids), len(self.item_ids)),
+        )
+        return of_items(scores, self.item_ids, name=kind)
+
 
 Ranking: TypeAlias = Callable[[KeyedNight, Surface], KeyedScores]
-# What orders the items of a surface that is no user's, by the name that its declaration gives.
+# What orders the items of a surface that no methods compete for, by the name in its declaration.
 RANKINGS: Final[Mapping[str, Ranking]] = {
     "sales": KeyedNight.sales,
     "trends": KeyedNight.trends,
     "new": KeyedNight.sales,
+    "bought_together": KeyedNight.related,
+    "similar": KeyedNight.related,
+    "because_you_bought": KeyedNight.because_you_bought,
 }
 
 
@@ -134,6 +195,7 @@ def _rows(
     ids: Ids,
     users: Indices,
     rules: NightRules | None,
+    about: Ids | None = None,
 ) -> pd.DataFrame:
     """Rows of the lists of ``users``, called ``ids``, with the rules that had a hand in each."""
     rows = published.as_rows(lists)
@@ -153,4 +215,5 @@ def _rows(
         tier=tier,
         spare=rows["rank"] > shown,
         rules=pd.Series(touched, index=rows.index, dtype=object),
+        about=None if about is None else about[row],
     )

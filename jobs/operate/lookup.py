@@ -9,7 +9,7 @@ from rich.text import Text
 
 from jobs.config.settings import Settings
 from lakehouse.errors import ConfigurationError
-from lakehouse.lists import surface
+from lakehouse.lists import CART, surface
 from serving.lookup import Answer
 from serving.lookup import lookup as serve
 from serving.publishing import ListedRelease, list_releases
@@ -37,6 +37,19 @@ def lookup(
         answer = serve(store, user, list_name, contexts=contexts, items=items)
         milliseconds = (time.perf_counter() - started) * 1000
     return show_answer(answer, user, milliseconds)
+
+
+def complete(settings: Settings, basket: Sequence[str]) -> RenderableType:
+    """What a basket lacks, from the lists of its items as they are served now.
+
+    Each element of ``basket`` may hold several ids with commas between. Raises what ``lookup``
+    raises, and ``ConfigurationError`` for a basket without items.
+    """
+    ids = (item.strip() for given in basket for item in given.split(","))
+    items = list(dict.fromkeys(item for item in ids if item))
+    if not items:
+        raise ConfigurationError("--basket names no item; give item ids, such as --basket 123,456.")
+    return lookup(settings, "", CART.name, items=items)
 
 
 def name_of_context(context: str) -> str:

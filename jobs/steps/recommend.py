@@ -14,14 +14,14 @@ from expectations import checks
 from expectations.validation import validate
 from jobs.config.rules import rule_book
 from jobs.config.settings import Settings
-from jobs.night.inputs import read_gold, read_shelf
+from jobs.night.inputs import read_gold, read_related, read_shelf
 from jobs.night.job_report import JobReport, JsonValue
 from jobs.night.lists import served_lists
 from jobs.night.recipes import served_policy
 from jobs.night.registry import open_registry
 from jobs.night.release import lists_digest, release_id
 from lakehouse.io import arrow
-from lakehouse.lists import FALLBACK, PERSONAL, PERSONAL_LISTS
+from lakehouse.lists import BOUGHT_TOGETHER, FALLBACK, PERSONAL, PERSONAL_LISTS
 from lakehouse.tables import ITEM_FEATURES, RECOMMENDATIONS, USER_FEATURES, USER_ITEM_FEATURES
 from models.core.interactions import UNKNOWN, index_of
 from models.lists.path import Policy
@@ -62,8 +62,12 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
     blocks = served_lists(
         settings, source, published, users["user_id"], items, policy=lists_by, shelf=shelf
     )
+    together = read_related(settings, source.table_versions, run_date, BOUGHT_TOGETHER.ranked_by)
     frame = pd.concat(
-        [explained(block, pairs, items, settings.features.event_types) for block in blocks],
+        [
+            explained(block, pairs, items, together, settings.features.event_types)
+            for block in blocks
+        ],
         ignore_index=True,
     ).assign(run_date=run_date, model_version=version.label, release=release)[
         list(RECOMMENDATIONS.column_names)

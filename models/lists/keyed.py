@@ -32,13 +32,15 @@ TRENDING_SOURCE: Final = "trending"
 class KeyedScores:
     """Scores (keys x items) that rank items for keys, as a method ranks them for users.
 
-    ``own`` (keys x items) is what a key has itself, such as the item that a list is of.
+    ``own`` (keys x items) is what a key has itself, such as the item that a list is of. ``about``
+    is the id of the item that a key's list is about, if there are such.
     """
 
     name: str
     user_ids: Ids
     scores: sparse.csr_array
     own: sparse.csr_array | None = None
+    about: Ids | None = None
 
     @property
     def seen(self) -> sparse.csr_array:
@@ -143,7 +145,7 @@ def of_items(scores: sparse.csr_array, item_ids: Ids, *, name: str) -> KeyedScor
     own = sparse.csr_array(
         (np.ones(len(keys), np.bool_), (np.arange(len(keys)), keys)), shape=shape
     )
-    return KeyedScores(name, item_ids[keys], scores[keys], own)
+    return KeyedScores(name, item_ids[keys], scores[keys], own, about=item_ids[keys])
 
 
 def chosen_keys(scores: KeyedScores, chosen: NDArray[np.bool_]) -> KeyedScores:

@@ -18,7 +18,16 @@ POPULAR: Final = "popular"
 TRENDING: Final = "trending"
 NEW: Final = "new"
 CHOSEN: Final = "chosen"
-# In words; those of the first two are about the user.
+TOGETHER: Final = "together"
+SIMILAR: Final = "similar"
+BECAUSE: Final = "because"
+# By the surface's name: why an item is on a list that is about another one.
+OF_SHELVES: Final[Mapping[str, str]] = {
+    surfaces.BOUGHT_TOGETHER.name: TOGETHER,
+    surfaces.SIMILAR.name: SIMILAR,
+    surfaces.BECAUSE_YOU_BOUGHT.name: BECAUSE,
+}
+# In words; those of the others are about the user, or about an item.
 WORDS: Final[Mapping[str, str]] = {
     SIMILAR_TASTE: "People with a taste like yours choose it",
     POPULAR: "Popular right now",
@@ -26,7 +35,7 @@ WORDS: Final[Mapping[str, str]] = {
     NEW: "New in the range",
     CHOSEN: "Chosen by the shop",
 }
-CODES: Final = (AGAIN, TASTE, *WORDS)
+CODES: Final = (AGAIN, TASTE, *WORDS, *OF_SHELVES.values())
 VERBS: Final[Mapping[str, str]] = {
     "purchase": "bought",
     "rating": "rated",
@@ -45,26 +54,37 @@ HISTORY_COLUMNS: Final = ("user_id", "item_id", "events_total", "days_since_last
 
 
 def explained(
-    lists: pd.DataFrame, pairs: pd.DataFrame, items: pd.DataFrame, event_types: Sequence[str]
+    lists: pd.DataFrame,
+    pairs: pd.DataFrame,
+    items: pd.DataFrame,
+    together: pd.DataFrame,
+    event_types: Sequence[str],
 ) -> pd.DataFrame:
     """``lists`` with the items' ``title``, ``reason_code`` and ``reason``.
 
-    ``lists`` has ``list``, ``user_id``, ``tier``, ``item_id`` and ``source``, ``pairs`` the
-    ``HISTORY_COLUMNS``, ``items`` their ``title``, ``category`` and ``department``. Only users have
-    a history: a context or an item may be called as one of them.
+    ``lists`` has ``list``, ``user_id``, ``tier``, ``item_id``, ``source`` and ``about`` (an item's
+    id, or null), ``pairs`` the ``HISTORY_COLUMNS``, ``items`` their ``title``, ``category`` and
+    ``department``; ``together`` says in how many (``support``) of the ``baskets`` with ``item_id``
+    the ``related_item_id`` was too. Only users have a history: a context or an item may be called
+    as one of them.
     """
     groups = items.set_index("item_id")["category"].fillna(items.set_index("item_id")["department"])
     known = pairs.assign(group=pairs["item_id"].map(groups))[["user_id", "group"]]
     known = known.dropna().drop_duplicates().assign(group_known=True)
     pairs, known = (frame.rename(columns={"user_id": "person"}) for frame in (pairs, known))
+    titles = items.set_index("item_id")["title"]
+    together = together[["item_id", "related_item_id", "support", "baskets"]]
+    together = together.rename(columns={"item_id": "about", "related_item_id": "item_id"})
     rows = (
         lists.assign(
             group=lists["item_id"].map(groups),
+            about_title=lists["about"].map(titles).fillna(lists["about"]),
             person=lists["user_id"].where(lists["tier"] == "user"),
         )
         .merge(items[["item_id", "title"]], how="left", on="item_id", validate="many_to_one")
         .merge(pairs, how="left", on=["person", "item_id"], validate="many_to_one")
         .merge(known, how="left", on=["person", "group"], validate="many_to_one")
+        .merge(together, how="left", on=["about", "item_id"], validate="many_to_one")
         .drop(columns="person")
     )
     rows["group_known"] = rows["group_known"].eq(True)
@@ -89,14 +109,16 @@ def reason_codes(rows: pd.DataFrame) -> "pd.Series[str]":
     codes[source == TRENDING_SOURCE] = TRENDING
     codes[source == RULE_SOURCE] = CHOSEN
     codes[(source == EXPLORATION_SOURCE) | (rows["list"] == surfaces.NEW.name)] = NEW
-    return codes
+    of_shelf = rows["list"].map(OF_SHELVES)
+    return codes.where(of_shelf.isna(), of_shelf)
 
 
 def reasons(rows: pd.DataFrame, event_types: Sequence[str]) -> "pd.Series[str]":
     """A sentence per row, aligned with ``rows``.
 
-    ``rows`` has the columns of ``reason_codes``, ``reason_code``, and ``days_since_last`` of the
-    user with the item.
+    ``rows`` has the columns of ``reason_codes``, ``reason_code``, ``days_since_last`` of the user
+    with the item, and where a list is about an item, its ``about_title``, and the ``support`` and
+    ``baskets`` of both.
     """
     codes = rows["reason_code"]
     result = codes.map(WORDS).astype(object)
@@ -112,6 +134,17 @@ def reasons(rows: pd.DataFrame, event_types: Sequence[str]) -> "pd.Series[str]":
         ],
         dtype=object,
     )
+    for code, words in ((SIMILAR, "Like "), (BECAUSE, "Because you bought ")):
+        of_code = codes == code
+        if of_code.any():
+            result[of_code] = words + rows.loc[of_code, "about_title"].astype(object)
+    of_code = codes == TOGETHER
+    if of_code.any():
+        columns = ["about_title", "support", "baskets"]
+        result[of_code] = [
+            f"Bought with {title} in {int(support)} of {int(baskets):,} baskets"
+            for title, support, baskets in rows.loc[of_code, columns].itertuples(index=False)
+        ]
     return result
 
 

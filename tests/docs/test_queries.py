@@ -14,6 +14,7 @@ from lakehouse.io.sql import query
 from lakehouse.tables import (
     FEEDBACK_DAILY,
     ITEM_FEATURES,
+    ITEM_RELATED,
     OPS_RUNS,
     RECOMMENDATIONS,
     ROW_ACCOUNTING,
@@ -28,6 +29,7 @@ ANSWERS = (
     [("all", 1, "Tea", "You bought it 3 times"), ("all", 2, "Jam", "Goes with tea")],
     [("all", "Drinks", 0.667, 0.8), ("all", "Food", 0.333, 0.2)],
     [("salt", "Salt", 9)],
+    [(1, "Jam", 4, 9, 1.3), (2, "Salt", 2, 9, 1.1)],
     [(NIGHT, "bronze.events", 10, 7, 2, 1)],
     [(NIGHT, "clean", "failed", None, "no disk"), (NIGHT, "ingest", "done", 2.3, None)],
     [
@@ -74,6 +76,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for n, s in enumerate(shown, 1)
         ],
     )
+    pair = {"item_id": "1082185", "kind": "bought_together", "baskets": 9}
+    related: list[dict[str, Any]] = [
+        pair | {"rank": 2, "related_item_id": "salt", "support": 2, "lift": 1.09},
+        pair | {"rank": 1, "related_item_id": "jam", "support": 4, "lift": 1.31},
+        pair | {"rank": 1, "related_item_id": "old", "kind": "similar"},
+        pair | {"rank": 1, "related_item_id": "old", "item_id": "jam", "lift": 2.0},
+    ]
+    _write(root, ITEM_RELATED, related)
     counted = {"bronze_rows": 10, "silver_rows": 7, "quarantine_rows": 2, "duplicate_rows": 1}
     _write(
         root,

@@ -11,13 +11,13 @@ from rich.table import Table as ShownTable
 from jobs.config.settings import Settings
 from lakehouse.io import arrow, care
 from lakehouse.steps import GOLD
-from lakehouse.tables import ALL_TABLES, RECOMMENDATIONS, Table
+from lakehouse.tables import ALL_TABLES, ITEM_RELATED, RECOMMENDATIONS, Table
 from serving.format.releases import Manifest
 from serving.stores.opening import open_store
 
 # A checkpoint pays where opening the table would read this many commits one by one.
 COMMITS_BEFORE_CHECKPOINT = 10
-BY_NIGHT = (*GOLD, RECOMMENDATIONS)
+BY_NIGHT = (*GOLD, ITEM_RELATED, RECOMMENDATIONS)
 
 
 def status(settings: Settings) -> RenderableType:

@@ -107,6 +107,21 @@ def test_what_left_the_catalogue_is_listed_until_it_is_denied(call: Call, tmp_pa
     )
 
 
+def test_a_basket_of_nothing_known_is_completed_by_what_sells(call: Call) -> None:
+    code, output = call("recommend", "--basket", "i1,new since yesterday", "--basket", "x")
+    assert code == 0
+    assert output.startswith("no such list, so one of its fallbacks")
+    assert "title 1 of" in output
+
+    code, output = call("recommend", "--basket", " , ")
+    assert code == 2
+    assert "topshelf recommend: --basket names no item" in output
+
+    code, output = call("recommend", "--basket", "i1", "--history", "i2")
+    assert code == 2
+    assert "topshelf recommend: give either --run-date, or" in output
+
+
 def test_an_unknown_item_is_denied_with_a_warning(call: Call) -> None:
     code, said = call("deny", "--item", "milk\n", *SIGNED)
     assert code == 0

@@ -277,6 +277,7 @@ def test_only_users_have_a_history_whatever_others_are_called() -> None:
             "tier": ["user", "context", "user"],
             "item_id": ["milk", "milk", "milk"],
             "source": "counts",
+            "about": None,
         }
     )
     pairs = pd.DataFrame(
@@ -290,9 +291,55 @@ def test_only_users_have_a_history_whatever_others_are_called() -> None:
     items = pd.DataFrame(
         {"item_id": ["milk"], "title": ["Milk"], "category": ["DAIRY"], "department": [None]}
     )
-    told = explained(lists, pairs, items, ["purchase"])
+    together = pd.DataFrame(columns=["item_id", "related_item_id", "support", "baskets"])
+    told = explained(lists, pairs, items, together, ["purchase"])
     assert told["reason_code"].tolist() == ["again", "similar_taste", "similar_taste"]
     assert told["user_id"].tolist() == lists["user_id"].tolist()
+
+
+def test_lists_about_an_item_name_it_and_the_evidence() -> None:
+    lists = pd.DataFrame(
+        [
+            ("bought_together", "milk", "item", "eggs", "bought_together", "milk"),
+            ("bought_together", "gum", "item", "milk", "bought_together", "gum"),
+            ("similar", "milk", "item", "eggs", "similar", "milk"),
+            ("because_you_bought", "ann", "user", "eggs", "because_you_bought", "milk"),
+            ("all", "ann", "user", "eggs", "counts", None),
+        ],
+        columns=["list", "user_id", "tier", "item_id", "source", "about"],
+    )
+    items = pd.DataFrame(
+        {
+            "item_id": ["milk", "eggs", "gum"],
+            "title": ["Milk", "Eggs", None],
+            "category": "DAIRY",
+            "department": None,
+        }
+    )
+    together = pd.DataFrame(
+        {
+            "item_id": ["milk", "gum", "eggs"],
+            "related_item_id": ["eggs", "milk", "milk"],
+            "support": [41, 3, 41],
+            "baskets": [1310, 9, 77],
+        }
+    )
+    pairs = pd.DataFrame(columns=["user_id", "item_id", "events_total", "days_since_last"])
+    told = explained(lists, pairs, items, together, ["purchase"])
+    assert told["reason_code"].tolist() == [
+        "together",
+        "together",
+        "similar",
+        "because",
+        "similar_taste",
+    ]
+    assert told["reason"].tolist() == [
+        "Bought with Milk in 41 of 1,310 baskets",
+        "Bought with gum in 3 of 9 baskets",
+        "Like Milk",
+        "Because you bought Milk",
+        "People with a taste like yours choose it",
+    ]
 
 
 def test_a_night_that_has_not_passed_the_gate_gets_no_lists(tmp_path: Path) -> None:
