@@ -6,12 +6,13 @@ from typing import Final, Self, TypeAlias
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import sparse
 
 from jobs.config.rules import CATEGORY
 from jobs.config.settings import Settings
 from jobs.night.inputs import read_contexts, read_gold, read_related
-from lakehouse.lists import BOUGHT_TOGETHER, EVERYBODY, SURFACES, Surface
+from lakehouse.lists import BECAUSE_YOU_BOUGHT, BOUGHT_TOGETHER, EVERYBODY, SURFACES, Surface
 from lakehouse.tables import USER_ITEM_FEATURES
 from models.core.interactions import UNKNOWN, Ids, Indices, index_of
 from models.core.lists import Lists
@@ -54,7 +55,8 @@ def served_lists(
     ``rules`` (ids) and ``about``, the id of the item that a list is about, or null.
     """
     everybody = np.sort(user_ids.to_numpy(dtype=object))
-    night = KeyedNight.read(settings, source, published, items)
+    hidden = _hidden(policy, shelf)
+    night = KeyedNight.read(settings, source, published, items, hidden)
     for surface in SURFACES:
         shown = policy.on(surface).shown
         if surface.keyed_by == "basket":
@@ -92,7 +94,10 @@ def served_lists(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeyedNight:
-    """What is needed to rank items wherever no methods compete."""
+    """What is needed to rank items wherever no methods compete.
+
+    ``hidden`` (a mask over items) is what rules hide from everybody: no list may be about it.
+    """
 
     events: KeyedEvents
     item_ids: Ids
@@ -100,10 +105,16 @@ class KeyedNight:
     settings: Settings
     source: Provenance
     published: Published
+    hidden: NDArray[np.bool_]
 
     @classmethod
     def read(
-        cls, settings: Settings, source: Provenance, published: Published, items: pd.DataFrame
+        cls,
+        settings: Settings,
+        source: Provenance,
+        published: Published,
+        items: pd.DataFrame,
+        hidden: NDArray[np.bool_] | None = None,
     ) -> Self:
         """Read the events before the night; ``items`` has their ``category``."""
         columns, ids, as_of = settings.recommend.contexts, published.item_ids, source.run_date
@@ -113,7 +124,8 @@ class KeyedNight:
         keyed = keyed_events(events, (*columns, CATEGORY), ids, as_of=as_of)
         half_life = settings.train.popularity_half_life_days
         sold = sales(keyed, len(ids), half_life_days=half_life, name=FILL_UP_SOURCE)
-        return cls(keyed, ids, sold, settings, source, published)
+        hides = np.zeros(len(ids), dtype=np.bool_) if hidden is None else hidden
+        return cls(keyed, ids, sold, settings, source, published, hides)
 
     def sales(self, surface: Surface) -> KeyedScores:
         """What sells."""
@@ -145,7 +157,7 @@ class KeyedNight:
             taken,
             self.published.user_ids,
             self.item_ids,
-            self.published.assortment.sellable,
+            self.published.assortment.sellable & ~self.hidden,
             name=surface.ranked_by,
         )
 
@@ -173,6 +185,15 @@ RANKINGS: Final[Mapping[str, Ranking]] = {
     "similar": KeyedNight.related,
     "because_you_bought": KeyedNight.because_you_bought,
 }
+
+
+def _hidden(policy: Policy, shelf: Shelf | None) -> NDArray[np.bool_] | None:
+    """What the rules of lists about an item hide from everybody, if there are any."""
+    rules = night_rules(policy.book, BECAUSE_YOU_BOUGHT.name, shelf)
+    if rules is None:
+        return None
+    [(_, plan)] = rules.groups(np.array([UNKNOWN], dtype=np.int32))
+    return plan.hidden
 
 
 def _shelf_of_keys(shelf: Shelf | None, surface: Surface, keys: Ids) -> Shelf | None:

@@ -167,8 +167,13 @@ def test_the_best_come_first_and_only_so_many(spark: SparkSession) -> None:
 
 
 def test_similar_by_description_and_by_company(spark: SparkSession) -> None:
-    sort = {"department": None, "category": None, "brand": None, "manufacturer": None}
-    items = [
+    sort: dict[str, Any] = {
+        "department": None,
+        "category": None,
+        "brand": None,
+        "manufacturer": None,
+    }
+    items: list[dict[str, Any]] = [
         {"item_id": "cola", "title": "Red cola", "product_type": "SODA"},
         {"item_id": "fizz", "title": "Red fizz", "product_type": "SODA"},
         {"item_id": "soap", "title": "Hand soap", "product_type": "SOAP"},
