@@ -16,6 +16,7 @@ from jobs.night.registry import open_registry
 from jobs.operate.reproduce import Agreement, compare, reproduce, show
 from jobs.steps import gate, publish, recommend, train
 from lakehouse.errors import ConfigurationError, DataError
+from lakehouse.lists import LISTS, PERSONAL_LISTS
 from serving.format.records import Item, encode, key, summarise
 from serving.publishing import publish as publish_records
 from serving.stores.opening import open_store
@@ -152,7 +153,7 @@ def test_agreement_counts_lists_and_common_items() -> None:
     assert compare(published, made) == (
         Agreement("all", 3, 1 / 3, (1 + 1 / 3 + 0) / 3),
         Agreement("discover", 1, 1.0, 1.0),
-        *(Agreement(name, 0, 1.0, 1.0) for name in ("popular", "trending", "new", "fallback")),
+        *(Agreement(name, 0, 1.0, 1.0) for name in LISTS if name not in PERSONAL_LISTS),
     )
 
 

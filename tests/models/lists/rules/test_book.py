@@ -8,6 +8,7 @@ import pytest
 from scipy import sparse
 
 from lakehouse.errors import ConfigurationError
+from lakehouse.lists import LISTS
 from models.lists.rules.book import RuleBook
 from models.lists.rules.night import NightRules, rule_warnings
 from models.lists.rules.rule import Kinds
@@ -231,7 +232,7 @@ def test_every_mistake_of_a_file_is_told_at_once() -> None:
         "bad field: places: Field required",
         "bad field: place: Extra inputs are not permitted",
         "too-many: at_least 4 is more than of 3",
-        "two: surfaces: there is no al; there are all, discover, popular, trending, new, fallback",
+        f"two: surfaces: there is no al; there are {', '.join(LISTS)}",
         "two: one pins another item to place 1",
     ]
 
