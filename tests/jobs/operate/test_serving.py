@@ -113,6 +113,10 @@ def test_a_basket_of_nothing_known_is_completed_by_what_sells(call: Call) -> Non
     assert output.startswith("no such list, so one of its fallbacks")
     assert "title 1 of" in output
 
+    code, output = call("lookup", "--list", "bought_together", "--item", "i1")
+    assert code == 0
+    assert output.startswith("what goes with an item: nothing is known\n")
+
     code, output = call("recommend", "--basket", " , ")
     assert code == 2
     assert "topshelf recommend: --basket names no item" in output
