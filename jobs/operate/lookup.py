@@ -95,7 +95,7 @@ def show_answer(answer: Answer, user: str, milliseconds: float) -> RenderableTyp
         who = (
             surface(answer.list).doc if answer.personal else "no such list, so one of its fallbacks"
         )
-    if not answer.items:
+    if not answer.items and not surface(answer.list).fallbacks:
         who = f"{surface(answer.list).doc}: nothing is known"
     footer = (
         f"list {answer.list}, tier {answer.tier}, release {answer.release}, {milliseconds:.1f} ms"
