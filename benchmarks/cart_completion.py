@@ -71,7 +71,8 @@ Made by `python -m benchmarks.cart_completion`; the figures are in `cart_complet
   sum of scores, without a model. Its peers are not cut to lists: `co_count`, `lift` (five baskets
   at least) and `item_knn` (cosine of baskets) add up whole rows of their matrices, `popularity in
   the category` ranks what sells in the categories of the basket; `fp_growth` is mlxtend's
-  rules of two items in 20 baskets, by confidence, `item2vec` gensim's skip-grams over baskets.
+  rules of two items in 20 baskets or one of 3,000, by confidence, `item2vec` gensim's skip-grams
+  over baskets.
 * Its form was chosen on August of Complete Journey. Nothing was tuned on the second shop.
 * **CPU s** are the seconds of learning and of completing, peak memory that of the process (ours:
   without Spark's JVM, whose CPU seconds are counted).

@@ -20,8 +20,8 @@ from scipy import sparse
 
 PLACES = 10
 SEED = 42
-# FP-growth in Python ends in minutes for a support of so many baskets.
-LEAST_SUPPORT = 20
+# FP-growth in Python ends in minutes for a support of so many baskets, or of one in so many.
+LEAST_SUPPORT, LEAST_SHARE = 20, 1 / 3000
 Lists = dict[int, list[str]]
 
 
@@ -55,7 +55,8 @@ def fp_growth(lines: pd.DataFrame, asked: pd.DataFrame) -> Lists:
     """Rules of one item for another one (Han et al. 2000), the surest first."""
     basket, _ = pd.factorize(lines["basket"])
     item, items = pd.factorize(lines["item"])
-    often = np.bincount(item) >= LEAST_SUPPORT
+    support = max(LEAST_SUPPORT, round(LEAST_SHARE * (basket.max() + 1)))
+    often = np.bincount(item) >= support
     keep = often[item]
     number = np.cumsum(often) - 1
     matrix = sparse.csr_matrix(
@@ -65,7 +66,7 @@ def fp_growth(lines: pd.DataFrame, asked: pd.DataFrame) -> Lists:
     frame = pd.DataFrame.sparse.from_spmatrix(matrix, columns=list(items[often]))
     sets = fpgrowth(
         frame.astype(pd.SparseDtype(bool, False)),
-        min_support=LEAST_SUPPORT / matrix.shape[0],
+        min_support=support / matrix.shape[0],
         use_colnames=True,
         max_len=2,
     )

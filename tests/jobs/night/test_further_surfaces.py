@@ -54,9 +54,9 @@ PAIRS = {
 SHELVES = {
     ("milk", "bread"): 3, ("milk", "eggs"): 5, ("milk", "wine"): 4, ("milk", "jam"): 2,
     ("milk", "tea"): 1, ("bread", "tea"): 2, ("bread", "milk"): 1, ("gone", "milk"): 1,
-    ("jam", "tea"): 4, ("jam", "milk"): 3, ("jam", "eggs"): 2, ("jam", "soap"): 2, ("jam", "rice"): 1,
-    ("jam", "forgotten"): 9, ("eggs", "tea"): 4, ("eggs", "milk"): 3, ("eggs", "soap"): 2,
-    ("eggs", "rice"): 1,
+    ("jam", "tea"): 4, ("jam", "milk"): 3, ("jam", "eggs"): 2, ("jam", "soap"): 2,
+    ("jam", "rice"): 1, ("jam", "forgotten"): 9, ("eggs", "tea"): 4, ("eggs", "milk"): 3,
+    ("eggs", "soap"): 2, ("eggs", "rice"): 1,
 }
 
 def together(known, surface):
