@@ -9,7 +9,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from functools import partial
 from pathlib import Path
 from time import process_time
@@ -31,22 +31,23 @@ from lakehouse.files import replacing, write_text
 from lakehouse.lists import ALL
 from models.core.assortment import Assortment
 from models.core.base import BaseRecommender
+from models.core.capabilities import DUE_DAYS
 from models.core.context import Context
 from models.core.interactions import UNKNOWN, Indices, Interactions, index_of
 from models.core.parameters import POPULARITY_HALF_LIFE_DAYS
-from models.core.topn import stored_in, top_n_sparse
 from models.evaluation.bootstrap import Difference, paired_bootstrap
-from models.evaluation.calibration import calibration_curve, expected_calibration_error
+from models.evaluation.calibration import expected_calibration_error
 from models.evaluation.metrics import Floats
 from models.evaluation.next_basket import NextBaskets
 from models.evaluation.primary import PLACES
 from models.lists.path import Policy, make_lists
-from models.ranking.buy_again import DUE_DAYS, BuyAgain
+from models.ranking.buy_again import BuyAgain
 from models.ranking.two_stage import TwoStage
 from models.recommenders.decayed_counts import DecayedCounts
 from models.recommenders.popularity import Popularity
 from models.recommenders.tifuknn import TifuKnn
 from models.recommenders.up_cf import UpCf
+from models.selection.repeats import due_curve
 
 logger = logging.getLogger(__name__)
 
@@ -230,14 +231,9 @@ def stored_lists(path: Path, events: Interactions) -> Indices:
 
 def dueness(model: BuyAgain, context: Context, window: Interactions) -> dict[str, Any]:
     """The chances of each user's ten own items most likely due, against what they bought."""
-    due = model.due
-    best = top_n_sparse(due, PLACES, allowed=context.sellable)
-    row, place = np.nonzero(best.item != UNKNOWN)
-    week = window.between(context.as_of, context.as_of + timedelta(days=DUE_DAYS))
-    bought = stored_in(week.matrix(), row, best.item[row, place])
-    curve = calibration_curve(best.score[row, place].astype(np.float64), bought)
+    curve = due_curve(model, context, window)
     return {
-        "pairs": len(row),
+        "pairs": int(curve["pairs"].sum()),
         "error": round(expected_calibration_error(curve), 4),
         "curve": curve.round(4).to_dict(orient="records"),
     }

@@ -121,6 +121,13 @@ BECAUSE_YOU_BOUGHT: Final = Surface(
     filter_seen=True,
     fills_up=False,
 )
+BUY_AGAIN: Final = Surface(
+    "buy_again",
+    keyed_by="user",
+    ranked_by="buy_again",
+    doc="what the user bought before and may want in their next order",
+    fills_up=False,
+)
 
 SURFACES: Final = (
     ALL,
@@ -133,6 +140,7 @@ SURFACES: Final = (
     SIMILAR,
     CART,
     BECAUSE_YOU_BOUGHT,
+    BUY_AGAIN,
 )
 LISTS: Final = tuple(surface.name for surface in SURFACES)
 # Those that methods compete for.
@@ -140,6 +148,7 @@ PERSONAL: Final = tuple(
     surface for surface in SURFACES if surface.keyed_by == "user" and surface.ranked_by == "methods"
 )
 PERSONAL_LISTS: Final = tuple(surface.name for surface in PERSONAL)
+USERS_LISTS: Final = tuple(surface.name for surface in SURFACES if surface.keyed_by == "user")
 
 
 def surface(name: str) -> Surface:

@@ -38,7 +38,16 @@ from models.lists.rules.shelf import Shelf
 from models.selection.split import Nights
 from models.tracking.versions import Provenance
 
-EVENT_COLUMNS: Final = ("user_id", "item_id", "event_date", "quantity", "value", "discount")
+EVENT_COLUMNS: Final = (
+    "user_id",
+    "item_id",
+    "order_id",
+    "event_date",
+    "event_ts",
+    "quantity",
+    "value",
+    "discount",
+)
 
 # A source may have no users, none has feedback before its API serves, and a lake of an earlier
 # release has nothing related yet.
@@ -79,6 +88,7 @@ def read_night(
     """
     lake = settings.paths.lake
     events = _events(settings, versions, run_date, EVENT_COLUMNS)
+    events["event_time"] = events.pop("event_ts").dt.tz_convert(None)
     items = {day: read_gold(lake, ITEM_FEATURES, versions, run_date, day) for day in as_of}
     item_ids = set(events["item_id"].cat.categories).union(*(f["item_id"] for f in items.values()))
     interactions = Interactions.from_frame(events, item_ids=item_ids)

@@ -14,6 +14,7 @@ from jobs.config.settings import Settings
 from jobs.night.inputs import read_contexts, read_gold, read_related
 from lakehouse.lists import BECAUSE_YOU_BOUGHT, BOUGHT_TOGETHER, EVERYBODY, SURFACES, Surface
 from lakehouse.tables import USER_ITEM_FEATURES
+from models.core.capabilities import TimesRepeats
 from models.core.interactions import UNKNOWN, Ids, Indices, index_of
 from models.core.lists import Lists
 from models.lists.because import TAKEN_COLUMNS, because_you_bought
@@ -161,6 +162,13 @@ class KeyedNight:
             name=surface.ranked_by,
         )
 
+    def buy_again(self, surface: Surface) -> KeyedScores:
+        """What is each user's own, by their next order; nothing where nothing comes again."""
+        ids, method = self.published.user_ids, self.published.repeats
+        shape = (len(ids), len(self.item_ids))
+        timed = method.again if isinstance(method, TimesRepeats) else sparse.csr_array(shape)
+        return KeyedScores(surface.ranked_by, ids, timed)
+
     def _related(self, kind: str) -> KeyedScores:
         night = self.source.run_date
         rows = read_related(self.settings, self.source.table_versions, night, kind)
@@ -184,6 +192,7 @@ RANKINGS: Final[Mapping[str, Ranking]] = {
     "bought_together": KeyedNight.related,
     "similar": KeyedNight.related,
     "because_you_bought": KeyedNight.because_you_bought,
+    "buy_again": KeyedNight.buy_again,
 }
 
 

@@ -9,6 +9,7 @@ from jobs.config.methods import all_methods
 from jobs.config.rules import active_rules
 from jobs.config.settings import Settings
 from lakehouse.errors import ConfigurationError
+from lakehouse.lists import BUY_AGAIN
 from models.core.parameters import shared_names
 from models.evaluation.protocol import Cold
 from models.lists import catalogue
@@ -60,6 +61,11 @@ def recipe(name: str, settings: Settings) -> Recipe:
 def newcomers_recipe(settings: Settings) -> Recipe:
     """The method that lists for people of whom only a few items are known."""
     return recipe(settings.recommend.newcomers, settings)
+
+
+def repeats_recipe(settings: Settings) -> Recipe:
+    """The method that times what people buy again."""
+    return recipe(BUY_AGAIN.ranked_by, settings)
 
 
 def terms(settings: Settings) -> Terms:

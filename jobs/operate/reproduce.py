@@ -18,7 +18,14 @@ from jobs.config.settings import Settings
 from jobs.night import warm_start
 from jobs.night.inputs import read_gold, read_nights, read_shelf
 from jobs.night.lists import served_lists
-from jobs.night.recipes import newcomers_recipe, policy, recipes, served_policy, terms
+from jobs.night.recipes import (
+    newcomers_recipe,
+    policy,
+    recipes,
+    repeats_recipe,
+    served_policy,
+    terms,
+)
 from jobs.night.registry import open_registry
 from jobs.night.release import lists_digest
 from lakehouse.errors import ConfigurationError, DataError
@@ -143,6 +150,7 @@ def _make(settings: Settings, manifest: Manifest) -> Items:
         nights,
         terms(settings),
         newcomers=newcomers_recipe(settings),
+        repeats=repeats_recipe(settings),
         policy=policy(settings, night),
         earlier=_earlier(settings, manifest),
     )

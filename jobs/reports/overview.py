@@ -23,7 +23,7 @@ from lakehouse.clean.quarantine import acts, by_age, groups, waiting
 from lakehouse.errors import ConfigurationError, DataError, InfrastructureError
 from lakehouse.files import read_json
 from lakehouse.io import arrow
-from lakehouse.lists import PERSONAL_LISTS
+from lakehouse.lists import PERSONAL_LISTS, USERS_LISTS
 from lakehouse.steps import STEPS
 from lakehouse.tables import (
     EXPECTATION_RESULTS,
@@ -419,7 +419,7 @@ def _shelves(
         Shelf(
             user=user,
             history=_history(_of_user(habits, user), titles),
-            lists={name: _suggestions(_of_user(lists, user), name) for name in PERSONAL_LISTS},
+            lists={name: _suggestions(_of_user(lists, user), name) for name in USERS_LISTS},
         )
         for user in users
     )

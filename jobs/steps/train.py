@@ -19,7 +19,7 @@ from jobs.night import warm_start
 from jobs.night.inputs import TableVersions, newest_versions, read_nights
 from jobs.night.job_report import JobReport
 from jobs.night.later_nights import later_events
-from jobs.night.recipes import newcomers_recipe, policy, recipes, terms
+from jobs.night.recipes import newcomers_recipe, policy, recipes, repeats_recipe, terms
 from jobs.night.registry import models_lock, open_registry
 from lakehouse.locks import process_lock
 from lakehouse.tables import ALL_TABLES
@@ -30,6 +30,7 @@ from models.evaluation.reliability import by_score
 from models.evaluation.segments import activity
 from models.lists.published import PUBLISHED_FOLDER
 from models.selection.evidence import EVIDENCE_FOLDER
+from models.selection.repeats import RepeatEvaluation
 from models.selection.split import Nights
 from models.selection.training import Evaluations, Trained, train
 from models.selection.trial import NO_STATES
@@ -63,6 +64,7 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
                 nights,
                 terms(settings),
                 newcomers=newcomers_recipe(settings),
+                repeats=repeats_recipe(settings),
                 policy=policy(settings, run_date),
                 on_epoch=_epoch_logger(log),
                 earlier=start.states if start else NO_STATES,
@@ -72,6 +74,8 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
                 log.tags({warm_start.RUN_TAG: start.run_id})
                 warm_start.keep(log, trained.states)
             _log_plots(log, trained, nights, f"Night of {run_date}")
+            if trained.repeats is not None:
+                _log_repeats(log, trained.repeats, f"Night of {run_date}")
             log.metrics({"seconds": time.perf_counter() - started})
             version = _register(log, trained, source)
     return JobReport(
@@ -90,6 +94,7 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
             "curve": [dict(point) for point in trained.curve],
             "validation": _metrics(trained.validation),
             "metrics": _metrics(trained.test),
+            "next_baskets": _next_baskets(trained.repeats),
             "rule_costs": {
                 name: [cost.as_row() for cost in costs]
                 for name, costs in trained.rule_costs.items()
@@ -185,6 +190,23 @@ def _log_plots(log: TrackedRun, trained: Trained, nights: Nights, title: str) ->
         log.table("importance.json", _stacked(tables))
 
 
+def _log_repeats(log: TrackedRun, judged: RepeatEvaluation, title: str) -> None:
+    """How repeat purchases were foreseen: the next baskets, and the chances that came true."""
+    log.metrics(
+        {
+            f"next_basket/{metric_name(str(name))}.{method}": float(value)
+            for method, row in judged.baskets.iterrows()
+            for name, value in row.dropna().items()
+        }
+    )
+    if len(judged.baskets):
+        log.table("next_basket.json", judged.baskets.reset_index())
+    if len(judged.curve):
+        log.metrics({"due/calibration_error": judged.error})
+        log.figure("calibration.png", plots.calibration(judged.curve, judged.error, title))
+        log.table("calibration.json", judged.curve)
+
+
 def _stacked(by_list: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """One table with the list as first column and the index as second."""
     return pd.concat(by_list, names=["list"]).reset_index()
@@ -220,6 +242,16 @@ def _register(log: TrackedRun, trained: Trained, source: Provenance) -> ModelVer
         trained.published.save(Path(folder) / PUBLISHED_FOLDER)
         trained.evidence().save(Path(folder) / EVIDENCE_FOLDER)
         return log.register(Path(folder), source)
+
+
+def _next_baskets(judged: RepeatEvaluation | None) -> dict[str, dict[str, float]]:
+    """Measures on the next baskets by method, those that there are."""
+    if judged is None:
+        return {}
+    return {
+        str(method): {str(name): float(value) for name, value in row.dropna().items()}
+        for method, row in judged.baskets.iterrows()
+    }
 
 
 def _metrics(evaluations: Evaluations) -> dict[str, dict[str, dict[str, float]]]:

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import ClassVar, Protocol, Self, TypeVar, runtime_checkable
+from typing import ClassVar, Final, Protocol, Self, TypeVar, runtime_checkable
 
 import pandas as pd
 from scipy import sparse
@@ -12,6 +12,9 @@ from scipy import sparse
 from models.core.base import BaseRecommender
 from models.core.context import Context
 from models.core.topn import Ranked
+
+# The days within which something is due.
+DUE_DAYS: Final = 7
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 
@@ -22,6 +25,19 @@ class FoldsIn(Protocol):
 
     def fold_in(self, histories: sparse.csr_array, n: int) -> Ranked:
         """N sellable items for each row of ``histories`` (people x items), none of its own."""
+
+
+@runtime_checkable
+class TimesRepeats(Protocol):
+    """A method that knows what of their own its users may buy again, and when."""
+
+    @property
+    def again(self) -> sparse.csr_array:
+        """Users x items: the scores of the user's own items that may be bought again."""
+
+    @property
+    def due(self) -> sparse.csr_array:
+        """Users x items: the chance that the user buys the item within ``DUE_DAYS``."""
 
 
 class State(Protocol):

@@ -30,6 +30,7 @@ PUBLISHED_FOLDER: Final = "published"
 INDEX_FILE: Final = "published.json"
 NEWCOMERS_FOLDER: Final = "newcomers"
 ASSORTMENT_FOLDER: Final = "assortment"
+REPEATS_FOLDER: Final = "repeats"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,12 +38,14 @@ class Published:
     """The methods behind each list that people have of their own, over one vocabulary.
 
     One method may fill several. ``newcomers`` lists items for people of whom only a few are known,
-    without learning anew. ``assortment`` is what there was to list on the night.
+    without learning anew. ``assortment`` is what there was to list on the night. ``repeats`` times
+    what people buy again, where anything does.
     """
 
     by_list: Mapping[str, BaseRecommender]
     newcomers: BaseRecommender
     assortment: Assortment
+    repeats: BaseRecommender | None = None
 
     def __post_init__(self) -> None:
         if sorted(self.by_list) != sorted(PERSONAL_LISTS):
@@ -74,7 +77,8 @@ class Published:
 
     def is_finite(self) -> bool:
         """Whether every learnt number of every method is finite."""
-        return all(m.is_finite() for m in (*self.by_list.values(), self.newcomers))
+        others = [method for method in (self.newcomers, self.repeats) if method is not None]
+        return all(method.is_finite() for method in (*self.by_list.values(), *others))
 
     def lists(
         self,
@@ -171,6 +175,8 @@ class Published:
             method.save(folder / name)
         self.newcomers.save(folder / NEWCOMERS_FOLDER)
         self.assortment.save(folder / ASSORTMENT_FOLDER)
+        if self.repeats is not None:
+            self.repeats.save(folder / REPEATS_FOLDER)
         index = {name: method.name for name, method in self.by_list.items()}
         (folder / INDEX_FILE).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
 
@@ -186,6 +192,7 @@ class Published:
             {name: fitted[method] for name, method in index.items()},
             methods.load(folder / NEWCOMERS_FOLDER),
             _assortment(folder, folder / index[ALL.name]),
+            methods.load(folder / REPEATS_FOLDER) if (folder / REPEATS_FOLDER).exists() else None,
         )
 
 

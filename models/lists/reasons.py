@@ -12,6 +12,7 @@ from models.lists.keyed import TRENDING_SOURCE
 from models.lists.path import FILL_UP_SOURCE, RULE_SOURCE
 
 AGAIN: Final = "again"
+DUE: Final = "due"
 TASTE: Final = "taste"
 SIMILAR_TASTE: Final = "similar_taste"
 POPULAR: Final = "popular"
@@ -35,9 +36,10 @@ WORDS: Final[Mapping[str, str]] = {
     NEW: "New in the range",
     CHOSEN: "Chosen by the shop",
 }
-CODES: Final = (AGAIN, TASTE, *WORDS, *OF_SHELVES.values())
+CODES: Final = (AGAIN, DUE, TASTE, *WORDS, *OF_SHELVES.values())
+PURCHASE: Final = "purchase"
 VERBS: Final[Mapping[str, str]] = {
-    "purchase": "bought",
+    PURCHASE: "bought",
     "rating": "rated",
     "view": "looked at",
     "click": "clicked",
@@ -50,7 +52,14 @@ GIVEN_UP: Final = 3
 
 
 # What a reason is given by, of the features of a user and an item.
-HISTORY_COLUMNS: Final = ("user_id", "item_id", "events_total", "days_since_last")
+HISTORY_COLUMNS: Final = (
+    "user_id",
+    "item_id",
+    "events_total",
+    "active_days",
+    "days_since_last",
+    "mean_gap_days",
+)
 
 
 def explained(
@@ -105,6 +114,7 @@ def reason_codes(rows: pd.DataFrame) -> "pd.Series[str]":
     codes = pd.Series(SIMILAR_TASTE, index=rows.index, dtype=object)
     codes[ranked & rows["group"].notna() & rows["group_known"]] = TASTE
     codes[again] = AGAIN
+    codes[again & (rows["list"] == surfaces.BUY_AGAIN.name)] = DUE
     codes[source == FILL_UP_SOURCE] = POPULAR
     codes[source == TRENDING_SOURCE] = TRENDING
     codes[source == RULE_SOURCE] = CHOSEN
@@ -116,15 +126,17 @@ def reason_codes(rows: pd.DataFrame) -> "pd.Series[str]":
 def reasons(rows: pd.DataFrame, event_types: Sequence[str]) -> "pd.Series[str]":
     """A sentence per row, aligned with ``rows``.
 
-    ``rows`` has the columns of ``reason_codes``, ``reason_code``, ``days_since_last`` of the user
-    with the item, and where a list is about an item, its ``about_title``, and the ``support`` and
-    ``baskets`` of both.
+    ``rows`` has the columns of ``reason_codes``, ``reason_code``, the other ``HISTORY_COLUMNS`` of
+    the user with the item, and where a list is about an item, its ``about_title``, and the
+    ``support`` and ``baskets`` of both.
     """
     codes = rows["reason_code"]
     result = codes.map(WORDS).astype(object)
     taste = codes == TASTE
     result[taste] = "Goes with your taste in " + rows.loc[taste, "group"].astype(object)
-    again = codes == AGAIN
+    # What is not bought has no rhythm of purchases.
+    due = (codes == DUE) & (tuple(event_types) == (PURCHASE,))
+    again = (codes == AGAIN) | (codes == DUE) & ~due
     verb = VERBS[event_types[0]] if len(event_types) == 1 else SEVERAL_KINDS
     pairs = rows.loc[again, ["events_total", "days_since_last"]].astype(np.int64)
     result[again] = np.array(
@@ -134,6 +146,12 @@ def reasons(rows: pd.DataFrame, event_types: Sequence[str]) -> "pd.Series[str]":
         ],
         dtype=object,
     )
+    if due.any():
+        columns = ["active_days", "mean_gap_days", "days_since_last"]
+        result[due] = [
+            rhythm(int(times), gap, int(days))
+            for times, gap, days in rows.loc[due, columns].itertuples(index=False)
+        ]
     for code, words in ((SIMILAR, "Like "), (BECAUSE, "Because you bought ")):
         of_code = codes == code
         if of_code.any():
@@ -156,7 +174,7 @@ def rhythm(purchases: int, mean_gap: float, days_since_last: int) -> str:
     times as long.
     """
     if purchases < RHYTHM_PURCHASES:
-        return f"You {VERBS['purchase']} it {_times(purchases)} {_ago(days_since_last)}"
+        return f"You {VERBS[PURCHASE]} it {_times(purchases)} {_ago(days_since_last)}"
     gap = max(round(mean_gap), 1)
     often = "every day" if gap == 1 else f"every {gap} days"
     sentence = f"You buy it {often}, last {_ago(days_since_last)}"

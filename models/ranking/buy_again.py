@@ -26,6 +26,7 @@ from scipy import optimize, sparse
 
 from models.core import storage
 from models.core.base import BaseRecommender
+from models.core.capabilities import DUE_DAYS
 from models.core.context import Context
 from models.core.interactions import Indices, day_number
 from models.core.parameters import (
@@ -57,7 +58,6 @@ from models.ranking.sources import LATELY_DAYS
 from models.recommenders.decayed_counts import DecayedCounts
 from models.recommenders.popularity import Popularity
 
-DUE_DAYS: Final = 7
 BLOCK_USERS: Final = 256
 OWN_CANDIDATES: Final = 80
 POPULAR_CANDIDATES: Final = 30
@@ -217,6 +217,13 @@ class BuyAgain(BaseRecommender):
         say how often such things came true.
         """
         return self._due
+
+    @property
+    def again(self) -> sparse.csr_array:
+        """Users x items: the scores of those that ``due`` has a chance of."""
+        own = self._due.astype(np.bool_)
+        own.data[:] = True
+        return sparse.csr_array(self._ranked.multiply(own))
 
     def _learn(self, context: Context) -> None:
         chosen = self.configuration

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from lakehouse.lists import PERSONAL_LISTS
+from lakehouse.lists import ALL, PERSONAL_LISTS
 from models.core.assortment import Assortment
 from models.core.base import BaseRecommender
-from models.core.capabilities import LearnsInPasses, OnEpoch, State
+from models.core.capabilities import LearnsInPasses, OnEpoch, State, TimesRepeats
 from models.evaluation.primary import PRIMARY_METRIC
 from models.evaluation.protocol import Evaluation, active_days
 from models.evaluation.reliability import Places, places_of
@@ -25,6 +25,7 @@ from models.lists.published import Published
 from models.selection.choice import Terms
 from models.selection.evidence import Evidence
 from models.selection.recipe import Recipe
+from models.selection.repeats import RepeatEvaluation, judge_repeats
 from models.selection.rule_costs import RuleCost, rule_costs
 from models.selection.split import Nights, Split
 from models.selection.trial import (
@@ -47,7 +48,8 @@ class Trained:
 
     ``active_days`` counts each user's days with an event before the test window; ``places`` holds
     what became of the chosen methods' lists in it; a later night may start from ``states``.
-    ``rule_costs`` says for each list what the night's rules cost the chosen method there.
+    ``rule_costs`` says for each list what the night's rules cost the chosen method there, and
+    ``repeats`` how the method that times repeat purchases did, if there is one.
     """
 
     published: Published
@@ -61,6 +63,7 @@ class Trained:
     places: Mapping[str, Places]
     states: States
     rule_costs: Mapping[str, tuple[RuleCost, ...]]
+    repeats: RepeatEvaluation | None = None
 
     def evidence(self) -> Evidence:
         """What the gate needs to know."""
@@ -92,14 +95,16 @@ def train(
     policy: Policy,
     on_epoch: OnEpoch | None = None,
     earlier: States = NO_STATES,
+    repeats: Recipe | None = None,
 ) -> Trained:
     """Fit, choose, measure and fit again, in passes from where an ``earlier`` night stopped.
 
     Methods are tried ``METHODS_AT_ONCE``, each in a thread, which does not change any result:
     LightFM and LightGBM leave the interpreter to others while they work. ``on_epoch`` is told, in
     such a thread, of each pass over the data during early stopping. ``newcomers`` is what lists for
-    people of whom a few items are known, ``policy`` shapes all lists. Raises ``DataError`` where a
-    window or the history before it has nothing to learn from or be judged by.
+    people of whom a few items are known, ``repeats`` what times repeat purchases; ``policy`` shapes
+    all lists. Raises ``DataError`` where a window or the history before it has nothing to learn
+    from or be judged by.
     """
     split = Split.of(nights, PERSONAL_LISTS, policy=policy)
 
@@ -116,11 +121,13 @@ def train(
         for name in sorted(set(choice.values()))
     }
     tuned = [one.tuned for one in methods.values()]
+    judged = None if repeats is None else repeats.build().fit(nights.test)
     return Trained(
         published=Published(
             {name: final[choice[name]] for name in PERSONAL_LISTS},
             newcomers.build().fit(nights.today),
             Assortment.of(nights.today, policy.popularity_half_life_days),
+            None if repeats is None else repeats.build().fit(nights.today),
         ),
         recipes={name: one.recipe for name, one in methods.items()},
         choice=choice,
@@ -144,6 +151,14 @@ def train(
             for name, one in methods.items()
             if (fits := _states(one.tuned, one.judged, final.get(name)))
         },
+        repeats=None
+        if not isinstance(judged, TimesRepeats)
+        else judge_repeats(
+            judged,
+            {choice[ALL.name]: methods[choice[ALL.name]].judged, judged.name: judged},
+            nights.test,
+            nights.interactions.between(nights.test.as_of, nights.today.as_of),
+        ),
     )
 
 

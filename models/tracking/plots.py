@@ -124,6 +124,28 @@ def reliability(
     return _finished(figure)
 
 
+def calibration(curve: pd.DataFrame, error: float, title: str) -> Figure:
+    """What was said to be due within a week, and how much of it was bought, by tenths.
+
+    ``curve`` is that of ``models.evaluation.calibration``, ``error`` its expected calibration
+    error; what is foretold rightly lies on the diagonal.
+    """
+    figure = _figure()
+    axes = figure.add_subplot()
+    most = float(max(curve["predicted"].max(), curve["happened"].max(), 0.01)) * 1.05
+    axes.plot([0, most], [0, most], color="0.4", linestyle=":", label="foretold rightly")
+    axes.plot(curve["predicted"], curve["happened"], color=EMPHASIS, marker="o", label="found")
+    axes.set(
+        xlim=(0, most),
+        ylim=(0, most),
+        xlabel="Chance that it is bought within 7 days",
+        ylabel="Share that was bought",
+        title=f"{title}: buy it again, expected calibration error {error:.3f}",
+    )
+    axes.legend(frameon=False, loc="upper left")
+    return _finished(figure)
+
+
 def importance(shares: Mapping[str, "pd.Series[float]"], title: str) -> Figure:
     """A panel per list: the most important features' shares of the ranker's gain."""
     figure = _figure(height=6.0)
