@@ -27,7 +27,7 @@ from rich.table import Table
 
 from lakehouse.errors import DataError
 from lakehouse.io import arrow
-from lakehouse.tables import ALL_TABLES, OPS_RUNS
+from lakehouse.tables import ALL_TABLES, OPS
 from lakehouse.tables import Table as DeltaTable
 
 STEPS: Final = ("ingest", "clean", "features")
@@ -250,7 +250,7 @@ def state(folder: Path) -> State:
 
     But for what became of the steps: every run takes other seconds.
     """
-    tables = (table for table in ALL_TABLES if table is not OPS_RUNS)
+    tables = (table for table in ALL_TABLES if table not in OPS)
     return {table.full_name: rows(folder / "lake", table) for table in tables}
 
 

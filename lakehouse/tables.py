@@ -809,6 +809,8 @@ QUARANTINE_ACTS: Final = Table(
     ),
 )
 
+# What became of nights, and what people did; no step's output.
+OPS: Final = (OPS_RUNS, EXPECTATION_RESULTS, QUARANTINE_ACTS)
 ALL_TABLES: Final = (
     BRONZE_FILES,
     BRONZE_EVENTS,
@@ -828,7 +830,5 @@ ALL_TABLES: Final = (
     ITEM_RELATED,
     RECOMMENDATIONS,
     FEEDBACK_DAILY,
-    OPS_RUNS,
-    EXPECTATION_RESULTS,
-    QUARANTINE_ACTS,
+    *OPS,
 )

@@ -19,14 +19,14 @@ from jobs.reports.page import page_path
 from lakehouse.io import arrow
 from lakehouse.io.lake import Lakehouse
 from lakehouse.steps import STEPS
-from lakehouse.tables import ALL_TABLES, OPS_RUNS, RECOMMENDATIONS, Table
+from lakehouse.tables import ALL_TABLES, OPS, RECOMMENDATIONS, Table
 from serving.lookup import lookup
 from serving.stores.opening import open_store
 from tests.corner_shop import DEPARTMENTS, DISMISSED, ITEMS, NIGHT, SIZE, UNDELIVERED, USERS
 from tests.scheduled_night import Night
 
 # All but what became of the steps, where every run is another.
-DATA = [table for table in ALL_TABLES if table is not OPS_RUNS]
+DATA = [table for table in ALL_TABLES if table not in OPS]
 
 
 def contents(settings: Settings) -> dict[str, list[dict[str, Any]]]:

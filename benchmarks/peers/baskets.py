@@ -43,11 +43,11 @@ def item2vec(lines: pd.DataFrame, asked: pd.DataFrame) -> Lists:
     )
     vectors = model.wv
     found: Lists = {}
-    for case, items in asked.groupby("case")["item"]:
+    for case, items in asked.groupby("case")["item"].agg(list).items():
         known = [item for item in items if item in vectors]
         if known:
             near = vectors.most_similar(known, topn=PLACES)
-            found[case] = [item for item, _ in near]
+            found[int(str(case))] = [item for item, _ in near]
     return found
 
 
@@ -55,15 +55,18 @@ def fp_growth(lines: pd.DataFrame, asked: pd.DataFrame) -> Lists:
     """Rules of one item for another one (Han et al. 2000), the surest first."""
     basket, _ = pd.factorize(lines["basket"])
     item, items = pd.factorize(lines["item"])
-    support = max(LEAST_SUPPORT, round(LEAST_SHARE * (basket.max() + 1)))
+    baskets = int(np.max(basket)) + 1
+    support = max(LEAST_SUPPORT, round(LEAST_SHARE * baskets))
     often = np.bincount(item) >= support
     keep = often[item]
     number = np.cumsum(often) - 1
     matrix = sparse.csr_matrix(
         (np.ones(keep.sum(), dtype=bool), (basket[keep], number[item[keep]])),
-        shape=(basket.max() + 1, int(often.sum())),
+        shape=(baskets, int(often.sum())),
     )
-    frame = pd.DataFrame.sparse.from_spmatrix(matrix, columns=list(items[often]))
+    frame: pd.DataFrame = pd.DataFrame.sparse.from_spmatrix(  # type: ignore[attr-defined]
+        matrix, columns=list(items[often])
+    )
     sets = fpgrowth(
         frame.astype(pd.SparseDtype(bool, False)),
         min_support=support / matrix.shape[0],
@@ -77,14 +80,14 @@ def fp_growth(lines: pd.DataFrame, asked: pd.DataFrame) -> Lists:
     ):
         by_item.setdefault(next(iter(left)), []).append((next(iter(right)), confidence))
     found: Lists = {}
-    for case, inside in asked.groupby("case")["item"]:
+    for case, inside in asked.groupby("case")["item"].agg(list).items():
         score: dict[str, float] = {}
         for one in inside:
             for other, confidence in by_item.get(one, ()):
                 score[other] = score.get(other, 0.0) + confidence
         for one in inside:
             score.pop(one, None)
-        found[case] = sorted(score, key=lambda name: (-score[name], name))[:PLACES]
+        found[int(str(case))] = sorted(score, key=lambda name: (-score[name], name))[:PLACES]
     return found
 
 

@@ -13,14 +13,14 @@ from typing import Any, TypedDict, cast
 import pytest
 
 from lakehouse.steps import STEPS
-from lakehouse.tables import ALL_TABLES, OPS_RUNS
+from lakehouse.tables import ALL_TABLES, OPS
 from tests.project import ROOT
 
 DAGS = ROOT / "dags"
 SHARED = {"shop_configurations", "topshelf_shops", "topshelf_tasks"}
 IGNORED = SHARED - {"shop_configurations"}
 # Each step keeps its outcome in `ops.runs`, which is the outlet of none.
-STEPS_TABLES = [table for table in ALL_TABLES if table is not OPS_RUNS]
+STEPS_TABLES = [table for table in ALL_TABLES if table not in OPS]
 SPARK_STEPS = {step.name for step in STEPS if step.needs_spark}
 
 PARSE = """

@@ -22,6 +22,7 @@ READERS: Final = {
         "events_total": "models/lists/reasons.py",
         "active_days": "features/item_features.py",
         "days_since_last": INPUTS,
+        "mean_gap_days": "models/lists/reasons.py",
     },
     USER_FEATURES: {
         "run_date": INPUTS,
