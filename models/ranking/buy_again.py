@@ -221,9 +221,7 @@ class BuyAgain(BaseRecommender):
     @property
     def again(self) -> sparse.csr_array:
         """Users x items: the scores of those that ``due`` has a chance of."""
-        own = self._due.astype(np.bool_)
-        own.data[:] = True
-        return sparse.csr_array(self._ranked.multiply(own))
+        return sparse.csr_array(self._ranked.multiply(self._due > 0))
 
     def _learn(self, context: Context) -> None:
         chosen = self.configuration

@@ -61,6 +61,32 @@ def test_the_chance_of_what_is_due_is_that_it_comes(context: Context, model: Buy
     assert chance[~is_due, monthly].mean() < 0.1
 
 
+def test_again_holds_the_scores_of_what_may_be_due(context: Context, model: BuyAgain) -> None:
+    again, due = model.again, model.due
+    np.testing.assert_array_equal(again.toarray() != 0, due.toarray() > 0)
+    seen = context.interactions.matrix().toarray() > 0
+    assert (again.toarray() != 0)[~seen].sum() == 0
+    row, item = again.nonzero()
+    np.testing.assert_array_equal(again[row, item], model._ranked[row, item])
+
+
+@pytest.mark.parametrize("orders", [1, 6], ids=["one basket a user", "never the same twice"])
+def test_where_nothing_comes_again_nothing_is_said_to(orders: int) -> None:
+    rows = [
+        (f"u{user:02}", f"i{(7 * user + 3 * order) % 50}", 20 * order + user % 7)
+        for user in range(40)
+        for order in range(orders)
+    ]
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id", "day"])
+    frame["event_date"] = pd.Timestamp(FIRST_DAY) + pd.to_timedelta(frame["day"], unit="D")
+    events = Interactions.from_frame(frame.assign(quantity=1.0, value=1.0))
+    model = BuyAgain(nights=4, rounds=5).fit(
+        Context.build(events, as_of=FIRST_DAY + timedelta(days=DAYS))
+    )
+    assert model.again.nnz == model.due.nnz == 0
+    assert model.is_finite()
+
+
 def test_without_past_nights_nothing_is_said_of_chances(context: Context) -> None:
     early = context.earlier(FIRST_DAY + timedelta(days=9))
     model = BuyAgain().fit(early)
