@@ -73,8 +73,8 @@ Made by `python -m benchmarks.cart_completion`; the figures are in `cart_complet
   the category` ranks what sells in the categories of the basket; `fp_growth` is mlxtend's
   rules of two items in 20 baskets or one of 3,000, by confidence, `item2vec` gensim's skip-grams
   over baskets.
-* Its form was chosen on August of Complete Journey; forms were looked at on July to September of the
-  second shop too.
+* Its form was chosen on August of Complete Journey; forms were looked at on July to September of
+  the second shop too.
 * **CPU s** are the seconds of learning and of completing, peak memory that of the process (ours:
   without Spark's JVM, whose CPU seconds are counted).
 """
