@@ -34,12 +34,14 @@ class Asker:
     """Whose lists are asked for: what is known of somebody, if anything.
 
     ``contexts`` are e.g. ``store_id=367`` and ``category=BEER``, those that say most first; of one
-    name there may be several. ``items`` are what a list is about: one item, or a basket.
+    name there may be several. ``items`` are what a list is about: one item, or a basket; with
+    ``weights``, each counts for so much, else all of them for the same.
     """
 
     user: str = ""
     contexts: tuple[str, ...] = ()
     items: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, wanted: Surface, subject: str, context: str | None = None) -> "Asker":
@@ -122,19 +124,29 @@ def lookup_all(
 class Link(NamedTuple):
     """The keys of lists that are mixed to one answer, and the items that it leaves out.
 
-    ``surface`` is the name of these lists, ``tier`` says whose they are.
+    ``surface`` is the name of these lists, ``tier`` says whose they are. ``weights`` are those of
+    the keys, the same for all where there are none.
     """
 
     keys: tuple[bytes, ...]
     surface: str
     tier: Tier
     left_out: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
 
-    @property
-    def key(self) -> bytes:
-        """The key of a link of one list; raises ``ValueError`` for others."""
-        (only,) = self.keys
-        return only
+    def mixed(
+        self, lists: Mapping[bytes, tuple[Item, ...]], size: int | None = None
+    ) -> tuple[Item, ...]:
+        """The lists that there are, by their keys, as one of ``size`` or as the longest of them."""
+        if len(lists) == 1:
+            (only,) = lists.values()
+            return only
+        if self.tier != "item":
+            return by_turns(lists.values(), size)
+        # What goes with several things of a basket goes with it best.
+        weight = dict(zip(self.keys, self.weights, strict=True)) if self.weights else {}
+        weights = [weight.get(record_key, 1.0) for record_key in lists]
+        return by_score(lists.values(), size, weights=weights)
 
 
 def chain(wanted: Surface, asker: Asker) -> tuple[Link, ...]:
@@ -168,7 +180,7 @@ def _links(one: Surface, asker: Asker) -> Iterator[Link]:
             name = one.name if one.keyed_by == "item" else one.ranked_by
             if asker.items:
                 keys = tuple(key(name, item) for item in asker.items)
-                yield Link(keys, one.name, "item", asker.items)
+                yield Link(keys, one.name, "item", asker.items, asker.weights)
             return
         case "context":
             for values in _by_name(asker.contexts):
@@ -194,15 +206,13 @@ def _answer(
     """The first of a list's chain that there is."""
     for link in links:
         hidden = reading.denied.union(link.left_out) if link.left_out else reading.denied
-        lists = [
-            shown(record_key, value, hidden)
+        lists = {
+            record_key: shown(record_key, value, hidden)
             for record_key in link.keys
             if (value := found.get(record_key)) is not None
-        ]
+        }
         if lists:
-            # What goes with several things of a basket goes with it best.
-            mixed = by_score if link.tier == "item" else by_turns
-            items = lists[0] if len(lists) == 1 else mixed(lists)
+            items = link.mixed(lists)
             return Answer(reading.release, list_name, link is links[0], items, tier=link.tier)
     if ends_for_everybody(links):
         raise DamagedReleaseError(f"release {reading.release} has no fallback list")

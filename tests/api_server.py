@@ -37,10 +37,19 @@ constants = { event_type = "purchase" }
 
 
 class ApiServer:
-    """The API of the shop whose state is in ``folder``; ``url`` is its address."""
+    """The API of the shop whose state is in ``folder``; ``url`` is its address.
+
+    ``surfaces`` is Python that declares further ones, before anything else is loaded.
+    """
 
     def __init__(
-        self, folder: Path, *, store: str | None = None, workers: int = 1, **settings: float
+        self,
+        folder: Path,
+        *,
+        store: str | None = None,
+        workers: int = 1,
+        surfaces: str = "",
+        **settings: float,
     ) -> None:
         assert SHOP in CONFIG
         self.folder = folder
@@ -52,9 +61,17 @@ class ApiServer:
             self.port = probe.getsockname()[1]
         self.workers = workers
         self.url = f"http://127.0.0.1:{self.port}"
-        self._settings = {
+        self._environment = {
             f"TOPSHELF__SERVING__{name.upper()}": str(value) for name, value in settings.items()
         }
+        if surfaces:
+            (folder / "sitecustomize.py").write_text(
+                f"from lakehouse import lists\nfrom lakehouse.lists import Surface\n"
+                f"lists.SURFACES = ({surfaces}, *lists.SURFACES)\n"
+                "lists.LISTS = tuple(one.name for one in lists.SURFACES)\n"
+            )
+            paths = (str(folder), os.environ.get("PYTHONPATH", ""))
+            self._environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         self.key = self.new_key("read", "events", "admin")
         self.log = folder / "api.log"
 
@@ -72,7 +89,7 @@ class ApiServer:
                 ],
                 stdout=log,
                 stderr=log,
-                env=os.environ | self._settings,
+                env=os.environ | self._environment,
             )
         self.wait_until("/livez", 200)
         return self

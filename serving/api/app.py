@@ -14,7 +14,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 
-from serving.api import console, routes_events, routes_lists, routes_operations
+from serving.api import console, routes_events, routes_items, routes_lists, routes_operations
 from serving.api.access import Gate, RateLimits, needed
 from serving.api.edge import App, Edge, Facts, where
 from serving.api.problems import MEDIA_TYPE, ProblemError, invalid_request
@@ -65,6 +65,7 @@ def framework(service: Service | None) -> Litestar:
     return Litestar(
         [
             *routes_lists.ROUTES,
+            *routes_items.ROUTES,
             *routes_events.ROUTES,
             *routes_operations.ROUTES,
             *console.ROUTES,

@@ -10,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
-from lakehouse.lists import EVERYBODY, LISTS, SURFACES, Surface, surface
+from lakehouse.lists import EVERYBODY, SURFACES, KeyedBy, Surface
 from serving.api import schemas
 from serving.api.answers import (
     LONGEST_CURSOR,
@@ -25,7 +25,7 @@ from serving.api.edge import Facts
 from serving.api.problems import gone, invalid_request, nothing_to_serve, unknown_surface
 from serving.api.service import Service
 from serving.api.shelf import Found, NothingToServeError, ReleaseGoneError, Wanted
-from serving.lookup import Asker, chain
+from serving.lookup import Asker, Link, chain
 
 Asked: TypeAlias = Request[Any, Any, State]
 Subject = Annotated[
@@ -71,7 +71,7 @@ _CACHED: Final = b"private, no-cache"
 # What is not one user's may be some seconds old, as a denied item may be with clients that cache.
 _CACHED_FOR_ALL: Final = b"private, max-age=30"
 _NOT_CACHED: Final = b"no-store"
-_OF_ONE: Final = ("user", "item")
+_OF_ALL: Final = ("context", "nobody")
 
 
 @get(
@@ -92,9 +92,9 @@ async def user_list(
     exclude: Excluded = None,
 ) -> Sent:
     """A user's list; who is unknown gets the list of their context, or everybody's."""
-    asked = _declared(surface, "user")
-    page = _Page(n, cursor, context, exclude or ())
-    return await _answer(request, asked, user, page, user=user)
+    asked = declared(surface, "user")
+    links = chain(asked, Asker.of(asked, user, context))
+    return await answer(request, asked, links, Part(n, exclude or (), cursor), user=user)
 
 
 @get(
@@ -115,9 +115,9 @@ async def item_list(
     exclude: Excluded = None,
 ) -> Sent:
     """An item's list, such as what goes with it."""
-    asked = _declared(surface, "item")
-    page = _Page(n, cursor, context, (item, *(exclude or ())))
-    return await _answer(request, asked, item, page)
+    asked = declared(surface, "item")
+    links = chain(asked, Asker.of(asked, item, context))
+    return await answer(request, asked, links, Part(n, (item, *(exclude or ())), cursor))
 
 
 def _for_everybody(one: Surface) -> HTTPRouteHandler:
@@ -137,8 +137,8 @@ def _for_everybody(one: Surface) -> HTTPRouteHandler:
         context: ContextKey = None,
         exclude: Excluded = None,
     ) -> Sent:
-        page = _Page(n, cursor, context, exclude or ())
-        return await _answer(request, one, EVERYBODY, page)
+        links = chain(one, Asker.of(one, EVERYBODY, context))
+        return await answer(request, one, links, Part(n, exclude or (), cursor))
 
     return everybodys_list
 
@@ -179,17 +179,21 @@ ROUTES: Final[tuple[HTTPRouteHandler, ...]] = (
 )
 
 
-def _declared(name: str, keyed_by: str) -> Surface:
-    known = [one.name for one in SURFACES if one.keyed_by == keyed_by]
-    if name not in known:
-        raise unknown_surface(known)
-    return surface(name)
+def declared(name: str | None, keyed_by: KeyedBy) -> Surface:
+    """The surface of that name, or the first of its kind; raises ``ProblemError`` without one."""
+    known = {one.name: one for one in SURFACES if one.keyed_by == keyed_by}
+    found = known.get(name) if name is not None else next(iter(known.values()), None)
+    if found is None:
+        raise unknown_surface([*known])
+    return found
 
 
 def _wanted(entry: schemas.Entry, place: int) -> Wanted:
-    if entry.surface not in LISTS:
-        raise unknown_surface(LISTS)
-    asked = surface(entry.surface)
+    # Baskets have a path of their own.
+    known = {one.name: one for one in SURFACES if one.keyed_by != "basket"}
+    if entry.surface not in known:
+        raise unknown_surface([*known])
+    asked = known[entry.surface]
     given = {"user": entry.user, "item": entry.item}
     subject = given.get(asked.keyed_by, EVERYBODY)
     if subject is None:
@@ -198,32 +202,41 @@ def _wanted(entry: schemas.Entry, place: int) -> Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Page:
-    """What is asked of a list: how much of it, from where on, for which context, without what."""
+class Part:
+    """How much is asked of a list, without which items, and from where on."""
 
     count: int | None
-    cursor: str | None
-    context: str | None
     excluded: Sequence[str]
+    cursor: str | None = None
 
 
-async def _answer(
-    request: Asked, asked: Surface, subject: str, page: _Page, *, user: str | None = None
+async def answer(
+    request: Asked,
+    asked: Surface,
+    links: tuple[Link, ...],
+    part: Part,
+    *,
+    user: str | None = None,
 ) -> Sent:
+    """A part of the first list that there is of a chain.
+
+    Raises ``ProblemError`` where there is none, or not any more the one that a cursor is of.
+    """
     service, facts = _of(request)
     facts.surface = asked.name
-    cursor = _cursor(page.cursor)
+    cursor = _cursor(part.cursor)
     pinned = cursor.release if cursor else None
-    links = chain(asked, Asker.of(asked, subject, page.context))
     (found,) = await _read(service, [Wanted(links, user, pinned)])
     facts.tier, facts.degraded = found.link.tier, found.degraded or "none"
-    hidden = service.hidden(found, user, page.excluded)
+    hidden = service.hidden(found, user, part.excluded)
     try:
-        body = render(asked.name, found, hidden=hidden, cursor=cursor, count=page.count)
+        body = render(asked.name, found, hidden=hidden, cursor=cursor, count=part.count)
     except OtherListError:
         raise gone() from None
-    cached = _CACHED if asked.keyed_by in _OF_ONE else _CACHED_FOR_ALL
-    return send(request.scope["headers"], body, _NOT_CACHED if found.degraded else cached)
+    cached = _CACHED_FOR_ALL if asked.keyed_by in _OF_ALL else _CACHED
+    if found.degraded or request.method == "POST":
+        cached = _NOT_CACHED
+    return send(request.scope["headers"], body, cached)
 
 
 async def _read(service: Service, wanted: Sequence[Wanted]) -> list[Found]:

@@ -12,6 +12,9 @@ from serving.api.problems import MEDIA_TYPE
 MOST_EXCLUDED = 100
 MOST_PLACES = 1_000
 MOST_BATCHED = 100
+# Of a basket or a history; each is a look-up.
+MOST_ITEMS = 50
+MOST_CONTEXTS = 20
 
 Identity = Annotated[str, Meta(min_length=1, max_length=512)]
 # NAME=VALUE without control characters; Python's `$` would take a line feed at the end.
@@ -19,6 +22,7 @@ CONTEXT: Final = "^[^=\\x00-\\x1f]{1,100}=[^\\x00-\\x1f]+$(?!\\n)"
 Context = Annotated[str, Meta(max_length=512, pattern=CONTEXT)]
 Count = Annotated[int, Meta(ge=1, le=MOST_PLACES)]
 Excluded = Annotated[list[Identity], Meta(max_length=MOST_EXCLUDED)]
+SurfaceName = Annotated[str, Meta(max_length=40)]
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -59,7 +63,7 @@ class Lists(msgspec.Struct, frozen=True):
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One list of a batch: of a user or of an item, as the surface is keyed."""
 
-    surface: Annotated[str, Meta(max_length=40)]
+    surface: SurfaceName
     user: Identity | None = None
     item: Identity | None = None
     context: Context | None = None
@@ -71,6 +75,42 @@ class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Lists to get in one request."""
 
     requests: Annotated[list[Entry], Meta(min_length=1, max_length=MOST_BATCHED)]
+
+
+class Basket(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is in a basket, and how many items to complete it with.
+
+    ``surface`` is one that is of baskets, the first one by default. ``user``, who need not be
+    known, keeps out what they dismissed or bought a moment ago.
+    """
+
+    items: Annotated[list[Identity], Meta(min_length=1, max_length=MOST_ITEMS)]
+    surface: SurfaceName | None = None
+    user: Identity | None = None
+    context: Context | None = None
+    n: Count | None = None
+    exclude: Excluded = []
+
+
+class Liked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An item of a history, and how much it says: two of weight 1 say as much as one of 2."""
+
+    item: Identity
+    weight: Annotated[float, Meta(gt=0, le=1_000)] = 1.0
+
+
+class Newcomer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is known of somebody who has no lists: some items, and contexts, best ones first.
+
+    ``surface`` is one that is of items, the first one by default. Contexts may be categories
+    (`category=BEERS`); they answer where no item has a list.
+    """
+
+    items: Annotated[list[Liked], Meta(max_length=MOST_ITEMS)] = []
+    contexts: Annotated[list[Context], Meta(max_length=MOST_CONTEXTS)] = []
+    surface: SurfaceName | None = None
+    n: Count | None = None
+    exclude: Excluded = []
 
 
 class Release(msgspec.Struct, frozen=True):

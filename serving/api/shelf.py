@@ -19,7 +19,7 @@ from lakehouse.lists import EVERYBODY, SURFACES
 from serving.api.breaker import Breaker
 from serving.format.denials import DenyList
 from serving.format.places import NO_PLACES, StoredList, item_ids, stored_list
-from serving.format.records import DamagedReleaseError, key
+from serving.format.records import DamagedReleaseError, decode, encode, key, size_of
 from serving.format.releases import Manifest, Pointer
 from serving.lookup import Link, ends_for_everybody
 from serving.stores.store import Reading, Store
@@ -279,8 +279,10 @@ class Shelves:
         """The lists from the first of the releases that is whole; from memory without one."""
         if not self.breaker.allows():
             return self._from_memory(wanted, "store_down")
-        keys = list(dict.fromkeys(one.chain[0].key for one in wanted))
-        further = list(dict.fromkeys(link.key for one in wanted for link in one.chain[1:]))
+        links = [(one.chain[0], one.chain[1:]) for one in wanted]
+        keys = list(dict.fromkeys(name for first, _ in links for name in first.keys))
+        others = (link for _, rest in links for link in rest)
+        further = list(dict.fromkeys(name for link in others for name in link.keys))
         degraded: Degraded | None = None
         try:
             for release in group.releases:
@@ -329,10 +331,10 @@ class Shelves:
         values |= zip(keys, reading.values, strict=True)
         found = []
         for one in wanted:
-            link, value = _first(one.chain, values.get, reading.release)
-            found.append(self._made(reading.release, link, value, degraded))
-            if value is not None:
-                self._memory.add(link.key, reading.release, value)
+            link, there = _first(one.chain, values, reading.release)
+            found.append(self._made(reading.release, link, there, degraded))
+            for record_key, value in there.items():
+                self._memory.add(record_key, reading.release, value)
         return found
 
     def _from_memory(self, wanted: Sequence[Wanted], degraded: Degraded) -> list[Found | None]:
@@ -340,13 +342,25 @@ class Shelves:
 
     def _remembered(self, one: Wanted, degraded: Degraded) -> Found | None:
         for link in one.chain:
-            known = self._memory.get(link.key)
-            if known is not None and one.release in (None, known[0]):
-                return self._made(known[0], link, known[1], degraded)
+            known = {
+                record_key: found
+                for record_key in link.keys
+                if (found := self._memory.get(record_key)) is not None
+                and one.release in (None, found[0])
+            }
+            if known:
+                # Lists of several releases are not mixed.
+                release, _ = next(iter(known.values()))
+                there = {name: value for name, (of, value) in known.items() if of == release}
+                return self._made(release, link, there, degraded)
         return None
 
     def _made(
-        self, release: str, link: Link, value: bytes | None, degraded: Degraded | None
+        self,
+        release: str,
+        link: Link,
+        values: Mapping[bytes, bytes],
+        degraded: Degraded | None,
     ) -> Found:
         arm: Arm | None = None
         if self.pointer.candidate is not None:
@@ -355,8 +369,7 @@ class Shelves:
                 self.pointer.candidate: "candidate",
             }
             arm = arms.get(release)
-        places = NO_PLACES if value is None else stored_list(link.key, value)
-        return Found(release, link, places, self._denied_ids, degraded, arm)
+        return Found(release, link, _places(link, values), self._denied_ids, degraded, arm)
 
     def _take_denied(self, denied: frozenset[str]) -> None:
         if denied is not self._denied:
@@ -380,13 +393,30 @@ class _Opened:
 
 
 def _first(
-    links: Sequence[Link], value_of: Callable[[bytes], bytes | None], release: str
-) -> tuple[Link, bytes | None]:
-    """The first list that there is; ``None`` where the surface is one that need not have any."""
+    links: Sequence[Link], values: Mapping[bytes, bytes | None], release: str
+) -> tuple[Link, dict[bytes, bytes]]:
+    """The first link with lists, and these by their keys.
+
+    None, where the surface is one that need not have any.
+    """
     for link in links:
-        value = value_of(link.key)
-        if value is not None:
-            return link, value
+        there = {name: value for name in link.keys if (value := values.get(name)) is not None}
+        if there:
+            return link, there
     if ends_for_everybody(links):
         raise DamagedReleaseError(f"release {release} has no fallback list")
-    return links[-1], None
+    return links[-1], {}
+
+
+def _places(link: Link, values: Mapping[bytes, bytes]) -> StoredList:
+    """The places of the link's list, or of several as one, with all that they have as spare."""
+    if not values:
+        return NO_PLACES
+    if len(values) == 1:
+        ((record_key, value),) = values.items()
+        return stored_list(record_key, value)
+    lists = {record_key: decode(record_key, value) for record_key, value in values.items()}
+    size = max(size_of(record_key, value) for record_key, value in values.items())
+    mixed = link.mixed(lists, sum(map(len, lists.values())))
+    record_key = link.keys[0]
+    return stored_list(record_key, encode(record_key, mixed, size))

@@ -34,3 +34,15 @@ def test_scores_add_up_and_the_best_reason_stays() -> None:
     ]
     assert by_score([(), OTHER]) == by_turns([(), OTHER]) == OTHER
     assert by_score([()]) == ()
+
+
+def test_lists_count_by_their_weights_and_go_on_as_long_as_they_last() -> None:
+    assert found(by_score([ONE, OTHER], 9, weights=[1.0, 0.25])) == [
+        (1, "a", 5.0, "goes with one"),
+        (2, "b", 4.0, "goes with one"),
+        (3, "c", 2.0, "goes with one"),
+        (4, "d", 0.5, "goes with other"),
+    ]
+    # Of equal sums the lower id comes first.
+    assert [item.item_id for item in by_score([OTHER, shelf("third", a=2.0)], 3)] == ["b", "a", "d"]
+    assert [item.item_id for item in by_turns([ONE, OTHER], 4)] == ["a", "b", "d", "c"]
