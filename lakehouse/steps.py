@@ -135,7 +135,7 @@ STEPS: Final = (
         "publish",
         "Write one release to the store and switch to it.",
         group="serving",
-        reads=(RECOMMENDATIONS,),
+        reads=(RECOMMENDATIONS, ITEM_FEATURES),
     ),
     Step(
         "report",

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from lakehouse.errors import DataQualityError
 from serving.format.comparison import Comparison, compare
+from serving.format.details import is_list
 from serving.format.guardrails import Guardrails, breaches
 from serving.stores.store import Store
 
@@ -19,7 +20,11 @@ def compare_releases(
     Raises ``DamagedReleaseError`` where one of them is missing or damaged.
     """
     denied = store.denials().items
-    return compare(store.records(before), store.records(after), denied, segment_of)
+    old, new = (
+        (record for record in store.records(release) if is_list(record[0]))
+        for release in (before, after)
+    )
+    return compare(old, new, denied, segment_of)
 
 
 def hold_to(limits: Guardrails | None, store: Store, release: str) -> None:

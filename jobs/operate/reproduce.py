@@ -34,6 +34,7 @@ from lakehouse.tables import ITEM_FEATURES, USER_FEATURES
 from models.selection.training import train
 from models.selection.trial import NO_STATES, States
 from models.tracking.versions import Provenance
+from serving.format.details import is_list
 from serving.format.records import decode, key, list_of
 from serving.format.releases import Manifest
 from serving.publishing import verify
@@ -127,6 +128,7 @@ def _published(settings: Settings, release: str) -> tuple[Manifest, Items]:
         return manifest, {
             record_key: tuple(item.item_id for item in decode(record_key, value))
             for record_key, value in store.records(release)
+            if is_list(record_key)
         }
 
 

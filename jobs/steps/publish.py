@@ -5,7 +5,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import date
+from heapq import merge
+from operator import itemgetter
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +23,8 @@ from jobs.night.release import is_shown
 from lakehouse.errors import DataError, InfrastructureError
 from lakehouse.io import arrow
 from lakehouse.lists import FALLBACK
-from lakehouse.tables import OPS_RUNS, RECOMMENDATIONS
+from lakehouse.tables import ITEM_FEATURES, OPS_RUNS, RECOMMENDATIONS
+from serving.format.details import details_key, encode_details
 from serving.format.records import (
     FORMAT,
     ITEM_FIELDS,
@@ -35,6 +39,9 @@ from serving.stores.opening import open_store
 from serving.stores.store import Store
 
 
+DETAIL_COLUMNS: Final = ("item_id", "title", "category", "unit_price")
+
+
 def run(settings: Settings, *, run_date: date) -> JobReport:
     """Publish the lists of ``run_date``.
 
@@ -45,14 +52,15 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
     """
     facts = _recommend_facts(settings, run_date)
     rows = _read_recommendations(settings, facts, run_date)
-    manifest = _manifest(facts, run_date, rows)
+    details = _details(settings.paths.lake, facts, run_date)
+    manifest = _manifest(facts, run_date, rows, details)
     serving = settings.serving
     limits = load_guardrails(serving.guardrails) if serving.share < EVERYBODY else None
     with open_store(serving.store, settings.shop.name) as store:
         done = publish(
             store,
             manifest,
-            to_records(rows, facts.size),
+            to_records(rows, details, facts.size),
             keep=serving.keep_releases,
             share=serving.share,
             limits=limits,
@@ -61,7 +69,7 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
         return JobReport(
             step="publish",
             run_date=run_date,
-            rows={RECOMMENDATIONS.full_name: rows.num_rows, "lists": manifest.records},
+            rows={RECOMMENDATIONS.full_name: rows.num_rows, "lists": sum(manifest.lists.values())},
             facts={
                 "release": manifest.release,
                 "current": done.current,
@@ -78,12 +86,25 @@ def run(settings: Settings, *, run_date: date) -> JobReport:
         )
 
 
-def to_records(rows: pa.Table, size: int) -> Iterator[Record]:
-    """The rows of ``gold.recommendations`` as records, one per user and list, in key order.
+def to_records(rows: pa.Table, details: pa.Table, size: int) -> Iterator[Record]:
+    """A night's lists and items' details as records, in key order.
 
-    In rows of the former release, which don't say so, places beyond ``size`` are spare. Each record
-    is made when it is asked for, so that they are never all in memory.
+    Each is made when it is asked for, so that they are never all in memory. ``size`` is the number
+    of places shown, for rows of ``gold.recommendations`` that don't say so.
     """
+    return merge(_lists(rows, size), _details_records(details), key=itemgetter(0))
+
+
+def _details_records(details: pa.Table) -> Iterator[Record]:
+    """A record for each item, in key order."""
+    item_ids, *columns = (details[name].to_pylist() for name in DETAIL_COLUMNS)
+    keys = [details_key(item_id) for item_id in item_ids]
+    for record_key, *values in sorted(zip(keys, *columns, strict=True), key=itemgetter(0)):
+        yield record_key, encode_details(record_key, *values)
+
+
+def _lists(rows: pa.Table, size: int) -> Iterator[Record]:
+    """The rows of ``gold.recommendations``, a record per user and list, in key order."""
     names = ("list", "user_id", "rank")
     ordered = rows.sort_by([(name, "ascending") for name in names])
     starts = _starts(ordered.select(["list", "user_id"]))
@@ -136,9 +157,24 @@ def _read_recommendations(settings: Settings, facts: RecommendFacts, run_date: d
     return rows
 
 
-def _manifest(facts: RecommendFacts, run_date: date, rows: pa.Table) -> Manifest:
+def _details(lake: Path, facts: RecommendFacts, run_date: date) -> pa.Table:
+    """Of the items that the catalogue describes, what is shown of them, as of the night."""
+    version = facts.table_versions.get(ITEM_FEATURES.full_name)
+    if version is None:
+        return arrow.arrow_schema(ITEM_FEATURES).empty_table().select(DETAIL_COLUMNS)
+    of_night = [(name, "==", run_date) for name in ("run_date", "as_of")]
+    return arrow.read(
+        lake,
+        ITEM_FEATURES,
+        columns=DETAIL_COLUMNS,
+        filters=[*of_night, ("in_catalogue", "==", True)],
+        version=version,
+    )
+
+
+def _manifest(facts: RecommendFacts, run_date: date, rows: pa.Table, details: pa.Table) -> Manifest:
     lists = rows.group_by(["list", "user_id"]).aggregate([])["list"].to_pylist()
-    summary = summarise(to_records(rows, facts.size))
+    summary = summarise(to_records(rows, details, facts.size))
     return Manifest(
         release=facts.release,
         run_date=run_date,

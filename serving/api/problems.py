@@ -41,6 +41,11 @@ def unknown_surface(known: Sequence[str]) -> ProblemError:
     return ProblemError(404, "unknown-surface", "No such surface", f"There is: {there}.")
 
 
+def unknown_item() -> ProblemError:
+    """The catalogue describes no item of that id."""
+    return ProblemError(404, "unknown-item", "No such item")
+
+
 def invalid_request(errors: Sequence[Mapping[str, str]] = (), detail: str = "") -> ProblemError:
     """Something in the request is not as the API's document says."""
     return ProblemError(400, "invalid-request", "The request is not valid", detail, errors=errors)

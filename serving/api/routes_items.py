@@ -1,9 +1,9 @@
-"""What follows from a few items, by HTTP: what a basket lacks, what a newcomer may like."""
+"""Items by HTTP: what it takes to show one, what a basket lacks, what a newcomer may like."""
 
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
-from litestar import Request, post
+from litestar import Request, get, post
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
@@ -11,8 +11,11 @@ from litestar.params import JSONBody
 
 from lakehouse.lists import FALLBACK, POPULAR, SURFACES, KeyedBy, Surface
 from serving.api import schemas
-from serving.api.answers import Sent
-from serving.api.routes_lists import Part, answer, declared
+from serving.api.answers import Sent, send
+from serving.api.problems import nothing_to_serve, unknown_item
+from serving.api.routes_lists import CACHED_FOR_ALL, Part, Subject, answer, declared, served_by
+from serving.api.shelf import NothingToServeError
+from serving.format.records import as_json
 from serving.lookup import Asker, chain
 
 Asked: TypeAlias = Request[Any, Any, State]
@@ -21,6 +24,30 @@ _RESPONSES: Final = {
     200: ResponseSpec(schemas.List, generate_examples=False, description="The list, whole."),
     **schemas.PROBLEMS,
 }
+
+
+@get(
+    "/v1/items/{item:str}",
+    responses={
+        200: ResponseSpec(schemas.ItemDetails, generate_examples=False, description="The item."),
+        **schemas.PROBLEMS,
+    },
+    operation_id="item",
+    name="item",
+    tags=["items"],
+)
+async def item_details(request: Asked, *, item: Subject) -> Sent:
+    """What it takes to show an item that the catalogue describes, denied or not."""
+    service, facts = served_by(request)
+    facts.surface = "details"
+    try:
+        release, content = await service.shelves.details(item)
+    except NothingToServeError:
+        raise nothing_to_serve() from None
+    if content is None:
+        raise unknown_item()
+    head = b'{"release":%b,"item_id":%b,' % (as_json(release), as_json(item))
+    return send(request.scope["headers"], head + content.removeprefix(b"{"), CACHED_FOR_ALL)
 
 
 @post(
@@ -76,4 +103,4 @@ def _asked(name: str | None, keyed_by: KeyedBy) -> Surface:
     return declared(name, keyed_by)
 
 
-ROUTES: Final[tuple[HTTPRouteHandler, ...]] = (complete_basket, welcome_newcomer)
+ROUTES: Final[tuple[HTTPRouteHandler, ...]] = (item_details, complete_basket, welcome_newcomer)

@@ -69,7 +69,7 @@ RESPONSES: Final = {
 # An answer holds until the next dismissal or release: ask again, and be told that it still holds.
 _CACHED: Final = b"private, no-cache"
 # What is not one user's may be some seconds old, as a denied item may be with clients that cache.
-_CACHED_FOR_ALL: Final = b"private, max-age=30"
+CACHED_FOR_ALL: Final = b"private, max-age=30"
 _NOT_CACHED: Final = b"no-store"
 _OF_ALL: Final = ("context", "nobody")
 
@@ -156,7 +156,7 @@ def _for_everybody(one: Surface) -> HTTPRouteHandler:
 )
 async def batch(request: Asked, data: JSONBody[schemas.Batch]) -> Sent:
     """Up to 100 lists, those of one release in one round trip."""
-    service, facts = _of(request)
+    service, facts = served_by(request)
     entries = data.requests
     wanted = [_wanted(entry, place) for place, entry in enumerate(entries)]
     found = await _read(service, wanted)
@@ -222,7 +222,7 @@ async def answer(
 
     Raises ``ProblemError`` where there is none, or not any more the one that a cursor is of.
     """
-    service, facts = _of(request)
+    service, facts = served_by(request)
     facts.surface = asked.name
     cursor = _cursor(part.cursor)
     pinned = cursor.release if cursor else None
@@ -233,7 +233,7 @@ async def answer(
         body = render(asked.name, found, hidden=hidden, cursor=cursor, count=part.count)
     except OtherListError:
         raise gone() from None
-    cached = _CACHED_FOR_ALL if asked.keyed_by in _OF_ALL else _CACHED
+    cached = CACHED_FOR_ALL if asked.keyed_by in _OF_ALL else _CACHED
     if found.degraded or request.method == "POST":
         cached = _NOT_CACHED
     return send(request.scope["headers"], body, cached)
@@ -257,6 +257,7 @@ def _cursor(text: str | None) -> Cursor | None:
         raise invalid_request(detail="cursor: give `next` of an answer as it is.") from None
 
 
-def _of(request: Asked) -> tuple[Service, Facts]:
+def served_by(request: Asked) -> tuple[Service, Facts]:
+    """What serves a request, and what becomes known of it."""
     facts: Facts = request.scope["topshelf"]  # type: ignore[typeddict-item]
     return request.app.state.service, facts

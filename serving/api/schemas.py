@@ -77,6 +77,16 @@ class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     requests: Annotated[list[Entry], Meta(min_length=1, max_length=MOST_BATCHED)]
 
 
+class ItemDetails(msgspec.Struct, frozen=True):
+    """What it takes to show an item; ``price`` is what a unit sells for, where that is known."""
+
+    release: str
+    item_id: str
+    title: str | None
+    category: str | None
+    price: float | None
+
+
 class Basket(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is in a basket, and how many items to complete it with.
 

@@ -12,14 +12,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias, cast
+from typing import Final, Literal, TypeAlias, TypeVar, cast
 
 from lakehouse.errors import InfrastructureError, TopshelfError
 from lakehouse.lists import EVERYBODY, SURFACES
 from serving.api.breaker import Breaker
 from serving.format.denials import DenyList
+from serving.format.details import details_key
 from serving.format.places import NO_PLACES, StoredList, item_ids, stored_list
-from serving.format.records import DamagedReleaseError, decode, encode, key, size_of
+from serving.format.records import DamagedReleaseError, body_of, decode, encode, key, size_of
 from serving.format.releases import Manifest, Pointer
 from serving.lookup import Link, ends_for_everybody
 from serving.stores.store import Reading, Store
@@ -36,6 +37,7 @@ ANSWER_SECONDS: Final = 1.0
 
 Degraded: TypeAlias = Literal["store_slow", "store_down", "damaged_release"]
 Arm: TypeAlias = Literal["candidate", "current"]
+Taken = TypeVar("Taken")
 
 logger = logging.getLogger(__name__)
 
@@ -275,21 +277,64 @@ class Shelves:
         finally:
             self._trips -= 1
 
+    async def details(self, item: str) -> tuple[str, bytes | None]:
+        """The release that says something of an item, and that in JSON; nothing if it has none.
+
+        Raises ``NothingToServeError`` where that cannot be known.
+        """
+        record_key = details_key(item)
+
+        def taken(reading: Reading, _: Degraded | None) -> tuple[str, bytes | None]:
+            (value,) = reading.values
+            if value is None:
+                return reading.release, None
+            body = body_of(record_key, value)
+            self._memory.add(record_key, reading.release, value)
+            return reading.release, body
+
+        found, _ = await self._from_first(self._group(Wanted(())), [record_key], (), taken)
+        if found is not None:
+            return found
+        known = self._memory.get(record_key)
+        if known is None:
+            raise NothingToServeError("the store cannot be asked")
+        return known[0], body_of(record_key, known[1])
+
     async def _read(self, group: "_Group", wanted: Sequence[Wanted]) -> list[Found | None]:
         """The lists from the first of the releases that is whole; from memory without one."""
-        if not self.breaker.allows():
-            return self._from_memory(wanted, "store_down")
         links = [(one.chain[0], one.chain[1:]) for one in wanted]
         keys = list(dict.fromkeys(name for first, _ in links for name in first.keys))
         others = (link for _, rest in links for link in rest)
         further = list(dict.fromkeys(name for link in others for name in link.keys))
+
+        def found(reading: Reading, degraded: Degraded | None) -> list[Found]:
+            return self._found(reading, keys, further, wanted, degraded)
+
+        lists, degraded = await self._from_first(group, keys, further, found)
+        if lists is not None:
+            return [*lists]
+        return self._from_memory(wanted, degraded or "store_down")
+
+    async def _from_first(
+        self,
+        group: "_Group",
+        keys: Sequence[bytes],
+        further: Sequence[bytes],
+        take: Callable[[Reading, Degraded | None], Taken],
+    ) -> tuple[Taken | None, Degraded | None]:
+        """What ``take`` makes of the first of the releases that is whole; else why there is none.
+
+        It raises ``DamagedReleaseError`` for one that is not.
+        """
+        if not self.breaker.allows():
+            return None, "store_down"
         degraded: Degraded | None = None
         try:
             for release in group.releases:
                 try:
                     reading = await self._from_store(keys, release, further)
                     self.breaker.succeeded()
-                    return [*self._found(reading, keys, further, wanted, degraded)]
+                    return take(reading, degraded), degraded
                 except DamagedReleaseError:
                     self.breaker.succeeded()
                     if group.is_pinned:
@@ -299,11 +344,11 @@ class Shelves:
                     degraded = "damaged_release"
         except TimeoutError:
             self.breaker.failed()
-            return self._from_memory(wanted, "store_slow")
+            return None, "store_slow"
         except InfrastructureError:
             self.breaker.failed()
-            return self._from_memory(wanted, "store_down")
-        return self._from_memory(wanted, degraded or "store_down")
+            return None, "store_down"
+        return None, degraded
 
     async def _from_store(
         self, keys: Sequence[bytes], release: str, further: Sequence[bytes]

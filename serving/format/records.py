@@ -102,7 +102,11 @@ def encode_places(record_key: bytes, places: Iterable[Place], size: int) -> byte
             f'"score":{score!r},"source":{_json(source)},"reason":{_json(reason)}}}'
         )
     text = f'{{"format":{FORMAT},"size":{size},"items":[{",".join(items)}]}}'
-    body = text.encode("utf-8", "surrogatepass")
+    return sealed(record_key, text.encode("utf-8", "surrogatepass"))
+
+
+def sealed(record_key: bytes, body: bytes) -> bytes:
+    """A body behind the checksum of key and body, for ``body_of``."""
     return b"%08x" % _crc(record_key, body) + body
 
 

@@ -22,9 +22,11 @@ from lakehouse.errors import (
     InfrastructureError,
 )
 from lakehouse.io import arrow
-from lakehouse.tables import RECOMMENDATIONS
+from lakehouse.tables import ITEM_FEATURES, RECOMMENDATIONS
+from serving.comparing import compare_releases
 from serving.format.denials import Act
-from serving.format.records import DamagedReleaseError, Item, decode, key
+from serving.format.details import details_key
+from serving.format.records import DamagedReleaseError, Item, body_of, decode, key
 from serving.format.releases import Manifest
 from serving.lookup import lookup
 from serving.publishing import list_releases, rollback, verify
@@ -167,12 +169,55 @@ def test_records_come_in_the_order_of_their_keys_whatever_that_of_the_rows(
     # A long id's key is a digest behind a byte that comes after that of all short ones.
     users = ["u1", "a" * 600, "b" * 600, "u"]
     recommend(settings, MONDAY, lists=(("fallback", ""), *(("all", user) for user in users)))
-    records = list(publish.to_records(arrow.read(settings.paths.lake, RECOMMENDATIONS), 2))
+    rows = arrow.read(settings.paths.lake, RECOMMENDATIONS)
+    nothing = arrow.arrow_schema(ITEM_FEATURES).empty_table()
+    records = list(publish.to_records(rows, nothing, 2))
 
     keys = [record_key for record_key, _ in records]
     long = sorted(key("all", user) for user in users[1:3])
     assert keys == [b"all\0u", b"all\0u1", *long, b"fallback\0"]
     assert [[item.rank for item in decode(*record)] for record in records] == [[1, 2]] * 5
+
+
+def test_a_release_says_what_it_takes_to_show_the_catalogue_s_items(settings: Settings) -> None:
+    def item(night: date, item_id: str, **known: Any) -> dict[str, Any]:
+        return row(ITEM_FEATURES, run_date=night, as_of=night, item_id=item_id) | known
+
+    rows = [
+        item(MONDAY, "i2", title="Müsli", category="CEREALS", unit_price=2.5, in_catalogue=True),
+        item(MONDAY, "i1", title=None, category=None, unit_price=None, in_catalogue=True),
+        item(MONDAY, "i3", title="gone", category=None, unit_price=1.0, in_catalogue=False),
+    ]
+    for _ in range(2):
+        table = pa.Table.from_pylist(rows, schema=arrow.arrow_schema(ITEM_FEATURES))
+        arrow.replace(settings.paths.lake, ITEM_FEATURES, table, {"run_date": MONDAY})
+        rows[0]["title"] = "Granola"
+    facts: dict[str, JsonValue] = {
+        "release": release_of(MONDAY),
+        "model_version": "topshelf/7",
+        # As it was when the lists were made.
+        "table_versions": {ITEM_FEATURES.full_name: 1},
+        "configuration": "c0ffee",
+        "seed": 42,
+        "size": 2,
+    }
+    recommend(settings, MONDAY, facts=facts)
+    report = publish.run(settings, run_date=MONDAY)
+
+    assert report.rows == {"gold.recommendations": 6, "lists": 3}
+    with open_store(settings.serving.store, settings.shop.name) as store:
+        manifest = verify(store, release_of(MONDAY))
+        assert (manifest.records, sum(manifest.lists.values())) == (5, 3)
+        keys = [details_key(item_id) for item_id in ("i1", "i2", "i3")]
+        values = store.read(keys).values
+        # Where lists are compared, details are none.
+        found = compare_releases(store, manifest.release, manifest.release).lists
+        assert {one.list_name: one.identical for one in found} == dict(manifest.lists)
+    assert [value and body_of(name, value) for name, value in zip(keys, values, strict=True)] == [
+        b'{"title":null,"category":null,"price":null}',
+        '{"title":"Müsli","category":"CEREALS","price":2.5}'.encode(),
+        None,
+    ]
 
 
 def test_the_command_writes_for_its_owner_alone_whatever_it_inherits(

@@ -1,4 +1,7 @@
-"""What follows from a few items: baskets, newcomers. Item surfaces are declared by the test."""
+"""Items' details, and what follows from a few items: baskets, newcomers.
+
+The surfaces of items and baskets are declared by the test.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from serving.format.details import details_key, encode_details
 from serving.format.records import Item, Record, encode, key, summarise
 from serving.publishing import publish
 from serving.stores.opening import open_store
@@ -30,6 +34,11 @@ def beside(about: str, *, size: int = 2, **scores: float) -> Record:
     return record_key, encode(record_key, items, size)
 
 
+def details(item: str, *values: Any) -> Record:
+    record_key = details_key(item)
+    return record_key, encode_details(record_key, *values)
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     folder = tmp_path_factory.mktemp("api")
@@ -40,6 +49,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
             beside("milk", bread=5.0, butter=3.0, jam=2.5, tea=1.0),
             beside("bread", butter=4.0, milk=3.0, jam=2.0),
             beside("beer", size=1, crisps=9.0),
+            details("milk", "Milk, 1 l", "DAIRY", 1.25),
+            details("ü!", None, None, None),
             one_list("beer shelf", "popular", "category=beer"),
             one_list("the north", "popular", "store_id=north"),
         ]
@@ -187,6 +198,33 @@ def test_a_newcomer_of_whom_less_is_known_gets_what_sells(
 ) -> None:
     content = ask(client, "/v1/newcomers", **known)
     assert (content["tier"], content["items"][0]["title"]) == (tier, title)
+
+
+def test_an_item_is_described_as_the_release_says(server: ApiServer, client: httpx.Client) -> None:
+    answer = client.get("/v1/items/milk")
+    assert answer.json() == {
+        "release": NEW,
+        "item_id": "milk",
+        "title": "Milk, 1 l",
+        "category": "DAIRY",
+        "price": 1.25,
+    }
+    assert answer.headers["cache-control"] == "private, max-age=30"
+    again = client.get("/v1/items/milk", headers={"if-none-match": answer.headers["etag"]})
+    assert again.status_code == 304
+    plain = {"release": NEW, "item_id": "ü!", "title": None, "category": None, "price": None}
+    assert client.get("/v1/items/%C3%BC!").json() == plain
+    for unknown in ("moon", "a%20b", "%C3%BC"):
+        refused = client.get(f"/v1/items/{unknown}")
+        assert refused.status_code == 404
+        assert refused.json()["type"] == "urn:topshelf:problem:unknown-item"
+    # An item that is denied may stand in somebody's history: it can be shown.
+    with open_store(server.store, SHOP) as store:
+        decide(store, "denied", "milk")
+        try:
+            assert client.get("/v1/items/milk").json() == answer.json()
+        finally:
+            decide(store, "allowed", "milk")
 
 
 @pytest.mark.parametrize(
