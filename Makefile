@@ -19,7 +19,7 @@ demo: setup ## Run the nightly pipeline on a year of real retail data and show t
 	@infra/airflow/init
 	@$(RUN) topshelf demo
 
-test: ALSO = redis
+test: ALSO = redis browser
 test: setup ## Run every check and test
 	@$(MAKE) --no-print-directory lint
 	@$(RUN) pytest

@@ -1,9 +1,10 @@
 """Set the project up: `.venv` from the lock, the Delta jars, Spark's configuration.
 
 Runs under any Python from 3.8 with the standard library alone. `infra/system.sh` installs what the
-system itself lacks: Python, Java and, with the argument `redis`, redis-server. Everything else lies
-in the checkout (`.venv`, `.topshelf`) or in the package managers' caches. A stamp, written last,
-makes a second run a matter of milliseconds and lets a killed one be run again.
+system itself lacks: Python, Java and, with the arguments `redis` and `browser`, redis-server and
+Chromium. Everything else lies in the checkout (`.venv`, `.topshelf`) or in the package managers'
+caches. A stamp, written last, makes a second run a matter of milliseconds and lets a killed one be
+run again.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ SPARK_TEMPLATE = ROOT / "infra" / "spark" / "spark-defaults.conf"
 
 PYTHONS = ("3.13", "3.12", "3.11")
 JAVAS = (21, 17)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 JAVA_FOLDERS = (Path("/usr/lib/jvm"), Path("/Library/Java/JavaVirtualMachines"))
 DELTA = "io.delta:delta-spark_4.2_2.13:4.4.0"
 
@@ -169,10 +171,26 @@ def find_redis() -> str:
     return found
 
 
-def lacking(*, redis: bool) -> list[SystemLacksError]:
-    """What the system lacks."""
+def find_browser() -> str:
+    """The Chromium that the tests look at pages with; raises SystemLacksError."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if not found:
+        raise SystemLacksError(
+            "browser",
+            "the tests need Chromium on PATH: install it (Debian: apt-get install chromium; "
+            "Fedora: dnf install chromium) or Google Chrome.",
+        )
+    return found
+
+
+# What only the tests need, by the names that set-up is given.
+FOR_TESTS = {"redis": find_redis, "browser": find_browser}
+
+
+def lacking(also: list[str]) -> list[SystemLacksError]:
+    """What the system lacks; ``also`` are keys of ``FOR_TESTS``."""
     errors = []
-    for find in (find_java, find_python, *([find_redis] if redis else [])):
+    for find in (find_java, find_python, *(FOR_TESTS[name] for name in also)):
         try:
             find()
         except SystemLacksError as error:
@@ -180,16 +198,16 @@ def lacking(*, redis: bool) -> list[SystemLacksError]:
     return errors
 
 
-def ensure_system(*, redis: bool) -> None:
+def ensure_system(also: list[str]) -> None:
     """Install what the system lacks where its packages are Debian's.
 
     Raises SetupError where something is lacking still.
     """
-    errors = lacking(redis=redis)
+    errors = lacking(also)
     if errors and shutil.which("apt-get"):
         if subprocess.call(["sh", str(SYSTEM), *(error.what for error in errors)]):
             raise SetupError("nothing was set up (reason above).")
-        errors = lacking(redis=redis)
+        errors = lacking(also)
     if errors:
         raise SetupError("\nsetup: ".join(map(str, errors)))
 
@@ -330,7 +348,7 @@ def configure_spark(java_home: str) -> None:
 def main() -> int:
     """Set up what is not set up yet."""
     try:
-        ensure_system(redis="redis" in sys.argv[1:])
+        ensure_system(sys.argv[1:])
         java_home = find_java()
         python, version = find_python()
         ensure_venv(python, version)

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Install what the system lacks from Debian's or Ubuntu's packages, after saying so.
 #
-# Use: infra/system.sh [python] [compiler] [java] [redis]. Without root, or with TOPSHELF_NO_SYSTEM
-# set, nothing is installed: the one line that would do it is printed instead.
+# Use: infra/system.sh [python] [compiler] [java] [redis] [browser]. Without root, or with
+# TOPSHELF_NO_SYSTEM set, nothing is installed: the one line that would do it is printed instead.
 set -eu
 
 fail() {
@@ -12,7 +12,7 @@ fail() {
 
 if ! command -v apt-get >/dev/null; then
     fail "the system lacks $*: install Python 3.11 to 3.13 with venv, Java 17 or 21 and, for the" \
-        "tests, redis-server."
+        "tests, redis-server and Chromium."
 fi
 
 # The first of these packages that this release has, as far as is known before `apt-get update`.
@@ -37,6 +37,8 @@ packages_of() {
             ;;
         java) first_of openjdk-21-jre-headless openjdk-17-jre-headless default-jre-headless ;;
         redis) echo redis-server ;;
+        # Ubuntu's name, then Debian's.
+        browser) first_of chromium-browser chromium ;;
         *) fail "system.sh does not know what $kind is" ;;
         esac
     done

@@ -114,12 +114,13 @@ def test_a_jar_must_have_the_locked_checksum(
 def test_what_is_missing_is_a_line_each_and_exit_code_1(
     setup: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["setup.py", "redis"])
+    monkeypatch.setattr("sys.argv", ["setup.py", "redis", "browser"])
     assert setup.main() == 1
-    java, python, redis = capsys.readouterr().err.splitlines()
+    java, python, redis, browser = capsys.readouterr().err.splitlines()
     assert java.startswith("setup: Spark needs Java 17 or 21, found no Java: install one")
     assert python.startswith("setup: no Python 3.13, 3.12 or 3.11 with venv on PATH")
     assert redis.startswith("setup: the tests need redis-server on PATH: install it")
+    assert browser.startswith("setup: the tests need Chromium on PATH: install it")
 
 
 # What a small system has of the commands that are called; apt-get is made below.
@@ -127,14 +128,14 @@ TOOLS = ("sh", "bash", "make", "dirname", "tr", "sort", "cat", "chmod", "cp")
 RELEASES: dict[str, tuple[set[str], str]] = {
     "Debian 13": (
         {"python3", "python3.13", "openjdk-21-jre-headless"},
-        "openjdk-21-jre-headless python3 python3.13 python3.13-venv redis-server",
+        "chromium openjdk-21-jre-headless python3 python3.13 python3.13-venv redis-server",
     ),
     "Debian 12": (
         {"python3", "python3.11", "openjdk-17-jre-headless"},
-        "gcc openjdk-17-jre-headless python3 python3.11 python3.11-dev python3.11-venv "
+        "chromium gcc openjdk-17-jre-headless python3 python3.11 python3.11-dev python3.11-venv "
         "redis-server",
     ),
-    "no package lists": (set(), "default-jre-headless python3 python3-venv redis-server"),
+    "no package lists": (set(), "chromium default-jre-headless python3 python3-venv redis-server"),
 }
 
 
@@ -190,13 +191,13 @@ def test_a_bare_machine_gets_what_it_lacks_after_a_word(tmp_path: Path, release:
     assert machine.calls[:2] == ["update -qq", f"{install} -qq"]
     assert machine.calls[2].startswith("set-up of ")
     assert done.stdout.splitlines()[:2] == [
-        "setup: the system lacks python java redis: installing it with apt-get "
+        "setup: the system lacks python java redis browser: installing it with apt-get "
         "(TOPSHELF_NO_SYSTEM=1 forbids it)",
         f"setup: apt-get {install}",
     ]
 
 
-def test_the_demo_needs_no_redis(tmp_path: Path) -> None:
+def test_the_demo_needs_neither_redis_nor_a_browser(tmp_path: Path) -> None:
     machine = Machine(tmp_path, RELEASES["Debian 13"][0])
     machine.make("demo")
     assert machine.calls[1] == (
@@ -221,7 +222,7 @@ def test_where_nothing_may_be_installed_one_line_says_what_would(
     assert done.returncode == 2
     assert machine.calls == []
     assert done.stderr.splitlines()[0] == (
-        f"setup: the system lacks python java redis, {reason}: {sudo}apt-get update && "
+        f"setup: the system lacks python java redis browser, {reason}: {sudo}apt-get update && "
         f"{sudo}apt-get install -y --no-install-recommends {packages}"
     )
 
@@ -241,9 +242,10 @@ def test_set_up_lets_the_system_s_packages_bring_only_what_is_missing(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["setup.py", "redis"])
+    monkeypatch.setattr("sys.argv", ["setup.py", "redis", "browser"])
     executable(tmp_path / "bin" / "python3", "echo 3.12")
     executable(tmp_path / "bin" / "redis-server", "exit 0")
+    executable(tmp_path / "bin" / "google-chrome", "exit 0")
     executable(tmp_path / "bin" / "apt-get", "exit 0")
     executable(tmp_path / "bin" / "sh", 'echo "$@"; exit 1')
     assert setup.main() == 1
