@@ -1,12 +1,18 @@
 """Comparing two stored releases, and holding one that is to serve to its guardrails."""
 
+from collections import OrderedDict
 from collections.abc import Callable
+from typing import Final
 
-from lakehouse.errors import DataQualityError
+from lakehouse.errors import ConfigurationError, DataQualityError
 from serving.format.comparison import Comparison, compare
 from serving.format.details import is_list
 from serving.format.guardrails import Guardrails, breaches
-from serving.stores.store import Store
+from serving.stores.store import Store, require_stored
+
+# What a reader may compare beside its other work, of both releases together: some seconds.
+MOST_RECORDS: Final = 50_000
+KEPT: Final = 8
 
 
 def compare_releases(
@@ -25,6 +31,40 @@ def compare_releases(
         for release in (before, after)
     )
     return compare(old, new, denied, segment_of)
+
+
+class Comparisons:
+    """Comparisons for those who look at them again and again; for one thread at a time."""
+
+    def __init__(self, store: Store, most_records: int = MOST_RECORDS) -> None:
+        """Compare releases of ``store`` that have so many records together, or fewer."""
+        self._store = store
+        self._most = most_records
+        self._known: OrderedDict[tuple[str, str, frozenset[str]], Comparison] = OrderedDict()
+
+    def of(self, before: str, after: str) -> Comparison:
+        """As ``compare_releases``, from memory where neither they nor the denied items are others.
+
+        Raises ``ConfigurationError`` where there is no such release, or they are too large.
+        """
+        for release in (before, after):
+            require_stored(self._store, release)
+        manifests = self._store.manifests()
+        records = manifests[before].records + manifests[after].records
+        if records > self._most:
+            raise ConfigurationError(
+                f"They have {records:,} lists, more than the {self._most:,} that are compared "
+                f"while others wait for their lists. Run `topshelf diff {before} {after}`."
+            )
+        # A release may be written anew under its name.
+        contents = (manifests[before].checksum, manifests[after].checksum)
+        known = (*contents, frozenset(self._store.denials().items))
+        if known not in self._known:
+            self._known[known] = compare_releases(self._store, before, after)
+        self._known.move_to_end(known)
+        while len(self._known) > KEPT:
+            self._known.popitem(last=False)
+        return self._known[known]
 
 
 def hold_to(limits: Guardrails | None, store: Store, release: str) -> None:

@@ -14,7 +14,7 @@ from lakehouse.tables import USER_FEATURES
 from serving.comparing import compare_releases
 from serving.format.comparison import Comparison, Mover
 from serving.format.guardrails import Guardrails
-from serving.format.releases import Manifest, Pointer
+from serving.format.releases import Manifest, last_two
 from serving.stores.opening import open_store
 from serving.stores.store import require_stored
 
@@ -29,23 +29,17 @@ def diff(settings: Settings, before: str | None, after: str | None) -> Renderabl
     """
     with open_store(settings.serving.store, settings.shop.name) as store:
         if before is None or after is None:
-            before, after = latest(store.pointer())
+            found = last_two(store.pointer())
+            if found is None:
+                raise ConfigurationError(
+                    "there are no two releases that served. Name two of `topshelf releases`: "
+                    "`topshelf diff BEFORE AFTER`."
+                )
+            before, after = found
         for release in (before, after):
             require_stored(store, release)
         segment_of = activity(settings, store.manifests()[after])
         return show(before, after, compare_releases(store, before, after, segment_of))
-
-
-def latest(pointer: Pointer) -> tuple[str, str]:
-    """The two releases that people most likely want to compare, the earlier one first."""
-    newest_first = [name for name in (pointer.candidate, *pointer.history[::-1]) if name]
-    match newest_first:
-        case [after, before, *_]:
-            return before, after
-    raise ConfigurationError(
-        "there are no two releases that served. Name two of `topshelf releases`: `topshelf diff "
-        "BEFORE AFTER`."
-    )
 
 
 def activity(settings: Settings, manifest: Manifest) -> Callable[[str], str | None]:

@@ -10,13 +10,22 @@ from serving.keys import Key, KeyRing, Scope
 
 # What balancers, Prometheus and people who write clients ask for; nothing of the shop's data.
 OPEN: Final = frozenset(
-    {"/livez", "/readyz", "/metrics", "/v1/openapi.json", "/login", "/logout", "/style.css"}
+    {
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/v1/openapi.json",
+        "/login",
+        "/logout",
+        "/style.css",
+        "/icon.svg",
+    }
 )
 _SCOPES: Final[dict[str, Scope]] = {"/v1/events": "events", "/deny": "admin"}
 # People's browsers keep the key in it; programs send it with each request, and only that counts
 # there: no other site can make a browser use it.
 COOKIE: Final = "topshelf_key"
-_API: Final = "/v1/"
+API: Final = "/v1/"
 _BEARER: Final = b"bearer "
 # A key that was quiet may ask for so many seconds' worth at once.
 BURST_SECONDS: Final = 2.0
@@ -63,7 +72,7 @@ class Gate:
         scope = needed(path)
         if scope is None:
             return None
-        given = _bearer(headers) if path.startswith(_API) else _cookie(headers)
+        given = _bearer(headers) if path.startswith(API) else _cookie(headers)
         key = self.ring.find(given)
         if key is None:
             raise ProblemError(

@@ -14,10 +14,12 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 
-from serving.api import console, routes_events, routes_items, routes_lists, routes_operations
+from serving.api import routes_events, routes_items, routes_lists, routes_operations
 from serving.api.access import Gate, RateLimits, needed
-from serving.api.edge import App, Edge, Facts, where
-from serving.api.problems import MEDIA_TYPE, ProblemError, invalid_request
+from serving.api.console.rendering import problem_page
+from serving.api.console.routes import ROUTES as PAGES
+from serving.api.edge import App, Edge, Facts, told, where
+from serving.api.problems import ProblemError, invalid_request
 from serving.api.service import Service
 from serving.api.settings import ApiSettings
 from serving.keys import KeyRing
@@ -46,7 +48,7 @@ def create_app(settings: ApiSettings) -> Edge:
     rates = RateLimits(settings.requests_per_second / settings.workers)
     gate = Gate(KeyRing(settings.keys), rates)
     service = Service(settings, gate)
-    return Edge(cast("App", framework(service)), gate, service.metrics)
+    return Edge(cast("App", framework(service)), gate, service.metrics, problem_page)
 
 
 def framework(service: Service | None) -> Litestar:
@@ -68,7 +70,7 @@ def framework(service: Service | None) -> Litestar:
             *routes_items.ROUTES,
             *routes_events.ROUTES,
             *routes_operations.ROUTES,
-            *console.ROUTES,
+            *PAGES,
             openapi_document,
         ],
         lifespan=[running] if service is not None else (),
@@ -119,12 +121,9 @@ async def openapi_document() -> Response[bytes]:
 
 def _as_problem(request: Asked, problem: ProblemError) -> Response[bytes]:
     facts: Facts = request.scope["topshelf"]  # type: ignore[typeddict-item]
-    return Response(
-        problem.body(facts.request_id),
-        status_code=problem.status,
-        headers=dict(problem.headers),
-        media_type=MEDIA_TYPE,
-    )
+    body, headers = told(problem, facts, problem_page)
+    media_type = headers.pop("content-type")
+    return Response(body, status_code=problem.status, headers=headers, media_type=media_type)
 
 
 def _as_http_problem(request: Asked, error: HTTPException) -> Response[bytes]:

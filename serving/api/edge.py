@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from serving.api.access import Gate, RateLimits
+from serving.api.access import API, Gate, RateLimits
 from serving.api.metrics import Metrics
 from serving.api.problems import MEDIA_TYPE, ProblemError
 
@@ -33,6 +33,8 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+# A problem and the request's id, as a page's body and headers.
+AsPage: TypeAlias = Callable[[ProblemError, str], tuple[bytes, dict[str, str]]]
 
 # Answers are data: no page may frame them, no script in them may run, no other site may read them.
 _SECURITY: Final = {
@@ -48,9 +50,13 @@ logger = logging.getLogger("serving.api")
 
 @dataclass(slots=True)
 class Facts:
-    """What is known of a request when it ends; nothing of it is a user's or an item's."""
+    """What is known of a request when it ends; nothing of it is a user's or an item's.
+
+    ``is_for_a_person`` says that a browser asks for one of the console's pages.
+    """
 
     request_id: str
+    is_for_a_person: bool = False
     surface: str = "none"
     tier: str = "none"
     degraded: str = "none"
@@ -61,9 +67,10 @@ class Facts:
 class Edge:
     """The outermost application."""
 
-    def __init__(self, app: App, gate: Gate, metrics: Metrics) -> None:
-        """Guard ``app``."""
+    def __init__(self, app: App, gate: Gate, metrics: Metrics, as_page: AsPage) -> None:
+        """Guard ``app``; people get a refusal ``as_page``."""
         self._app = app
+        self._as_page = as_page
         self._gate = gate
         self._metrics = metrics
         self._lines = RateLimits(LINES_PER_SECOND)
@@ -80,7 +87,10 @@ class Edge:
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"")
         is_ours = _REQUEST_ID.fullmatch(given) is None
-        facts = Facts(secrets.token_hex(8) if is_ours else given.decode())
+        facts = Facts(
+            secrets.token_hex(8) if is_ours else given.decode(),
+            not scope["path"].startswith(API) and b"text/html" in headers.get(b"accept", b""),
+        )
         scope["topshelf"] = facts
         answer = _Answer(send, facts)
         try:
@@ -90,14 +100,14 @@ class Edge:
             await self._app(scope, _Body(receive), answer)
         except ProblemError as problem:
             self._metrics.kept_out(problem.name)
-            if problem.status == _UNAUTHORIZED and b"text/html" in headers.get(b"accept", b""):
+            if problem.status == _UNAUTHORIZED and facts.is_for_a_person:
                 problem = _to_login()
-            await refuse(problem, facts, answer)
+            await self._refuse(problem, facts, answer)
         except Exception as error:  # noqa: BLE001 (the last resort; nothing of it may reach clients)
             # Neither message nor traceback: they could hold what the client sent.
             logger.error(_as_line(facts, started, error=where(error)))  # noqa: TRY400
             if not facts.status:
-                await refuse(ProblemError(_ERROR, "internal", "An error of ours"), facts, answer)
+                await self._refuse(_internal(), facts, answer)
         finally:
             seconds = time.perf_counter() - started
             self._metrics.answered(facts.surface, facts.tier, facts.degraded, facts.status, seconds)
@@ -105,6 +115,13 @@ class Edge:
             # All are counted; a flood or an outage must not fill the disk with lines.
             if is_told and self._lines.wait("lines") == 0:
                 logger.warning(_as_line(facts, started))
+
+    async def _refuse(self, problem: ProblemError, facts: Facts, send: Send) -> None:
+        body, named = told(problem, facts, self._as_page)
+        headers = [(name.encode(), value.encode()) for name, value in named.items()]
+        headers.append((b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
     def _check(self, scope: Scope, headers: MutableMapping[bytes, bytes]) -> None:
         if (
@@ -120,13 +137,13 @@ class Edge:
             raise _too_large()
 
 
-async def refuse(problem: ProblemError, facts: Facts, send: Send) -> None:
-    """Answer with a problem."""
-    body = problem.body(facts.request_id)
-    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body))]
-    headers += [(name.encode(), value.encode()) for name, value in problem.headers.items()]
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def told(problem: ProblemError, facts: Facts, as_page: AsPage) -> tuple[bytes, dict[str, str]]:
+    """A problem's body and headers: JSON for programs, a page for people."""
+    if facts.is_for_a_person:
+        body, headers = as_page(problem, facts.request_id)
+    else:
+        body, headers = problem.body(facts.request_id), {"content-type": MEDIA_TYPE}
+    return body, {**headers, **problem.headers}
 
 
 class _Answer:
@@ -178,6 +195,10 @@ class _Body:
 def _to_login() -> ProblemError:
     """What a person's browser gets instead of a refusal."""
     return ProblemError(303, "sign-in", "Sign in first", headers={"location": "/login"})
+
+
+def _internal() -> ProblemError:
+    return ProblemError(_ERROR, "internal", "An error of ours")
 
 
 def _too_large() -> ProblemError:

@@ -1,7 +1,7 @@
 """What Prometheus scrapes: answers, latency, degradation, denials, events, the release's age."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -101,10 +101,23 @@ class Metrics:
             self._night.set(night.timestamp())
         self._breaker.set(breaker_open)
 
+    def answers(self) -> list[tuple[Mapping[str, str], int]]:
+        """How many answers all processes of this server gave, by ``topshelf_requests``' labels."""
+        return [
+            (sample.labels, int(sample.value))
+            for family in self._together().collect()
+            if family.name == "topshelf_requests"
+            for sample in family.samples
+            if sample.name == "topshelf_requests_total"
+        ]
+
     def page(self) -> bytes:
         """The figures of all processes of this server."""
+        return generate_latest(self._together())
+
+    def _together(self) -> CollectorRegistry:
         if SHARED_FIGURES not in os.environ:
-            return generate_latest(self._registry)
+            return self._registry
         together = CollectorRegistry()
         MultiProcessCollector(together)  # type: ignore[no-untyped-call]
-        return generate_latest(together)
+        return together

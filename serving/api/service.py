@@ -13,8 +13,10 @@ from serving.api.access import Gate
 from serving.api.metrics import Metrics
 from serving.api.settings import ApiSettings
 from serving.api.shelf import ANSWER_SECONDS, Found, Shelves
+from serving.comparing import Comparisons
 from serving.feedback.events import Event, Receipt
 from serving.feedback.journal import Journal
+from serving.format.comparison import Comparison
 from serving.format.places import item_ids
 from serving.format.releases import night
 from serving.stores.opening import open_store
@@ -34,8 +36,11 @@ class Service:
         self.metrics = Metrics()
         self.shelves: Shelves
         self.journal: Journal
+        self._comparisons: Comparisons
         # The journal has one owner.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        # One comparison at a time, as each takes a processor for seconds.
+        self._comparer = ThreadPoolExecutor(1, thread_name_prefix="comparer")
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -43,6 +48,7 @@ class Service:
         settings = self.settings
         store = open_store(settings.store, settings.shop, answer_seconds=ANSWER_SECONDS)
         self.shelves = Shelves(store, deadline_seconds=settings.deadline_seconds)
+        self._comparisons = Comparisons(store)
         loop = asyncio.get_running_loop()
         self.journal = await loop.run_in_executor(self._writer, Journal, settings.feedback)
         await self._tidy()
@@ -56,6 +62,8 @@ class Service:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        # Nobody may read from a store that is closed.
+        await asyncio.to_thread(self._comparer.shutdown, cancel_futures=True)
         await self.shelves.stop()
         await asyncio.get_running_loop().run_in_executor(self._writer, self.journal.close)
         self._writer.shutdown()
@@ -78,6 +86,11 @@ class Service:
         if not own and not excluded:
             return found.denied
         return found.denied | item_ids({*own, *excluded})
+
+    async def compare(self, before: str, after: str) -> Comparison:
+        """What readers get from one release, against another; raises what ``Comparisons`` does."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._comparer, self._comparisons.of, before, after)
 
     def note(self) -> None:
         """Let the figures say how the store stands."""

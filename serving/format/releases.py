@@ -216,6 +216,18 @@ def in_share(user: str, candidate: str, share: float) -> bool:
     return int.from_bytes(hashlib.sha256(text).digest()[:4]) / 2**32 * EVERYBODY < share
 
 
+def last_two(pointer: Pointer) -> tuple[str, str] | None:
+    """The two releases that people most likely want to compare, the earlier one first.
+
+    The current one after the one before it, or a rollout's candidate after the current one.
+    """
+    newest_first = [name for name in (pointer.candidate, *pointer.history[::-1]) if name]
+    match newest_first:
+        case [after, before, *_]:
+            return before, after
+    return None
+
+
 def takes_over(release: str, pointer: Pointer) -> bool:
     """Whether publishing ``release`` makes it serve.
 

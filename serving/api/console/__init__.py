@@ -3,18 +3,3 @@
 Who signs in gives an API key, which the browser keeps in a cookie that no script and no other site
 can use. It lets them see what the key may read; hiding an item takes the scope ``admin``.
 """
-
-from typing import Final
-
-from litestar.handlers import HTTPRouteHandler
-
-from serving.api.console import deny, lists, releases, sign_in
-from serving.api.console.pages import style
-
-ROUTES: Final[tuple[HTTPRouteHandler, ...]] = (
-    *releases.ROUTES,
-    *lists.ROUTES,
-    *deny.ROUTES,
-    *sign_in.ROUTES,
-    style,
-)

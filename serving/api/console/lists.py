@@ -1,8 +1,9 @@
 """A user's lists, and those that an item is in or has of its own."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain as joined
 from typing import Any, Final
 
 from litestar import Response, get
@@ -24,7 +25,7 @@ class Shown:
     surface: Surface
     found: Found | None
     items: Sequence[Mapping[str, Any]] = ()
-    left_out: Sequence[tuple[str, str]] = ()
+    left_out: Sequence[tuple[Mapping[str, Any], str]] = ()
     trouble: str = ""
 
 
@@ -36,24 +37,24 @@ async def users(
     service = service_of(request)
     if release and release not in service.shelves.manifests:
         raise invalid_request(detail="There is no such release in the store.")
-    columns = []
-    for pinned in (None, release) if release else (None,):
-        shown = [
+    surfaces = [
+        [
             await _shown(service, one, user, context or None, pinned)
-            for one in SURFACES
-            if one.keyed_by != "item" and one.name != "fallback"
+            for pinned in ((None, release) if release else (None,))
         ]
-        columns.append((pinned, shown))
+        for one in SURFACES
+        if one.keyed_by != "item" and one.name != "fallback"
+    ]
     ranks = {
-        one.surface.name: {item["item_id"]: item["rank"] for item in one.items}
-        for one in columns[-1][1]
+        one[-1].surface.name: {item["item_id"]: item["rank"] for item in one[-1].items}
+        for one in surfaces
     }
     return page(
         "users.html",
         user=user,
         context=context,
         release=release,
-        columns=columns,
+        surfaces=surfaces,
         before=ranks if release else {},
         releases=sorted(service.shelves.manifests, reverse=True),
     )
@@ -80,7 +81,20 @@ async def items(request: Asked, *, item: Text = "") -> Response[str]:
         for place in one.items
         if place["item_id"] == item
     ]
-    return page("items.html", item=item, act=in_force.get(item), own=own, places=seen)
+    known = joined.from_iterable((*one.items, *_hidden(one)) for one in everybodys)
+    titles = {place["item_id"]: place["title"] for place in known}
+    return page(
+        "items.html",
+        item=item,
+        title=titles.get(item),
+        act=in_force.get(item),
+        own=own,
+        places=seen,
+    )
+
+
+def _hidden(one: Shown) -> Iterator[Mapping[str, Any]]:
+    return (item for item, _ in one.left_out)
 
 
 async def _shown(
@@ -98,7 +112,7 @@ async def _shown(
     shown = json.loads(places.page(found.places, hidden).items)
     all_of_them = json.loads(places.page(found.places).items)
     left_out = [
-        (item["item_id"], "denied" if _id(item) <= found.denied else "theirs")
+        (item, "denied" if _id(item) <= found.denied else "theirs")
         for item in all_of_them
         if _id(item) <= hidden
     ]

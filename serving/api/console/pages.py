@@ -1,16 +1,15 @@
-"""What every page of the console is made with: templates, forms, and the service behind them."""
+"""What the handlers of pages share: forms, answers, and the service behind them."""
 
 import asyncio
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Request, Response, get
 from litestar.datastructures import State
 from litestar.params import QueryParameter
 
 from lakehouse.errors import InfrastructureError
+from serving.api.console.rendering import PAGE_HEADERS, TEMPLATES, rendered
 from serving.api.edge import Facts
 from serving.api.problems import ProblemError
 from serving.api.service import Service
@@ -21,27 +20,19 @@ Text = Annotated[str, QueryParameter(max_length=512)]
 
 SEE_OTHER: Final = 303
 _LONGEST: Final = 600
-_TEMPLATES: Final = Path(__file__).with_name("templates")
-_POLICY: Final = (
-    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'"
-)
 _OF_OURS: Final = ("", "same-origin", "none")
-
-_pages: Final = Environment(
-    loader=FileSystemLoader(_TEMPLATES),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 
 
 @get("/style.css", include_in_schema=False)
 async def style() -> Response[bytes]:
     """How pages look."""
-    content = await asyncio.to_thread((_TEMPLATES / "style.css").read_bytes)
-    return Response(content, media_type="text/css", headers={"cache-control": "max-age=300"})
+    return await _file("style.css", "text/css")
+
+
+@get("/icon.svg", include_in_schema=False)
+async def icon() -> Response[bytes]:
+    """What a browser shows in the page's tab."""
+    return await _file("icon.svg", "image/svg+xml")
 
 
 def service_of(request: Asked) -> Service:
@@ -73,14 +64,17 @@ async def form(request: Asked) -> dict[str, str]:
 
 
 def page(template: str, **content: Any) -> Response[str]:  # noqa: ANN401 (whatever a template shows)
-    """A page that may load its own style sheet, and nothing else."""
-    return Response(
-        _pages.get_template(template).render(content),
-        media_type="text/html",
-        headers={"content-security-policy": _POLICY},
-    )
+    """The answer with a page."""
+    headers = dict(PAGE_HEADERS)
+    media_type = headers.pop("content-type")
+    return Response(rendered(template, **content), media_type=media_type, headers=headers)
 
 
 def elsewhere(place: str, headers: Mapping[str, str] | None = None) -> Response[None]:
     """Send the browser on to another page."""
     return Response(None, status_code=SEE_OTHER, headers={"location": place, **(headers or {})})
+
+
+async def _file(name: str, media_type: str) -> Response[bytes]:
+    content = await asyncio.to_thread((TEMPLATES / name).read_bytes)
+    return Response(content, media_type=media_type, headers={"cache-control": "max-age=300"})

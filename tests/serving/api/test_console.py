@@ -2,12 +2,14 @@
 
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from serving.api.access import COOKIE
+from serving.api.console.releases import Answers, by_surface
 from serving.stores.opening import open_store
 from tests.api_server import ApiServer
 from tests.stored_lists import NEW, OLD, SHOP, decide
@@ -60,7 +62,7 @@ def test_signing_in_keeps_the_key_where_no_script_and_no_other_site_reaches(
 
 def test_home_says_what_serves(browser: httpx.Client) -> None:
     page = text(browser.get("/"))
-    assert f"Release {NEW}" in page
+    assert f"Release well {NEW}" in page
     assert f"{OLD} previous 2024-03-01 topshelf/7 all 3, discover 3, fallback 1" in page
     assert "Nothing was published" not in page
 
@@ -93,11 +95,12 @@ def test_what_is_left_out_is_said(server: ApiServer, browser: httpx.Client) -> N
         decide(store, "denied", "i3")
         page = text(browser.get("/users", params={"user": "cy"}))
         decide(store, "allowed", "i3")
-    assert "Left out: i1 (dismissed or just bought), i3 (denied)" in page
+    left_out = [f"title 1 of {NEW} (dismissed or just bought)", f"title 3 of {NEW} (denied)"]
+    assert f"Left out: {left_out[0]}, {left_out[1]}" in page
 
 
 def test_an_item_is_hidden_and_shown_again(server: ApiServer, browser: httpx.Client) -> None:
-    assert "new, place 2: title 2" in text(browser.get("/items?item=i2"))
+    assert "new new items 2 bought often" in text(browser.get("/items?item=i2"))
     decision = {"item": "i2", "act": "deny", "who": "Ann", "why": "a recall"}
     done = browser.post("/deny", data=decision)
     assert (done.status_code, done.headers["location"]) == (303, "/items?item=i2")
@@ -122,6 +125,47 @@ def test_a_form_of_another_site_or_of_a_key_without_the_scope_hides_nothing(
         assert person.post("/deny", data=decision).status_code == 403
     with open_store(server.store, SHOP) as store:
         assert "i1" not in store.denials().items
+
+
+def test_a_problem_is_a_page_for_people_and_json_for_programs(
+    server: ApiServer, browser: httpx.Client
+) -> None:
+    page = browser.get("/nowhere")
+    assert page.status_code == 404
+    assert page.headers["content-type"].startswith("text/html")
+    assert "style-src 'self'" in page.headers["content-security-policy"]
+    assert page.headers["x-request-id"] in page.text
+    with server.client() as client:
+        for accept in ("application/json", "text/html"):
+            problem = client.get("/v1/users/ann/nowhere", headers={"accept": accept})
+            assert problem.headers["content-type"] == "application/problem+json"
+
+
+def test_two_releases_are_compared(browser: httpx.Client) -> None:
+    page = text(browser.get("/compare"))
+    # The titles differ, the items do not.
+    assert "Churn 0.0 % of a user's places" in page
+    assert "all 3 3 0 0.0 % 0 0" in page
+    assert "Each item is in as many users' lists as before." in page
+    missing = text(browser.get("/compare", params={"before": OLD, "after": "<b>"}))
+    assert "has no release" in missing
+    assert "List by list" not in missing
+
+
+def test_home_counts_answers_by_whose_list_they_were() -> None:
+    labels = {"surface": "all", "tier": "user", "degraded": "none", "status": "200"}
+    found = by_surface(
+        [
+            (labels, 7),
+            (labels | {"tier": "global", "degraded": "store_slow"}, 2),
+            (labels | {"status": "304"}, 1),
+            (labels | {"tier": "none", "status": "404"}, 5),
+            (labels | {"tier": "none", "status": "503"}, 3),
+            (labels | {"surface": "console", "tier": "none"}, 9),
+        ]
+    )
+    assert found == {"all": Answers(Counter({"user": 8, "global": 2}), degraded=2, failed=3)}
+    assert found["all"].count == 13
 
 
 @pytest.mark.parametrize(
