@@ -69,12 +69,14 @@ async def home(request: Asked) -> Response[str]:
 async def compare(request: Asked, *, before: Text = "", after: Text = "") -> Response[str]:
     """Two releases, by default those that one most likely wants to compare."""
     service = service_of(request)
-    pointer = service.shelves.pointer
+    manifests = service.shelves.manifests
     if not (before and after):
-        before, after = last_two(pointer) or ("", "")
+        before, after = last_two(service.shelves.pointer) or ("", "")
     found: Comparison | None = None
     trouble = ""
-    if before and after:
+    if not {before, after} <= {"", *manifests}:
+        trouble = "There is no such release in the store."
+    elif before:
         try:
             found = await service.compare(before, after)
         except TopshelfError as error:
@@ -85,7 +87,7 @@ async def compare(request: Asked, *, before: Text = "", after: Text = "") -> Res
         after=after,
         found=found,
         trouble=trouble,
-        releases=sorted(service.shelves.manifests, reverse=True),
+        releases=sorted(manifests, reverse=True),
     )
 
 

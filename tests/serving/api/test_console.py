@@ -4,15 +4,25 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import httpx
 import pytest
 
 from serving.api.access import COOKIE
 from serving.api.console.releases import Answers, by_surface
+from serving.format.releases import Decision
 from serving.stores.opening import open_store
 from tests.api_server import ApiServer
 from tests.stored_lists import NEW, OLD, SHOP, decide
+
+
+def wait_for(browser: httpx.Client, words: str) -> None:
+    """Until a server that looks at its store several times a second has seen a change."""
+    deadline = time.monotonic() + 10
+    while words not in text(browser.get("/")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +74,22 @@ def test_home_says_what_serves(browser: httpx.Client) -> None:
     page = text(browser.get("/"))
     assert f"Release well {NEW}" in page
     assert f"{OLD} previous 2024-03-01 topshelf/7 all 3, discover 3, fallback 1" in page
-    assert "Nothing was published" not in page
+    assert "A night's lists serve as soon as" not in page
+
+
+def test_home_says_what_people_decided_about_rollouts(
+    server: ApiServer, browser: httpx.Client
+) -> None:
+    stopped = Decision(OLD, 2.5, "Ann", "too much <b>fish</b>", "2024-03-02 10:00:00")
+    with open_store(server.store, SHOP) as store:
+        store.update(lambda pointer: pointer.proposed(OLD, 2.5).decided(stopped))
+        wait_for(browser, "Rollout 2024")
+        page = text(browser.get("/"))
+        assert f"Rollout {OLD} for 2.5 %" in page
+        assert f"{OLD} 2.5 % Ann too much &lt;b&gt;fish&lt;/b&gt; 2024-03-02 10:00:00" in page
+        assert f"What changed from {NEW} to {OLD}" in page
+        store.update(lambda pointer: replace(pointer, candidate=None, decisions=()))
+    wait_for(browser, "Rollout none")
 
 
 def test_a_user_s_surfaces_stand_with_tiers_and_reasons(browser: httpx.Client) -> None:
@@ -148,7 +173,7 @@ def test_two_releases_are_compared(browser: httpx.Client) -> None:
     assert "all 3 3 0 0.0 % 0 0" in page
     assert "Each item is in as many users' lists as before." in page
     missing = text(browser.get("/compare", params={"before": OLD, "after": "<b>"}))
-    assert "has no release" in missing
+    assert "There is no such release in the store." in missing
     assert "List by list" not in missing
 
 
