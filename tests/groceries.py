@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Final
 
+from lakehouse.files import write_json
 from lakehouse.lists import FALLBACK, NEW, POPULAR, TRENDING
 from serving.format.records import FORMAT, Item, Record, encode, key, summarise
 from serving.format.releases import Manifest
@@ -109,3 +111,39 @@ def fill(store: Store, night: date) -> tuple[str, str]:
         sealed = replace(manifest, records=summary.records, checksum=summary.checksum)
         publish(store, sealed, lists, keep=5)
     return names
+
+
+FIRST_NIGHT, SECOND_NIGHT = date(2024, 3, 1), date(2024, 3, 2)
+GATE: Final = {
+    "challenger": "corner-all/7",
+    "passed": False,
+    "reasons": ["all: ndcg@10 fell by 0.02"],
+    "checks": [
+        {"list": "all", "rule": "ndcg@10", "challenger": 0.41},
+        {"list": "all", "rule": "ndcg@10 over popularity", "challenger": 0.39},
+        {"list": "discover", "rule": "ndcg@10", "challenger": None},
+        {"list": "discover", "rule": "coverage@10", "challenger": 1.0},
+    ],
+}
+REPORT: Final = """<!doctype html><html lang="en"><title>As written</title>
+<style>h1 { color: green }</style><script>document.title = "A script"</script>
+<h1>The night's report</h1>"""
+
+
+def leave(folder: Path, name: str, **content: object) -> None:
+    """Write what a step leaves in the folder of its night."""
+    folder.mkdir(parents=True, exist_ok=True)
+    outcome: dict[str, object] = {"facts": {}, "seconds": 1.5}
+    write_json(folder / name, outcome | content)
+
+
+def leave_nights(runs: Path) -> None:
+    """Write two nights: one that has only begun, and one that the gate refused."""
+    leave(runs / str(FIRST_NIGHT), "ingest.json")
+    night = runs / str(SECOND_NIGHT)
+    leave(night, "ingest.json")
+    leave(night, "gate.json", facts=GATE)
+    # It had ended well before.
+    leave(night, "clean.json")
+    leave(night, "clean.failed.json", reason="a column is missing")
+    (night / "report.html").write_text(REPORT)

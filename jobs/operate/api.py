@@ -46,6 +46,7 @@ def api_settings(settings: Settings, workers: int = 1) -> ApiSettings:
         shop=settings.shop.name,
         keys=serving.api_keys,
         feedback=settings.paths.landing / FOLDER,
+        runs=settings.paths.runs,
         deadline_seconds=serving.deadline_milliseconds / 1_000,
         requests_per_second=serving.requests_per_second,
         workers=workers,

@@ -10,7 +10,7 @@ SHARED_FIGURES: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """Where the shop's releases, keys and events are, and the limits.
+    """Where the shop's releases, keys, events and what nights did (``runs``) are, and the limits.
 
     ``deadline_seconds`` is how long an answer waits for the store; ``requests_per_second`` is per
     key, and divided among the ``workers``.
@@ -20,6 +20,7 @@ class ApiSettings:
     shop: str
     keys: Path
     feedback: Path
+    runs: Path
     deadline_seconds: float = 0.05
     requests_per_second: float = 500.0
     workers: int = 1

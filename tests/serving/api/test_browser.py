@@ -12,10 +12,11 @@ from serving.comparing import compare_releases
 from serving.stores.opening import open_store
 from tests.api_server import ApiServer
 from tests.browser import LOOKS, Person, chromium
-from tests.groceries import BANANAS, STORE, fill
+from tests.groceries import BANANAS, STORE, fill, leave_nights
 from tests.stored_lists import SHOP
 
 NewPerson: TypeAlias = Callable[[str], Person]
+NONE = "\N{EN DASH}"
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +24,7 @@ def not_started(tmp_path_factory: pytest.TempPathFactory) -> ApiServer:
     folder: Path = tmp_path_factory.mktemp("grocer")
     with open_store(f"lmdb:{folder}/store", SHOP) as store:
         fill(store, datetime.now(UTC).date())
+    leave_nights(folder / "runs")
     return ApiServer(folder)
 
 
@@ -127,7 +129,7 @@ def test_who_may_only_read_is_told_so_on_a_page(person: NewPerson, read_key: str
     reader.look_around()
 
 
-def test_an_engineer_sees_what_a_night_changed(
+def test_an_engineer_sees_what_a_night_changed_and_what_the_gate_said(
     person: NewPerson, grocer: ApiServer, read_key: str
 ) -> None:
     engineer = person("dark")
@@ -146,6 +148,26 @@ def test_an_engineer_sees_what_a_night_changed(
     movers = page.get_by_role("region", name="Items that moved most").locator("tbody tr")
     expect(movers.first).to_contain_text(found.movers[0].title or "")
     engineer.look_around()
+    page.get_by_role("link", name="Nights").click()
+    nights = page.get_by_role("region", name="The last nights").locator("tbody tr")
+    expect(nights).to_contain_text(
+        [
+            f"2024-03-02 clean failed 0.1 refused corner-all/7 0.410 {NONE} Report of 2024-03-02",
+            "clean: a column is missing",
+            "gate: all: ndcg@10 fell by 0.02",
+            f"2024-03-01 1 of 8 0.0 {NONE} {NONE} {NONE} {NONE} {NONE}",
+        ],
+        use_inner_text=True,
+    )
+    engineer.look_around()
+    page.get_by_role("link", name="Report of 2024-03-02").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("The night's report")
+    # Of what a report has, only a script does not run.
+    expect(page.get_by_role("heading", level=1)).to_have_css("color", "rgb(0, 128, 0)")
+    assert page.title() == "As written"
+    assert all("script" in complaint for complaint in engineer.complaints)
+    engineer.complaints.clear()
+    page.goto(f"/compare?before={before}&after={after}")
     page.get_by_label("Before").select_option(after)
     page.get_by_role("button", name="Compare").click()
     expect(churn).to_contain_text("0.0")
@@ -162,7 +184,7 @@ def test_an_engineer_sees_what_a_night_changed(
 
 # Those that nobody has looked at in this look above.
 USER, ITEM = f"/users?user=7&context={STORE}", f"/items?item={BANANAS}"
-PAGES = {"light": ("/", "/compare"), "dark": (USER, ITEM), "phone": ("/", "/compare")}
+PAGES = {"light": ("/", "/compare"), "dark": (USER, ITEM), "phone": ("/", "/compare", "/nights")}
 
 
 @pytest.mark.parametrize("look", LOOKS)

@@ -177,6 +177,18 @@ def test_two_releases_are_compared(browser: httpx.Client) -> None:
     assert "List by list" not in missing
 
 
+def test_a_server_without_nights_says_so_and_only_dates_have_reports(
+    server: ApiServer, browser: httpx.Client
+) -> None:
+    assert "This server sees no night's files." in text(browser.get("/nights"))
+    (server.folder / "runs" / "2024-03-02").mkdir(parents=True)
+    (server.folder / "runs" / "report.html").write_text("above")
+    for name in ("2024-03-02", "2024-03-01", "..", "%2e%2e", "..%2f2024-03-02", "0"):
+        assert browser.get(f"/nights/{name}/report").status_code == 404, name
+    nobody = httpx.get(f"{server.url}/nights/2024-03-02/report")
+    assert nobody.status_code == 401
+
+
 def test_home_counts_answers_by_whose_list_they_were() -> None:
     labels = {"surface": "all", "tier": "user", "degraded": "none", "status": "200"}
     found = by_surface(
