@@ -38,7 +38,6 @@ from serving.publishing import Publication, publish
 from serving.stores.opening import open_store
 from serving.stores.store import Store
 
-
 DETAIL_COLUMNS: Final = ("item_id", "title", "category", "unit_price")
 
 
