@@ -118,6 +118,7 @@ def test_pair_features_are_the_declared_columns(spark: SparkSession) -> None:
             "events_total": 1,
             "active_days": 1,
             "days_since_last": 29,
+            "mean_gap_days": None,
         }
     ]
 
