@@ -7,6 +7,7 @@ random bits. The file is this user's alone (mode 600), as it says which keys the
 
 import hashlib
 import hmac
+import logging
 import re
 import secrets
 import stat
@@ -28,7 +29,12 @@ LOOK_SECONDS: Final = 1.0
 _TOKEN: Final = re.compile(r"topshelf_([0-9a-f]{8})_([A-Za-z0-9_-]{43})")
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _WAIT_SECONDS: Final = 10.0
+# What no file has: it is to be read again.
+_UNREAD: Final = (-1, -1, -1)
 _REMEDY: Final = "Take it away and make new keys (`topshelf keys add`)."
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +79,21 @@ def revoke_key(path: Path, key_id: str) -> Key:
 def read_keys(path: Path) -> tuple[Key, ...]:
     """The keys of the file; none where there is no file.
 
-    Raises ``ConfigurationError`` where others may read it and ``DataError`` where it is damaged.
+    Raises ``ConfigurationError`` where others may read it, or this user may not, and ``DataError``
+    where it is damaged.
     """
     try:
-        mode = path.stat().st_mode
+        return _read(path)
     except FileNotFoundError:
         return ()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be read: {error.strerror}. Mend its permissions (`chmod 600 {path}`)."
+        ) from error
+
+
+def _read(path: Path) -> tuple[Key, ...]:
+    mode = path.stat().st_mode
     if mode & _OTHERS:
         raise ConfigurationError(
             f"{path} may be read by others (mode {stat.S_IMODE(mode):o}). `chmod 600 {path}`, and "
@@ -106,7 +121,8 @@ class KeyRing:
         """The key that a text is of, ``None`` where there is none.
 
         The hashes are compared in constant time, and where there is no such id one is compared too.
-        A file that cannot be read any more leaves no key.
+        A file that cannot be read any more leaves no key, as a revoked one may be in it, until it
+        can; the log says so.
         """
         if self._clock() - self._looked > LOOK_SECONDS:
             self._look()
@@ -122,9 +138,12 @@ class KeyRing:
         if stamp != self._stamp:
             try:
                 self._keys = {key.id: key for key in read_keys(self._path)}
-            except (ConfigurationError, DataError):
+                self._stamp = stamp
+            except (ConfigurationError, DataError) as error:
+                if self._stamp is not _UNREAD:
+                    logger.error("no API key is taken: %s", error)  # noqa: TRY400
                 self._keys = {}
-            self._stamp = stamp
+                self._stamp = _UNREAD
 
 
 def _digest(secret: str) -> str:

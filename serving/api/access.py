@@ -64,14 +64,8 @@ class Gate:
     ring: KeyRing
     rates: RateLimits
 
-    def admit(self, path: str, headers: Mapping[bytes, bytes]) -> Key | None:
-        """The key of a request; ``None`` where the path is open.
-
-        Raises ``ProblemError`` 401 without a valid key, 403 without the scope, 429 over the limit.
-        """
-        scope = needed(path)
-        if scope is None:
-            return None
+    def key(self, path: str, headers: Mapping[bytes, bytes]) -> Key:
+        """The key that a request comes with; raises ``ProblemError`` 401 without a valid one."""
         given = _bearer(headers) if path.startswith(API) else _cookie(headers)
         key = self.ring.find(given)
         if key is None:
@@ -82,6 +76,13 @@ class Gate:
                 "Send it as `Authorization: Bearer KEY`.",
                 {"www-authenticate": "Bearer"},
             )
+        return key
+
+    def admit(self, key: Key, scope: Scope) -> None:
+        """Let a request of a key in, that needs a scope.
+
+        Raises ``ProblemError`` 403 where the key has it not, 429 over the key's limit.
+        """
         if scope not in key.scopes:
             raise ProblemError(
                 403, "forbidden", "The key has not the scope", f"This needs the scope {scope}."
@@ -94,7 +95,6 @@ class Gate:
                 "The key's rate limit is reached",
                 headers={"retry-after": str(int(wait) + 1)},
             )
-        return key
 
 
 def _bearer(headers: Mapping[bytes, bytes]) -> str:

@@ -20,6 +20,7 @@ SMALLEST_PACKED: Final = 1_000
 GZIP_LEVEL: Final = 4
 _KEPT_HEADS: Final = 256
 _CHECKSUM: Final = "CHECKSUM"
+_NO_WEIGHT: Final = re.compile(r"q\s*=\s*0(\.0*)?")
 
 
 class NoCursorError(ValueError):
@@ -143,6 +144,15 @@ def _is_current(tag: str, if_none_match: str) -> bool:
 
 def _packed(body: bytes, accepted: str) -> bytes | None:
     """The body in gzip, where the client takes it and it is worth it."""
-    if len(body) < SMALLEST_PACKED or "gzip" not in accepted:
+    if len(body) < SMALLEST_PACKED or not _takes_gzip(accepted):
         return None
     return gzip.compress(body, GZIP_LEVEL, mtime=0)
+
+
+def _takes_gzip(accepted: str) -> bool:
+    """Whether ``Accept-Encoding`` names gzip, or all, without the weight 0 (RFC 9110, 12.5.3)."""
+    weights = {}
+    for one in accepted.lower().split(","):
+        name, _, weight = one.partition(";")
+        weights[name.strip()] = _NO_WEIGHT.fullmatch(weight.strip()) is None
+    return weights.get("gzip", weights.get("*", False))

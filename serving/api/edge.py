@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from serving.api.access import API, Gate, RateLimits
+from serving.api.access import API, Gate, RateLimits, needed
 from serving.api.metrics import Metrics
 from serving.api.problems import MEDIA_TYPE, ProblemError
 
@@ -52,7 +52,8 @@ logger = logging.getLogger("serving.api")
 class Facts:
     """What is known of a request when it ends; nothing of it is a user's or an item's.
 
-    ``is_for_a_person`` says that a browser asks for one of the console's pages.
+    ``key`` is the name of the key that it came with; ``is_for_a_person`` says that a browser asks
+    for one of the console's pages.
     """
 
     request_id: str
@@ -95,8 +96,11 @@ class Edge:
         answer = _Answer(send, facts)
         try:
             self._check(scope, headers)
-            key = self._gate.admit(scope["path"], headers)
-            facts.key = key.id if key else None
+            wanted = needed(scope["path"])
+            if wanted is not None:
+                key = self._gate.key(scope["path"], headers)
+                facts.key = key.name
+                self._gate.admit(key, wanted)
             await self._app(scope, _Body(receive), answer)
         except ProblemError as problem:
             self._metrics.kept_out(problem.name)

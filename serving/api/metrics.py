@@ -41,7 +41,7 @@ class Metrics:
         )
         self._events = Counter(
             "topshelf_events",
-            "Events that were put on the disk, by type.",
+            "Events that were put on the disk for the first time, by type.",
             ("type",),
             registry=self._registry,
         )
@@ -88,7 +88,7 @@ class Metrics:
         self._denied.labels(reason).inc()
 
     def received(self, kinds: Iterable[str], duplicates: int, lags: Iterable[float]) -> None:
-        """Count events."""
+        """Count events: the types and lags of those that are new, and how many others came."""
         for kind in kinds:
             self._events.labels(kind).inc()
         for lag in lags:

@@ -226,6 +226,8 @@ async def answer(
     facts.surface = asked.name
     cursor = _cursor(part.cursor)
     pinned = cursor.release if cursor else None
+    if pinned in service.shelves.pointer.withdrawn:
+        raise gone()
     (found,) = await _read(service, [Wanted(links, user, pinned)])
     facts.tier, facts.degraded = found.link.tier, found.degraded or "none"
     hidden = service.hidden(found, user, part.excluded)

@@ -29,6 +29,8 @@ async def readyz(request: Asked) -> Response[str]:
     service: Service = request.app.state.service
     is_ready = service.shelves.is_ready
     text = "ready\n" if is_ready else "nothing to serve yet\n"
+    if service.events_trouble is not None:
+        text += "events cannot be kept\n"
     return Response(text, status_code=200 if is_ready else 503, media_type="text/plain")
 
 

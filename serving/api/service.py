@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, time
-from typing import Final
+from typing import Final, TypeVar
 
 from lakehouse.errors import TopshelfError
 from serving.api.access import Gate
@@ -20,6 +20,8 @@ from serving.format.comparison import Comparison
 from serving.format.places import item_ids
 from serving.format.releases import night
 from serving.stores.opening import open_store
+
+Done = TypeVar("Done")
 
 HOUSEKEEPING_SECONDS: Final = 5.0
 
@@ -35,7 +37,9 @@ class Service:
         self.gate = gate
         self.metrics = Metrics()
         self.shelves: Shelves
-        self.journal: Journal
+        # None while the landing folder cannot be written.
+        self.journal: Journal | None = None
+        self.events_trouble: str | None = None
         self._comparisons: Comparisons
         # The journal has one owner.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
@@ -44,13 +48,14 @@ class Service:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Open store and journal, and look at the release that serves."""
+        """Open store and journal, and look at the release that serves.
+
+        Lists are served without a journal too.
+        """
         settings = self.settings
         store = open_store(settings.store, settings.shop, answer_seconds=ANSWER_SECONDS)
         self.shelves = Shelves(store, deadline_seconds=settings.deadline_seconds)
         self._comparisons = Comparisons(store)
-        loop = asyncio.get_running_loop()
-        self.journal = await loop.run_in_executor(self._writer, Journal, settings.feedback)
         await self._tidy()
         await self.shelves.start()
         self.note()
@@ -65,24 +70,39 @@ class Service:
         # Nobody may read from a store that is closed.
         await asyncio.to_thread(self._comparer.shutdown, cancel_futures=True)
         await self.shelves.stop()
-        await asyncio.get_running_loop().run_in_executor(self._writer, self.journal.close)
+        if self.journal is not None:
+            await self._in_writer(self.journal.close)
         self._writer.shutdown()
 
     async def receive(self, events: Sequence[Event]) -> Receipt:
-        """Keep events; they are on the disk when this returns."""
-        loop = asyncio.get_running_loop()
-        receipt = await loop.run_in_executor(self._writer, self.journal.append, events)
+        """Keep events; they are on the disk when this returns.
+
+        Raises ``DiskFullError``, or another ``InfrastructureError``, with nothing kept.
+        """
+        fresh = await self._in_writer(self._append, events)
+        receipt = Receipt(len(fresh), len(events) - len(fresh))
         now = datetime.now(UTC)
         self.metrics.received(
-            (event.event_type for event in events),
+            (event.event_type for event in fresh),
             receipt.duplicates,
-            ((now - event.event_time).total_seconds() for event in events),
+            ((now - event.event_time).total_seconds() for event in fresh),
         )
         return receipt
 
+    def _append(self, events: Sequence[Event]) -> Sequence[Event]:
+        """In the journal's thread, which opens it where it could not be opened before."""
+        return self._opened().append(events)
+
+    def _opened(self) -> Journal:
+        if self.journal is None:
+            self.journal = Journal(self.settings.feedback)
+        return self.journal
+
     def hidden(self, found: Found, user: str | None, excluded: Sequence[str]) -> frozenset[bytes]:
         """The items not to show: denied, dismissed or just bought, and those of the request."""
-        own = self.journal.hidden(user, night(found.release)) if user is not None else frozenset()
+        own: frozenset[str] = frozenset()
+        if user is not None and self.journal is not None:
+            own = self.journal.hidden(user, night(found.release))
         if not own and not excluded:
             return found.denied
         return found.denied | item_ids({*own, *excluded})
@@ -109,9 +129,20 @@ class Service:
 
     async def _tidy(self) -> None:
         """Close the events' files of dead processes, and of days that have ended."""
-        loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._writer, self.journal.recover)
-            await loop.run_in_executor(self._writer, self.journal.close_day)
+            await self._in_writer(self._tidy_journal)
+            self.events_trouble = None
         except TopshelfError as error:
-            logger.warning("%s", error)  # Tried again; lists are served meanwhile.
+            # Tried again; lists are served meanwhile.
+            if str(error) != self.events_trouble:
+                logger.warning("%s", error)
+            self.events_trouble = str(error)
+
+    def _tidy_journal(self) -> None:
+        journal = self._opened()
+        journal.recover()
+        journal.close_day()
+
+    async def _in_writer(self, act: Callable[..., Done], *given: object) -> Done:
+        """Do something in the one thread that the journal is for."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, act, *given)

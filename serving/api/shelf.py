@@ -126,6 +126,8 @@ class Shelves:
         self._denied_ids: frozenset[bytes] = frozenset()
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._waiting: dict[_Group, list[_Waiting]] = {}
+        # Those of a local store that can be read at once; to open others takes time.
+        self._opened_releases: set[str] = set()
         self._trips = 0
         self._travelling: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
@@ -170,6 +172,8 @@ class Shelves:
                 opened = await loop.run_in_executor(self._readers, self._opened, pointer)
                 self._memory.everybodys.update(opened.lists)
                 self.manifests = opened.manifests
+                # Others are forgotten, and a release may have been written anew.
+                self._opened_releases = opened.releases if self._store.is_local else set()
                 self.pointer = pointer
                 if opened.denied is not None:
                     self._take_denied(opened.denied)
@@ -191,6 +195,7 @@ class Shelves:
                 logger.warning("%s", error)
                 continue
             opened.denied = reading.denied
+            opened.releases.add(release)
             for record_key, value in zip(EVERYBODYS_KEYS, reading.values, strict=True):
                 if value is not None:
                     opened.lists[record_key] = (release, value)
@@ -353,12 +358,17 @@ class Shelves:
     async def _from_store(
         self, keys: Sequence[bytes], release: str, further: Sequence[bytes]
     ) -> Reading:
-        if self._store.is_local:
+        if release in self._opened_releases:
             return self._store.read(keys, release, fallbacks=further)
         loop = asyncio.get_running_loop()
         reading = loop.run_in_executor(self._readers, self._ask, keys, release, further)
-        async with asyncio.timeout(self._deadline):
-            return await reading
+        # To open a release is to read all of it.
+        seconds = ANSWER_SECONDS if self._store.is_local else self._deadline
+        async with asyncio.timeout(seconds):
+            found = await reading
+        if self._store.is_local:
+            self._opened_releases.add(release)
+        return found
 
     def _ask(self, keys: Sequence[bytes], release: str, further: Sequence[bytes]) -> Reading:
         return self._store.read(keys, release, fallbacks=further)
@@ -434,6 +444,7 @@ class _Group:
 class _Opened:
     manifests: Mapping[str, Manifest]
     lists: dict[bytes, tuple[str, bytes]] = field(default_factory=dict)
+    releases: set[str] = field(default_factory=set)
     denied: frozenset[str] | None = None
 
 

@@ -33,7 +33,7 @@ import lmdb
 
 from lakehouse.errors import InfrastructureError
 from lakehouse.files import replacing, sync
-from serving.feedback.events import Event, Receipt, line
+from serving.feedback.events import Event, line
 
 # So many days an event that is sent again is known; the lake knows it for ever.
 REMEMBERED_DAYS: Final = 7
@@ -89,8 +89,8 @@ class Journal:
         self._days: dict[date, Any] = {}
         self._segment: _Segment | None = None
 
-    def append(self, events: Sequence[Event]) -> Receipt:
-        """Put the events that are new on the disk; return when they are there.
+    def append(self, events: Sequence[Event]) -> tuple[Event, ...]:
+        """Put the events that are new on the disk; return them when they are there.
 
         Raises ``DiskFullError``, or another ``InfrastructureError``, with nothing kept.
         """
@@ -118,7 +118,7 @@ class Journal:
                 os.ftruncate(segment.file.fileno(), end)
                 segment.file.seek(end)
                 raise
-        return Receipt(len(fresh), len(events) - len(fresh))
+        return tuple(fresh.values())
 
     def hidden(self, user_id: str, run_date: date) -> frozenset[str]:
         """The items not to show the user in lists of the night ``run_date``.

@@ -1,7 +1,11 @@
+import json
 import os
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 import pytest
 
@@ -91,3 +95,109 @@ def test_a_server_that_goes_away_leaves_everybody_s_list_and_nobody_else_s(
             for worker in server.worker_ids():
                 os.kill(worker, signal.SIGCONT)
             server.process.send_signal(signal.SIGCONT)
+
+
+PLACE = {"rank": 1, "item_id": "i", "title": "t", "score": 1.0, "source": "s", "reason": "r"}
+SHELF = {
+    "release": NEW,
+    "recommendation_id": "r",
+    "surface": "all",
+    "tier": "user",
+    "arm": None,
+    "degraded": None,
+    "next": None,
+    "items": [PLACE],
+}
+PAGE = b"<html>Bad gateway</html>"
+
+
+@contextmanager
+def answering(*answers: tuple[int, bytes]) -> Iterator[str]:
+    """A server that gives these answers in turn, the last one for ever; its address."""
+    left = [*answers]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = left.pop(0) if len(left) > 1 else left[0]
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815 (the library's name)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_an_error_of_the_server_s_is_tried_again() -> None:
+    later = {**SHELF, "new_field": 1, "items": [PLACE | {"image": "u"}]}
+    with (
+        answering((500, PAGE), (502, PAGE), (200, json.dumps(later).encode())) as address,
+        Client(address, "k", deadline_seconds=10, jitter=lambda: 0.1) as client,
+    ):
+        # What a later server says besides is left alone.
+        assert client.user("ann", "all").items == (Item(1, "i", "t", 1.0, "s", "r"),)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(500, PAGE), (502, PAGE), (200, PAGE), (200, b"[]"), (200, b'{"items": [7]}'), (302, b"")],
+)
+def test_what_is_no_answer_of_the_api_leaves_the_fallback(status: int, body: bytes) -> None:
+    with (
+        answering((status, body)) as address,
+        Client(address, "k", deadline_seconds=0.1, fallback=["x"]) as client,
+    ):
+        shelves = [
+            client.user("ann", "all"),
+            client.item_list("i", "beside"),
+            client.basket(["i"]),
+            client.newcomer({"i": 1.0}),
+        ]
+        assert [(one.degraded, one.items[0].item_id) for one in shelves] == [("client", "x")] * 4
+        assert client.item("i") is None
+
+
+@pytest.mark.parametrize(("status", "body"), [(500, PAGE), (200, PAGE), (507, b"{}")])
+def test_events_that_are_not_taken_are_told(
+    status: int, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.client.SEND_SECONDS", 0.2)
+    with (
+        answering((status, body)) as address,
+        Client(address, "k") as client,
+        pytest.raises(RefusedError, match=f"{status} The API takes no events"),
+    ):
+        client.send([EVENT])
+
+
+def test_a_proxy_s_refusal_is_told_in_its_words() -> None:
+    with (
+        answering((403, PAGE)) as address,
+        Client(address, "k") as client,
+        pytest.raises(RefusedError, match="403 Forbidden"),
+    ):
+        client.user("ann", "all")
+
+
+def test_baskets_newcomers_and_items_are_asked_for(client: Client) -> None:
+    assert (
+        client.basket(["i1"], user="ann", count=2).items
+        == client.newcomer({"i1": 2.0}, contexts=["store_id=north"], count=2).items
+    )
+    assert [one.item_id for one in client.basket(["i1"], exclude=["i2"]).items] == ["i3", "i4"]
+    with pytest.raises(RefusedError, match="404 No such item"):
+        client.item("i1")
+    with pytest.raises(RefusedError, match="404 No such surface"):
+        client.item_list("i1", "nothing")

@@ -48,6 +48,28 @@ def test_a_server_sees_new_and_revoked_keys_within_a_second(path: Path) -> None:
     assert ring.find(new) is None
 
 
+def test_a_file_that_cannot_be_read_leaves_no_key_until_it_can(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, token = add_key(path, "web", ["read"], created="2024-03-02")
+    now = [0.0]
+    ring = KeyRing(path, clock=lambda: now[0])
+    kept = path.rename(path.with_name("kept"))
+    # Unreadable even for root.
+    path.mkdir(mode=0o700)
+    for _ in range(3):
+        now[0] += LOOK_SECONDS + 0.1
+        assert ring.find(token) is None
+    assert [record.getMessage() for record in caplog.records] == [
+        f"no API key is taken: {path} cannot be read: Is a directory. Mend its permissions "
+        f"(`chmod 600 {path}`)."
+    ]
+    path.rmdir()
+    kept.rename(path)
+    now[0] += LOOK_SECONDS + 0.1
+    assert ring.find(token) is not None
+
+
 def test_a_file_that_others_may_read_is_refused(path: Path) -> None:
     add_key(path, "web", ["read"], created="2024-03-02")
     path.chmod(0o604)

@@ -59,7 +59,10 @@ def test_events_are_taken_once_and_land_with_what_was_shown(server: ApiServer) -
         again = send(client, event("b"), event("c", event_type="impression"))
         assert again.json() == {"accepted": 1, "duplicates": 1}
         figures = client.get("/metrics").text
-        assert 'topshelf_events_total{type="click"} 3.0' in figures
+        assert 'topshelf_events_total{type="click"} 2.0' in figures
+        assert 'topshelf_events_total{type="impression"} 1.0' in figures
+        assert "topshelf_duplicate_events_total 1.0" in figures
+        assert "topshelf_event_lag_seconds_count 3.0" in figures
     lines = landed(server.folder)
     assert [line["event_id"] for line in lines] == ["a", "b", "c"]
     assert {name: lines[0][name] for name in ("surface", "tier", "release", "position")} == {
@@ -68,6 +71,23 @@ def test_events_are_taken_once_and_land_with_what_was_shown(server: ApiServer) -
         "release": RELEASE,
         "position": 2,
     }
+
+
+def test_lists_are_served_while_events_cannot_be_kept(server: ApiServer) -> None:
+    # A file where the folder should be: as unwritable as a folder can be to who is root.
+    landing = server.folder / "landing"
+    landing.write_bytes(b"")
+    with server, server.client() as client:
+        assert items(server, "ann") == ["i1", "i2", "i3"]
+        ready = client.get("/readyz")
+        assert (ready.status_code, ready.text) == (200, "ready\nevents cannot be kept\n")
+        refused = send(client, event("a", event_type="dismissal"))
+        assert refused.status_code == 503
+        assert refused.json()["type"] == "urn:topshelf:problem:events-not-kept"
+        landing.unlink()
+        assert send(client, event("a", event_type="dismissal")).json()["accepted"] == 1
+        assert items(server, "ann") == ["i2", "i3", "i4"]
+    assert [line["event_id"] for line in landed(server.folder)] == ["a"]
 
 
 def test_one_wrong_event_lets_none_of_the_batch_in(server: ApiServer) -> None:

@@ -221,6 +221,10 @@ def test_a_key_without_the_scope_is_kept_out(server: ApiServer) -> None:
         with server.client(keys[scope]) as client:
             method = "POST" if "events" in path or "deny" in path else "GET"
             assert client.request(method, path).status_code == code
+    refused = [line for line in server.log.read_text().splitlines() if '"status": 403' in line]
+    # By its name, so that somebody can be asked; never the key.
+    assert all(json.loads(line[line.index("{") :])["key"] == "a test" for line in refused)
+    assert len(refused) == 2
 
 
 def test_other_sites_may_not_read_answers(server: ApiServer) -> None:

@@ -106,6 +106,13 @@ def test_pages_stay_on_the_release_that_they_began_with(
             other = client.get("/v1/users/ann/all", params={"cursor": first["next"]})
             assert other.status_code == 410
             assert other.json()["type"] == "urn:topshelf:problem:cursor-expired"
+            # Once a person took the release back, none of its pages is shown any more.
+            rollback(store, OLD)
+            wait_for(client, OLD)
+            taken = client.get("/v1/users/bob/all", params={"n": 2, "cursor": first["next"]})
+            assert taken.status_code == 410
+            rollback(store, NEWER)
+            wait_for(client, NEWER)
             store.update(lambda pointer: pointer.without([NEW]))
             store.drop([NEW])
             gone = client.get("/v1/users/bob/all", params={"n": 2, "cursor": first["next"]})

@@ -1,6 +1,9 @@
 """Parts of the API by themselves: the breaker, rate limits, memory."""
 
+import pytest
+
 from serving.api.access import RateLimits
+from serving.api.answers import SMALLEST_PACKED, send
 from serving.api.breaker import Breaker
 from serving.api.shelf import Memory
 
@@ -70,3 +73,24 @@ def test_memory_forgets_what_was_asked_for_longest_ago() -> None:
     ]
     memory.add(b"e", "r2", b"1")
     assert memory.get(b"c") is None
+
+
+@pytest.mark.parametrize(
+    ("accepted", "is_packed"),
+    [
+        ("", False),
+        ("gzip", True),
+        ("br, GZIP;q=0.5", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.00, *", False),
+        ("*", True),
+        ("*;q=0", False),
+        ("xgzip", False),
+        ("identity", False),
+    ],
+)
+def test_an_answer_is_packed_where_the_client_takes_it(accepted: str, is_packed: bool) -> None:
+    body = b"x" * SMALLEST_PACKED
+    sent = send([(b"accept-encoding", accepted.encode())], body, b"no-store")
+    assert (dict(sent.headers).get(b"content-encoding") == b"gzip") == is_packed
+    assert (sent.body != body) == is_packed

@@ -18,7 +18,7 @@ import pytest
 from lakehouse.ingest.feedback import FEEDBACK
 from lakehouse.ingest.landing import find, inspect
 from lakehouse.ingest.sources import SourceMapping
-from serving.feedback.events import Event, EventType, Receipt
+from serving.feedback.events import Event, EventType
 from serving.feedback.journal import MOST_HIDDEN, DiskFullError, Journal
 from tests.project import ROOT
 
@@ -62,12 +62,12 @@ def ids(folder: Path) -> list[str]:
 
 
 def test_an_event_counts_once(journal: Journal, tmp_path: Path) -> None:
-    assert journal.append([event("a"), event("b"), event("a")]) == Receipt(2, 1)
-    assert journal.append([event("b"), event("c")]) == Receipt(1, 1)
+    assert len(journal.append([event("a"), event("b"), event("a")])) == 2
+    assert len(journal.append([event("b"), event("c")])) == 1
     journal.close()
     assert ids(tmp_path) == ["a", "b", "c"]
     again = Journal(tmp_path, Clock())
-    assert again.append([event("c")]) == Receipt(0, 1)
+    assert len(again.append([event("c")])) == 0
     again.close()
     assert ids(tmp_path) == ["a", "b", "c"]
 
@@ -80,7 +80,7 @@ def test_a_file_is_closed_when_its_day_ends(journal: Journal, tmp_path: Path, cl
     journal.close_day()
     assert names(tmp_path) == ["2024-03-02."]
     # Sent again after midnight, it is known.
-    assert journal.append([event("a"), event("b")]) == Receipt(1, 1)
+    assert len(journal.append([event("a"), event("b")])) == 1
     journal.close()
     assert names(tmp_path) == ["2024-03-02.", "2024-03-03."]
 
@@ -93,7 +93,7 @@ def test_whatever_the_clock_does_no_closed_file_changes(
     journal.append([event("b")])
     closed = {path: path.read_bytes() for path in tmp_path.glob("[!_]*.jsonl")}
     clock.now = TIME
-    assert journal.append([event("a"), event("b"), event("c")]) == Receipt(1, 2)
+    assert len(journal.append([event("a"), event("b"), event("c")])) == 1
     journal.close()
     assert names(tmp_path) == ["2024-03-02.", "2024-03-02.", "2031-01-01."]
     assert all(path.read_bytes() == content for path, content in closed.items())
@@ -131,7 +131,7 @@ def test_events_of_a_full_disk_leave_nothing(
         with pytest.raises(DiskFullError, match="nothing of them was kept"):
             journal.append([event("b"), event("c", "dismissal")])
     assert journal.hidden("ann", date(2024, 3, 2)) == frozenset()
-    assert journal.append([event("b")]) == Receipt(1, 0)
+    assert len(journal.append([event("b")])) == 1
     journal.close()
     assert ids(tmp_path) == ["a", "b"]
 
@@ -158,7 +158,7 @@ def test_ids_are_forgotten_after_a_week(journal: Journal, clock: Clock) -> None:
     for day, known in ((9, 1), (10, 0)):
         clock.now = datetime(2024, 3, day, tzinfo=UTC)
         journal.close_day()
-        assert journal.append([event("a")]) == Receipt(1 - known, known)
+        assert len(journal.append([event("a")])) == 1 - known
 
 
 def test_an_event_counts_once_whichever_process_took_it_and_on_which_day(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ Journal(Path({str(tmp_path)!r}), Clock()).append([event("a")])
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env=os.environ)
     clock.now = TIME + timedelta(days=1)
-    assert quiet.append([event("a"), event("b")]) == Receipt(1, 1)
+    assert len(quiet.append([event("a"), event("b")])) == 1
     quiet.close()
 
 
@@ -189,9 +189,9 @@ journal.close()
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env=os.environ)
     clock.now = late
-    assert journal.append([event("a")]) == Receipt(1, 0)
+    assert len(journal.append([event("a")])) == 1
     journal.close_day()
-    assert journal.append([event("a")]) == Receipt(0, 1)
+    assert len(journal.append([event("a")])) == 0
     journal.close()
 
 
@@ -244,7 +244,7 @@ def test_what_a_killed_process_left_is_closed_by_the_next(tmp_path: Path) -> Non
     journal.recover()
     assert Counter(ids(tmp_path)) == Counter("abcd")
     # Nobody was told that c and d were taken, so they come again, and count once.
-    assert journal.append([event("c"), event("d"), event("f")]) == Receipt(1, 2)
+    assert len(journal.append([event("c"), event("d"), event("f")])) == 1
     journal.close()
     assert Counter(ids(tmp_path)) == Counter("abcdf")
 
@@ -252,9 +252,9 @@ def test_what_a_killed_process_left_is_closed_by_the_next(tmp_path: Path) -> Non
 def test_an_event_that_another_process_took_since_stays_with_that_one(tmp_path: Path) -> None:
     journal = Journal(tmp_path, Clock())
     append_and_die(tmp_path, "a", "b", indexed=False)
-    assert journal.append([event("b")]) == Receipt(1, 0)
+    assert len(journal.append([event("b")])) == 1
     journal.recover()
-    assert journal.append([event("a")]) == Receipt(0, 1)
+    assert len(journal.append([event("a")])) == 0
     journal.close()
     assert Counter(ids(tmp_path)) == Counter("ab")
 
