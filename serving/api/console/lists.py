@@ -43,7 +43,7 @@ async def users(
             for pinned in ((None, release) if release else (None,))
         ]
         for one in SURFACES
-        if one.keyed_by != "item" and one.name != "fallback"
+        if one.keyed_by not in ("item", "basket") and one.name != "fallback"
     ]
     ranks = {
         one[-1].surface.name: {item["item_id"]: item["rank"] for item in one[-1].items}

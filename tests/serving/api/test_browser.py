@@ -8,6 +8,7 @@ from typing import TypeAlias
 import pytest
 from playwright.sync_api import Browser, expect
 
+from lakehouse.steps import STEPS
 from serving.comparing import compare_releases
 from serving.stores.opening import open_store
 from tests.api_server import ApiServer
@@ -155,7 +156,7 @@ def test_an_engineer_sees_what_a_night_changed_and_what_the_gate_said(
             f"2024-03-02 clean failed 0.1 refused corner-all/7 0.410 {NONE} Report of 2024-03-02",
             "clean: a column is missing",
             "gate: all: ndcg@10 fell by 0.02",
-            f"2024-03-01 1 of 8 0.0 {NONE} {NONE} {NONE} {NONE} {NONE}",
+            f"2024-03-01 1 of {len(STEPS)} 0.0 {NONE} {NONE} {NONE} {NONE} {NONE}",
         ],
         use_inner_text=True,
     )
