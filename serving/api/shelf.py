@@ -451,9 +451,9 @@ class _Opened:
 def _first(
     links: Sequence[Link], values: Mapping[bytes, bytes | None], release: str
 ) -> tuple[Link, dict[bytes, bytes]]:
-    """The first link with lists, and these by their keys.
+    """The first link with lists, and these by their keys; the last one and none without any.
 
-    None, where the surface is one that need not have any.
+    Raises ``DamagedReleaseError`` where each whole release has one.
     """
     for link in links:
         there = {name: value for name in link.keys if (value := values.get(name)) is not None}

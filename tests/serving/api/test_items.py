@@ -3,6 +3,7 @@
 The surfaces of items and baskets are declared by the test.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -247,3 +248,22 @@ def test_what_is_no_basket_or_newcomer_is_refused(
     answer = client.post(path, json=body)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_memory_answers_while_the_store_is_gone(server: ApiServer, client: httpx.Client) -> None:
+    milk = client.get("/v1/items/milk").json()
+    basket = ask(client, "/v1/baskets", items=["milk", "bread"])
+    store, away = server.folder / "store", server.folder / "away"
+    store.rename(away)
+    try:
+        assert client.get("/v1/items/milk").json() == milk
+        assert client.get("/v1/items/sun").status_code == 503
+        remembered = ask(client, "/v1/baskets", items=["milk", "bread"])
+        assert remembered.pop("degraded") in ("damaged_release", "store_down")
+        assert remembered | {"degraded": None} == basket
+    finally:
+        away.rename(store)
+    deadline = time.monotonic() + 20
+    while ask(client, "/v1/baskets", items=["milk", "bread"])["degraded"] is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
