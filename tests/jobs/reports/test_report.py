@@ -320,8 +320,8 @@ def test_the_same_night_gives_the_same_page(night: Overview, html: str) -> None:
 
 def test_the_page_begins_with_the_outcome(html: str) -> None:
     assert outcome(html) == (
-        "✓ Published 2024-01-02-0a1b2c3d, which serves ✓ ingest ✓ clean ✓ features ✓ train "
-        "✓ gate ✓ recommend ✓ publish"
+        "✓ Published 2024-01-02-0a1b2c3d, which serves ✓ ingest ✓ clean ✓ features ✓ relate "
+        "✓ train ✓ gate ✓ recommend ✓ publish"
     )
 
 
@@ -383,7 +383,7 @@ def test_tables_have_the_order_of_the_chart(html: str) -> None:
 
 
 def test_a_refused_night_has_a_page_too(night: Overview) -> None:
-    done: list[State] = ["done"] * 4
+    done: list[State] = ["done"] * 5
     missing: list[State] = ["not reached"] * 2
     refused = replace(
         night,
@@ -403,7 +403,7 @@ def test_a_refused_night_has_a_page_too(night: Overview) -> None:
     html = render(refused, "docs")
     assert outcome(html) == (
         "! The gate refused the night's model Nothing was published. Release 2024-01-01-ffffffff "
-        "is served. all: worse ✓ ingest ✓ clean ✓ features ✓ train ! gate: refused "
+        "is served. all: worse ✓ ingest ✓ clean ✓ features ✓ relate ✓ train ! gate: refused "
         "· recommend: not reached · publish: not reached"
     )
     assert "<b>refused</b>" in html
@@ -462,8 +462,8 @@ def test_a_failed_night_s_page_begins_with_what_failed_and_why(settings: Setting
         "✗ clean failed (exit code 3) silver.x breaks 2 rules: y <1 z Nothing was published. "
         "Release 2024-01-01-ffffffff is served. Once the cause is mended, run clean and what "
         "follows again: clear the task in Airflow, or `topshelf clean --run-date 2024-01-02`. "
-        "✓ ingest ✗ clean: failed · features: not reached · train: not reached "
-        "· gate: not reached · recommend: not reached · publish: not reached"
+        "✓ ingest ✗ clean: failed · features: not reached · relate: not reached "
+        "· train: not reached · gate: not reached · recommend: not reached · publish: not reached"
     )
     # What an earlier run of the night left of later steps is left out, and no chart is empty.
     assert list(collect(settings, NIGHT).steps) == ["ingest"]

@@ -107,8 +107,15 @@ def test_mlflow_shows_the_run(settings: Settings, report: JobReport) -> None:
     inputs = {(i.dataset.name, i.dataset.digest) for i in run.inputs.dataset_inputs}
     assert ("gold.item_features", "version-1") in inputs
     assert len(inputs) == 4
+    next_baskets = facts["next_baskets"]
+    assert sorted(next_baskets) == ["buy_again", "decayed_counts"]
+    for method, measures in next_baskets.items():
+        for measure in ("ndcg@10", "recall@10", "repeat_recall@10"):
+            key = f"next_basket/{measure.replace('@', '_at_')}.{method}"
+            assert metrics[key] == measures[measure]
+    assert 0 <= metrics["due/calibration_error"] <= 1
     files = [file.path for file in registry.client.list_artifacts(run.info.run_id, "plots")]
-    pictures = ("coverage", "learning_curve", "methods", "reliability", "segments")
+    pictures = ("calibration", "coverage", "learning_curve", "methods", "reliability", "segments")
     assert files == [f"plots/{name}.png" for name in pictures]
 
 
