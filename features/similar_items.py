@@ -15,6 +15,8 @@ ATTRIBUTES: Final = ("department", "category", "product_type", "brand", "manufac
 MOST_SHARERS: Final = 100
 # Less alike is not alike.
 LEAST_SIMILARITY: Final = 0.1
+# Sums are rounded, as their last bits depend on the order in which Spark merges partial results.
+DECIMALS: Final = 9
 
 
 def similar_items(together: DataFrame, catalogue: DataFrame, *, places: int) -> DataFrame:
@@ -80,7 +82,7 @@ def described(catalogue: DataFrame) -> DataFrame:
 def _cosines(weights: DataFrame) -> DataFrame:
     """The cosine of each pair of items that shares a feature which few have, both ways."""
     item, feature = Window.partitionBy("item_id"), Window.partitionBy("feature")
-    length = F.sqrt(F.sum(F.pow("weight", F.lit(2))).over(item))
+    length = F.sqrt(F.round(F.sum(F.pow("weight", F.lit(2))).over(item), DECIMALS))
     unit = (
         weights.withColumns(
             {
@@ -102,5 +104,5 @@ def _cosines(weights: DataFrame) -> DataFrame:
     return (
         unit.join(other, on=shared, how="inner")
         .groupBy("item_id", "related_item_id")
-        .agg(F.sum(F.col("weight") * F.col("other_weight")).alias("cosine"))
+        .agg(F.round(F.sum(F.col("weight") * F.col("other_weight")), DECIMALS).alias("cosine"))
     )
